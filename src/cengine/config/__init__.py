@@ -1,0 +1,1 @@
+"""YAML -> Config -> every column explicit."""

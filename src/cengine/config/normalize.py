@@ -1,0 +1,187 @@
+"""The flat spelling of the post rewritten to the nested one, positions kept; and the collection of problems."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from fractions import Fraction
+from typing import Any
+
+from cengine.config.schema import TRAIN
+from cengine.config.source import Document, Mark, Node
+from cengine.errors import Problem, near_miss
+from cengine.networks.architectures import LATER
+
+BLOCKS = ("version", "features", "labels", "split", "trainer", "evaluator", "preprocessing")
+# post's spelling -> place in the nested one
+FLAT_SPLIT = {
+    "categorize_by": ("categorize", "by"),
+    "category_ratio": ("categorize", "ratio"),
+    "categories": ("categorize", "categories"),
+    "index_by": ("index", "by"),
+    "index_ratio": ("index", "ratio"),
+}
+
+
+class Problems:
+    """Everything found wrong in one document."""
+
+    def __init__(self, document: Document) -> None:
+        self.document = document
+        self.found: list[Problem] = []
+
+    def add(self, message: str, mark: Mark, *notes: str) -> None:
+        """A problem at a place."""
+        self.found.append(Problem(message, self.document.locate(mark), tuple(notes)))
+
+    def has_at(self, mark: Mark) -> bool:
+        """Whether a problem at that place is known already; one mistake is told once."""
+        place = self.document.locate(mark)
+        return any(problem.location == place for problem in self.found)
+
+    def unknown(self, what: str, word: Any, known: Iterable[str], mark: Mark, listed: Iterable[str] | None = None) -> None:
+        """A word that is not in its table; `listed` are shown, `known` may hold aliases beside."""
+        shown = ", ".join(sorted(listed if listed is not None else known))
+        plural = "losses" if what == "loss" else f"{what}s" if not what.startswith("kind") else "kinds"
+        self.add(f"unknown {what} {word!r}", mark, f"known {plural}: {shown}", *near_miss(str(word), known))
+
+    def later(self, feature: str, mark: Mark) -> None:
+        """Something the language has a place for, but this version does not do."""
+        self.add(f"not yet supported: {feature}", mark)
+
+
+def normalize(root: Node, problems: Problems) -> Node:
+    """The tree in the nested spelling; unknown blocks and double spellings become problems."""
+    blocks: dict[str, Node] = {}
+    keys: dict[str, Mark] = {}
+    for key, node in root.value.items():
+        name = "preprocessing" if key == "default" else key
+        mark = root.keys[key]
+        if name in blocks:
+            problems.add(f"'{key}' is another name of the block on line {keys[name].line + 1}; keep one of the two", mark)
+        elif name in ("timeseries", "custom_code"):
+            problems.later(LATER[name], mark)
+        elif name not in BLOCKS:
+            problems.add(f"unknown block '{key}'", mark, f"known blocks: {', '.join(BLOCKS)}", *near_miss(key, BLOCKS))
+        else:
+            blocks[name], keys[name] = node, mark
+    for name, rewrite in (("features", _named), ("labels", _named), ("split", _nested_split), ("evaluator", _slices)):
+        if name in blocks:
+            blocks[name] = rewrite(blocks[name], problems)
+    return Node(blocks, root.mark, keys)
+
+
+def _named(node: Node, problems: Problems) -> Node:
+    """A list of columns means the same as a mapping without overrides."""
+    if not node.is_list:
+        return node
+    names = [child for child in node.value if isinstance(child.value, str)]
+    for child in node.value:
+        if not isinstance(child.value, str):
+            problems.add("expected the name of a column", child.mark)
+    return Node({c.value: Node({}, c.mark) for c in names}, node.mark, {c.value: c.mark for c in names})
+
+
+def _nested_split(node: Node, problems: Problems) -> Node:
+    if not node.is_mapping:
+        return node
+    nested: dict[str, Node] = {}
+    keys: dict[str, Mark] = {}
+    for key, child in node.value.items():
+        if key not in FLAT_SPLIT:
+            nested[key], keys[key] = child, node.keys[key]
+    for key, child in node.value.items():
+        if key in FLAT_SPLIT:
+            block, field = FLAT_SPLIT[key]
+            if block not in nested:
+                nested[block], keys[block] = Node({}, child.mark), node.keys[key]
+            if not nested[block].is_mapping:
+                continue
+            if field in nested[block].value:
+                problems.add(f"'{key}' says the same as '{block}: {{{field}: ...}}'; keep one of the two", node.keys[key])
+            copy = nested[block]
+            nested[block] = Node({**copy.value, field: child}, copy.mark, {**copy.keys, field: node.keys[key]})
+    result = Node(nested, node.mark, keys)
+    _check_split(result, problems)
+    return result
+
+
+def _check_split(node: Node, problems: Problems) -> None:
+    """Exactly one way to divide; shares that add up to one; groups where groups are divided."""
+    ways = {
+        "ratio": node.value.get("ratio"),
+        "index ratio": _inside(node, "index", "ratio"),
+        "category ratio": _inside(node, "categorize", "ratio"),
+        "categories": _inside(node, "categorize", "categories"),
+    }
+    given = {name: way for name, way in ways.items() if way is not None}
+    if not given:
+        problems.add("the split does not say how rows are divided", node.mark, "for example: ratio: {train: 0.9, eval: 0.1}")
+    for name, way in list(given.items())[1:]:
+        problems.add(f"rows are divided by {next(iter(given))} already, and here by {name}; keep one of the two", way.mark)
+    for name, way in given.items():
+        _check_names(way, problems)
+        if name != "categories" and way.is_mapping:
+            _check_shares(way, problems)
+        if name.startswith("categor") and _inside(node, "categorize", "by") is None:
+            problems.add(f"{name} needs the column that makes the groups", way.mark, "add `categorize_by: COLUMN`")
+
+
+def _check_names(way: Node, problems: Problems) -> None:
+    if not way.is_mapping:
+        problems.add("expected a mapping from split to share, such as {train: 0.9, eval: 0.1}", way.mark)
+        return
+    if TRAIN not in way.value:
+        problems.add("there is no split 'train'", way.mark, *near_miss(TRAIN, way.value))
+    elif len(way.value) < 2:
+        problems.add("a split besides 'train' is needed to evaluate on", way.mark)
+    for name in way.value:
+        if not name.isidentifier():
+            problems.add(f"the name of split '{name}' may only hold letters, digits and _", way.keys[name])
+
+
+def _check_shares(way: Node, problems: Problems) -> None:
+    total = Fraction(0)
+    for name, child in way.value.items():
+        share = child.value
+        if isinstance(share, bool) or not isinstance(share, int | float):
+            problems.add(f"the share of '{name}' must be a number, found {share!r}", child.mark)
+            return
+        if not 0 < share < 1:
+            problems.add(f"the share of '{name}' must lie between 0 and 1, found {share}", child.mark)
+            return
+        total += Fraction(str(share))
+    if abs(total - 1) > Fraction(1, 10**9):
+        problems.add(f"the shares add up to {float(total):g}, expected 1", way.mark)
+
+
+def _slices(node: Node, problems: Problems) -> Node:
+    """`column: {}` beside `slices:` and `metrics:`, or a list, as one list of slices."""
+    entries: list[Node] = []
+    metrics: Node | None = None
+    if node.is_list:
+        entries = [_slice(child) for child in node.value]
+    elif node.is_mapping:
+        for key, child in node.value.items():
+            if key == "slices" and child.is_list:
+                entries += [_slice(grandchild) for grandchild in child.value]
+            elif key == "metrics" and (child.is_list or isinstance(child.value, str)):
+                metrics = child
+            elif child.value in ({}, None):
+                entries.append(Node([Node(key, node.keys[key])], node.keys[key]))
+            else:
+                problems.add(f"slice '{key}' takes no settings: write `{key}: {{}}`", child.mark)
+    elif node.value is not None:
+        problems.add("'evaluator' must be a mapping of columns", node.mark)
+    result = {"slices": Node(entries, node.mark)}
+    if metrics is not None:
+        result["metrics"] = metrics
+    return Node(result, node.mark)
+
+
+def _slice(node: Node) -> Node:
+    return node if node.is_list else Node([node], node.mark)
+
+
+def _inside(node: Node, block: str, field: str) -> Node | None:
+    inner = node.value.get(block)
+    return inner.value.get(field) if inner is not None and inner.is_mapping else None

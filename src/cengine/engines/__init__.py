@@ -1,0 +1,1 @@
+"""Where SQL runs. An engine takes sqlglot expressions and hands back Arrow or Parquet."""

@@ -1,0 +1,149 @@
+"""Embedded DuckDB: out of core within a memory limit, on all cores, with the same result for any number of them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+from sqlglot import exp
+
+from cengine.errors import CengineError, PreprocessError, SourceError, StoreError
+from cengine.tables import TableSchema
+
+# Called with a share between 0 and 1 while a query runs.
+Progress = Callable[[float], None]
+
+DEFAULT_ROW_GROUP_ROWS = 122_880
+POLL_SECONDS = 0.1
+
+
+class DuckDB:
+    """One connection. `memory_bytes` bounds what queries hold; what does not fit goes to files under `scratch`."""
+
+    dialect = "duckdb"
+
+    def __init__(self, scratch: Path, *, memory_bytes: int = 2 * 2**30, threads: int | None = None) -> None:
+        self.scratch = scratch
+        self.connection = duckdb.connect(config={
+            "memory_limit": f"{memory_bytes}B",
+            "temp_directory": str(scratch),
+            "threads": threads or os.cpu_count() or 1,
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+            "enable_external_file_cache": False,
+            "preserve_insertion_order": True,
+        })  # fmt: skip
+        # Progress can only be asked for when the bar is on, and the bar must not draw into our own.
+        self.connection.execute("SET enable_progress_bar = true; SET enable_progress_bar_print = false; SET TimeZone = 'UTC'")
+
+    def __enter__(self) -> DuckDB:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.connection.close()
+
+    def parquet(self, files: Sequence[Path], alias: str | None = None, **options: Any) -> exp.Expression:
+        """The rows of Parquet files, in the order of the files, as an item of FROM."""
+        names = exp.Array(expressions=[exp.Literal.string(str(file)) for file in files])
+        arguments = [exp.EQ(this=exp.var(key), expression=exp.convert(value)) for key, value in options.items()]
+        item = exp.Table(this=exp.Anonymous(this="read_parquet", expressions=[names, *arguments]))
+        return exp.alias_(item, alias, table=True) if alias else item
+
+    def register(self, name: str, table: pa.Table) -> None:
+        """Makes an Arrow table known to queries under `name`."""
+        self.connection.register(name, table)
+
+    def execute_text(self, sql: str, progress: Progress | None = None) -> None:
+        """Runs SQL of our own making that no expression can say (COPY); user text never comes here."""
+        with self._translated(), self._watched(progress):
+            self.connection.execute(sql)
+
+    def fetch(self, query: exp.Expression | str, progress: Progress | None = None) -> pa.Table:
+        """The result as an Arrow table. Raises PreprocessError where the query fails for what the rows hold."""
+        text = query if isinstance(query, str) else query.sql(self.dialect)
+        with self._translated(), self._watched(progress):
+            return self.connection.sql(text).to_arrow_table()
+
+    def write(
+        self,
+        query: exp.Expression | str,
+        target: Path,
+        progress: Progress | None = None,
+        row_group_rows: int = DEFAULT_ROW_GROUP_ROWS,
+        compression: str = "lz4_raw",
+    ) -> int:
+        """Writes the result as one Parquet file, rows in the query's order; gives the number of rows."""
+        text = query if isinstance(query, str) else query.sql(self.dialect)
+        path = exp.Literal.string(str(target)).sql(self.dialect)
+        copy = f"COPY ({text}) TO {path} (FORMAT parquet, COMPRESSION {compression}, ROW_GROUP_SIZE {row_group_rows})"
+        with self._translated(), self._watched(progress):
+            row = self.connection.execute(copy).fetchone()
+        return int(row[0]) if row else 0
+
+    def bind_error(self, expression: exp.Expression, schema: TableSchema) -> str | None:
+        """Why the expression cannot be evaluated on such a table, None where it can; no row is read."""
+        columns = ", ".join(f"{exp.to_identifier(c.name, quoted=True).sql(self.dialect)} {c.sql_type}" for c in schema.columns)
+        try:
+            self.connection.execute(f"CREATE OR REPLACE TEMP TABLE bind_check ({columns})")
+            kind = self.connection.execute(f"DESCRIBE SELECT {expression.sql(self.dialect)} FROM bind_check").fetchall()[0][1]
+        except duckdb.Error as error:
+            return _first_line(error)
+        return None if kind == "BOOLEAN" else f"it gives a {kind.lower()}, not true or false"
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except duckdb.Error as error:
+            raise translated(error) from error
+
+    @contextlib.contextmanager
+    def _watched(self, progress: Progress | None) -> Iterator[None]:
+        """Reports the running query's progress from a thread of its own."""
+        if progress is None:
+            yield
+            return
+        done = threading.Event()
+
+        def poll() -> None:
+            while not done.wait(POLL_SECONDS):
+                share = self.connection.query_progress() / 100
+                if 0 <= share <= 1:
+                    progress(share)
+
+        thread = threading.Thread(target=poll, name="query-progress", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
+
+
+def translated(error: duckdb.Error) -> CengineError | KeyboardInterrupt:
+    """DuckDB's exception as one of ours."""
+    message = _first_line(error)
+    if isinstance(error, duckdb.InterruptException):
+        return KeyboardInterrupt()
+    if "No space left on device" in str(error) or "Disk full" in str(error):
+        return StoreError("the disk is full", "nothing half-written is kept; make room and run the command again")
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return PreprocessError(f"the memory limit is too small for this: {message}", "give more with --memory, for example --memory 4GB")
+    if isinstance(error, duckdb.IOException | duckdb.InvalidInputException):
+        return SourceError(message)
+    return PreprocessError(message)
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip()
+    if text.startswith("{"):  # errors as JSON
+        text = json.loads(text).get("exception_message", text)
+    line = text.splitlines()[0]
+    return line.split("Error: ", 1)[-1]

@@ -1,0 +1,1 @@
+"""Predictions -> metrics, overall, by slice, and beside a constant."""

@@ -1,0 +1,116 @@
+"""What a constant would reach: the truth beside every metric."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlglot import exp
+
+from cengine.engines.duckdb import DuckDB
+from cengine.evaluation.predictions import roles_of
+from cengine.evaluation.slices import measure
+from cengine.expressions.build import double, step_function
+from cengine.networks.metrics import Metric, Roles, metric_label
+from cengine.preprocess.fit import Statistics
+from cengine.training.heads import Head
+
+# Of the constants, the median makes absolute errors least, the mean squared ones.
+_OF_MEDIAN = ("mae", "mape")
+HARDLY_BETTER = 0.05
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A constant predictor: `what` names it for a person, `value` is the constant (a number, or a class)."""
+
+    what: str
+    value: Any
+
+
+def baseline_of(head: Head, metric: Metric, statistics: Statistics) -> Baseline:
+    """The constant that is hard to beat in this metric, learnt from the train rows."""
+    fitted = statistics["labels"][head.label.name]
+    if head.task == "regression":
+        what = "median" if metric.name in _OF_MEDIAN else "mean"
+        return Baseline(f"train {what}", fitted[what])
+    counts = fitted["counts"]
+    return Baseline("most frequent class", head.classes[counts.index(max(counts))])
+
+
+def measure_baselines(
+    engine: DuckDB, predictions: exp.Expression, head: Head, metrics: Sequence[Metric], statistics: Statistics
+) -> dict[int, dict[str, float]]:
+    """The constants' metrics by split number and metric, overall."""
+    found: dict[int, dict[str, float]] = {}
+    for group in ({"median"}, {"mean"}, {"class"}):
+        chosen = [m for m in metrics if _constant_of(head, m) in group]
+        if chosen:
+            roles = _constant_roles(head, next(iter(group)), statistics)
+            (overall,) = measure(engine, predictions, roles, head.task, chosen)
+            for row in overall.table.to_pylist():
+                found.setdefault(row["_split"], {}).update({metric_label(m): row[metric_label(m)] for m in chosen})
+    return found
+
+
+def skill(metric: Metric, model: float, constant: float) -> float | None:
+    """How much of the constant's distance to perfection the model saves: 0 as good as it, 1 perfect, below 0 worse."""
+    perfect = 1.0 if metric.higher_is_better else 0.0
+    distance = abs(perfect - constant)
+    return None if distance == 0 else 1 - abs(perfect - model) / distance
+
+
+def verdict(head: Head, metric: Metric, model: float, constant: float, baseline: Baseline) -> str:
+    """A sentence that says plainly whether the model is worth anything."""
+    gained = skill(metric, model, constant)
+    name, always = metric_label(metric), f"always saying {_shown(baseline.value)} ({baseline.what})"
+    numbers = f"{name} {model:.4g} against {constant:.4g}"
+    if gained is None:
+        return f"{always} is perfect already: {numbers}."
+    if gained <= 0:
+        return f"The model of {head.label.name} is NO BETTER than {always}: {numbers}."
+    if gained < HARDLY_BETTER:
+        return f"The model of {head.label.name} is hardly better than {always}: {numbers}, {100 * gained:.1f} % better."
+    return f"The model of {head.label.name} is {100 * gained:.1f} % better than {always}: {numbers}."
+
+
+def _constant_of(head: Head, metric: Metric) -> str:
+    if head.task != "regression":
+        return "class"
+    return "median" if metric.name in _OF_MEDIAN else "mean"
+
+
+def _constant_roles(head: Head, which: str, statistics: Statistics) -> Roles:
+    """The roles with the prediction replaced by the constant."""
+    real = roles_of(head)
+    fitted = statistics["labels"][head.label.name]
+    if head.task == "regression":
+        return lambda role: double(float(fitted[which])) if role == "prediction" else real(role)
+    counts = fitted["counts"]
+    total = sum(counts)
+    if head.task == "binary":
+        return lambda role: double(counts[1] / total) if role == "prediction" else real(role)
+    by_count = sorted(range(len(counts)), key=lambda i: -counts[i])
+    ranks = [float(by_count.index(i) + 1) for i in range(len(counts))]
+
+    def role(wanted: str) -> exp.Expression:
+        match wanted:
+            case "prediction" | "predicted_class":
+                return double(float(by_count[0]))
+            case "label_probability":
+                return _of_class(real("label"), [0.0, *(count / total for count in counts)])
+            case "label_rank":
+                return _of_class(real("label"), [len(counts) + 1.0, *ranks])
+        return real(wanted)
+
+    return role
+
+
+def _of_class(label: exp.Expression, values: list[float]) -> exp.Expression:
+    """A number for each class; the first is for a class that the train rows do not have."""
+    return step_function(label, [double(i - 0.5) for i in range(len(values) - 1)], [double(v) for v in values])
+
+
+def _shown(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,86 @@
+"""The results of an evaluation, written as plain data and read again: overall, constants, slices, verdicts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from sqlglot import exp
+
+from cengine.config.resolve import Resolved, metrics_of
+from cengine.engines.duckdb import DuckDB
+from cengine.evaluation.baselines import baseline_of, measure_baselines, skill, verdict
+from cengine.evaluation.predictions import roles_of
+from cengine.evaluation.slices import OVERALL, measure
+from cengine.networks.metrics import metric_label
+from cengine.preprocess.fit import Statistics
+from cengine.training.heads import Head
+
+
+@dataclass(frozen=True)
+class SliceTable:
+    """The slices of one label by one set of columns: `split`, the columns, `num_rows`, the metrics."""
+
+    label: str
+    columns: tuple[str, ...]
+    table: pa.Table
+
+
+@dataclass(frozen=True)
+class Results:
+    """What an evaluation found.
+
+    `overall` has a row for each split, label and metric: model, constant, skill, unit, higher_is_better. `verdicts`
+    has a sentence for each split and label.
+    """
+
+    overall: pa.Table
+    slices: list[SliceTable]
+    verdicts: list[dict[str, str]]
+
+
+def evaluate(
+    engine: DuckDB, predictions: exp.Expression, heads: Sequence[Head], resolved: Resolved, statistics: Statistics,
+    split_names: Sequence[str], folder: Path,
+) -> None:  # fmt: skip
+    """Measures the table of predictions and writes the results into `folder`."""
+    overall: list[dict[str, Any]] = []
+    verdicts: list[dict[str, str]] = []
+    tables: list[dict[str, Any]] = []
+    for head in heads:
+        metrics = metrics_of(head.label, head.task, resolved.metrics)
+        measured = measure(engine, predictions, roles_of(head), head.task, metrics, (OVERALL, *resolved.slices))
+        constants = measure_baselines(engine, predictions, head, metrics, statistics)
+        for row in measured[0].table.to_pylist():
+            number = row["_split"]
+            for metric in metrics:
+                name = metric_label(metric)
+                model, constant = row[name], constants[number][name]
+                baseline = baseline_of(head, metric, statistics)
+                overall.append({
+                    "split": split_names[number], "label": head.label.name, "metric": name, "num_rows": row["num_rows"],
+                    "model": model, "constant": constant, "constant_is": f"{baseline.what} {baseline.value}",
+                    "skill": skill(metric, model, constant), "unit": metric.unit, "higher_is_better": metric.higher_is_better,
+                })  # fmt: skip
+            first = metric_label(metrics[0])
+            sentence = verdict(head, metrics[0], row[first], constants[number][first], baseline_of(head, metrics[0], statistics))
+            verdicts.append({"split": split_names[number], "label": head.label.name, "sentence": sentence})
+        for number, found in enumerate(measured[1:]):
+            name = f"slices-{len(tables):03d}.parquet"
+            split = pa.array([split_names[n] for n in found.table["_split"].to_pylist()], pa.string())
+            pq.write_table(found.table.set_column(found.table.column_names.index("_split"), "split", split), folder / name)
+            tables.append({"label": head.label.name, "columns": list(resolved.slices[number]), "file": name})
+    record = {"overall": overall, "verdicts": verdicts, "slices": tables}
+    (folder / "results.json").write_text(json.dumps(record, ensure_ascii=False, indent=1, default=str))
+
+
+def read_results(folder: Path) -> Results:
+    """The results that `evaluate` wrote."""
+    record = json.loads((folder / "results.json").read_text())
+    slices = [SliceTable(s["label"], tuple(s["columns"]), pq.read_table(folder / s["file"])) for s in record["slices"]]
+    return Results(pa.Table.from_pylist(record["overall"]), slices, record["verdicts"])

@@ -1,0 +1,147 @@
+"""Metrics of every slice and cross in one pass of SQL over the table of predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from sqlglot import exp
+
+from cengine.engines.duckdb import DuckDB
+from cengine.expressions.build import column, double
+from cengine.networks.metrics import Metric, Roles, Sums, metric_label
+
+OVERALL: tuple[str, ...] = ()
+# Threads add numbers in any order; what they disagree on lies far below this.
+SIGNIFICANT_DIGITS = 12
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The metrics of one set of slices: `keys` columns, then `num_rows` and a column for each metric."""
+
+    keys: tuple[str, ...]
+    table: pa.Table
+
+
+def measure(
+    engine: DuckDB, predictions: exp.Expression, roles: Roles, task: str, metrics: Sequence[Metric],
+    slices: Sequence[tuple[str, ...]] = (OVERALL,), within: tuple[str, ...] = ("_split",),
+) -> list[Measured]:  # fmt: skip
+    """Metrics of each slice, largest first; every slice is also divided by the columns `within`."""
+    grouping = _Grouping(tuple(dict.fromkeys(tuple(within) + tuple(s) for s in slices)))
+    sums = _row_sums(engine, predictions, roles, task, metrics, grouping)
+    if any(metric.grouping == "scores" for metric in metrics):
+        _merge(sums, _score_sums(engine, predictions, roles, grouping), grouping)
+    if task == "classes" and any(metric.grouping == "confusion" for metric in metrics):
+        _merge(sums, _confusion_sums(engine, predictions, roles, grouping), grouping)
+    return [_measured(sums[keys], keys, metrics) for keys in grouping.sets]
+
+
+class _Grouping:
+    """GROUPING SETS over the keys of all slices."""
+
+    def __init__(self, sets: tuple[tuple[str, ...], ...]) -> None:
+        self.sets = sets
+        self.columns = tuple(dict.fromkeys(name for keys in sets for name in keys))
+
+    def sql(self, dialect: str) -> tuple[str, str, str]:
+        """The key columns, the number of the grouping set, and the GROUP BY."""
+        quoted = {name: column(name).sql(dialect) for name in self.columns}
+        keys = ", ".join(quoted.values())
+        which = f"GROUPING({keys}) AS _which" if keys else "0 AS _which"
+        sets = ", ".join(f"({', '.join(quoted[name] for name in s)})" for s in self.sets)
+        return keys, which, f"GROUPING SETS ({sets})"
+
+    def mask(self, keys: tuple[str, ...]) -> int:
+        """GROUPING()'s value for the set of these keys: a bit for each column that is not in it."""
+        return sum(2 ** (len(self.columns) - 1 - i) for i, name in enumerate(self.columns) if name not in keys)
+
+    def divide(self, table: pa.Table) -> dict[tuple[str, ...], pa.Table]:
+        """The rows of each grouping set."""
+        return {keys: table.filter(pa.compute.equal(table["_which"], self.mask(keys))) for keys in self.sets}
+
+
+def _row_sums(
+    engine: DuckDB, predictions: exp.Expression, roles: Roles, task: str, metrics: Sequence[Metric], grouping: _Grouping
+) -> dict[tuple[str, ...], pa.Table]:
+    terms = {name: term for metric in metrics for name, term in metric.sums(roles, task).items()}
+    keys, which, group_by = grouping.sql(engine.dialect)
+    sums = "".join(f", SUM({term.sql(engine.dialect)}) AS {column(name).sql(engine.dialect)}" for name, term in terms.items())
+    source = predictions.sql(engine.dialect)
+    return grouping.divide(engine.fetch(f"SELECT {_list(keys)}{which}, COUNT(*) AS num_rows{sums} FROM {source} GROUP BY {group_by}"))
+
+
+def _score_sums(engine: DuckDB, predictions: exp.Expression, roles: Roles, grouping: _Grouping) -> dict[tuple[str, ...], pa.Table]:
+    """For AUC: rows counted by slice and score; positives above a negative, and precision at each score."""
+    dialect = engine.dialect
+    keys, which, _ = grouping.sql(dialect)
+    score = roles("prediction").sql(dialect)
+    positive = exp.EQ(this=roles("label"), expression=double(1.0)).sql(dialect)
+    sets = ", ".join(f"({', '.join([*(column(n).sql(dialect) for n in s), '_score'])})" for s in grouping.sets)
+    partition = f"PARTITION BY {_list(keys)}_which ORDER BY _score DESC ROWS UNBOUNDED PRECEDING"
+    return grouping.divide(engine.fetch(f"""
+        WITH scored AS (SELECT {_list(keys)}{score} AS _score, CASE WHEN {positive} THEN 1 ELSE 0 END AS _positive FROM {predictions.sql(dialect)}),
+        counted AS (
+            SELECT {_list(keys)}{which}, _score, CAST(SUM(_positive) AS DOUBLE) AS p, CAST(COUNT(*) - SUM(_positive) AS DOUBLE) AS n
+            FROM scored GROUP BY GROUPING SETS ({sets})
+        ),
+        running AS (
+            SELECT *, SUM(p) OVER ({partition}) AS through_p, SUM(n) OVER ({partition}) AS through_n FROM counted
+        )
+        SELECT {_list(keys)}_which, SUM(p) AS num_positive, SUM(n) AS num_negative,
+               SUM(n * (through_p - p + p / 2)) AS concordant, SUM(p * through_p / (through_p + through_n)) AS precision_sum
+        FROM running GROUP BY {_list(keys)}_which
+    """))  # fmt: skip
+
+
+def _confusion_sums(engine: DuckDB, predictions: exp.Expression, roles: Roles, grouping: _Grouping) -> dict[tuple[str, ...], pa.Table]:
+    """Precision, recall and F1 of each class, averaged over the classes that occur (macro average)."""
+    dialect = engine.dialect
+    keys, which, _ = grouping.sql(dialect)
+    label, predicted = roles("label").sql(dialect), roles("predicted_class").sql(dialect)
+    sets = ", ".join(f"({', '.join([*(column(n).sql(dialect) for n in s), '_class'])})" for s in grouping.sets)
+    source = predictions.sql(dialect)
+    return grouping.divide(engine.fetch(f"""
+        WITH sides AS (
+            SELECT {_list(keys)}{label} AS _class, 1.0 AS actual, 0.0 AS chosen, CASE WHEN {label} = {predicted} THEN 1.0 ELSE 0.0 END AS hit FROM {source}
+            UNION ALL SELECT {_list(keys)}{predicted}, 0.0, 1.0, 0.0 FROM {source}
+        ),
+        classes AS (
+            SELECT {_list(keys)}{which}, _class, CAST(SUM(actual) AS DOUBLE) AS actual, CAST(SUM(chosen) AS DOUBLE) AS chosen, CAST(SUM(hit) AS DOUBLE) AS hit
+            FROM sides GROUP BY GROUPING SETS ({sets})
+        )
+        SELECT {_list(keys)}_which, AVG(COALESCE(hit / NULLIF(chosen, 0), 0)) AS macro_precision,
+               AVG(COALESCE(hit / NULLIF(actual, 0), 0)) AS macro_recall, AVG(2 * hit / (actual + chosen)) AS macro_f1
+        FROM classes GROUP BY {_list(keys)}_which
+    """))  # fmt: skip
+
+
+def _merge(into: dict[tuple[str, ...], pa.Table], more: dict[tuple[str, ...], pa.Table], grouping: _Grouping) -> None:
+    """Adds columns of the same slices; rows are brought into the same order by their keys."""
+    for keys in grouping.sets:
+        order = [(name, "ascending") for name in keys]
+        left, right = (table.sort_by(order) if keys else table for table in (into[keys], more[keys]))
+        for name in right.column_names:
+            if name not in left.column_names:
+                left = left.append_column(name, right[name])
+        into[keys] = left
+
+
+def _measured(sums: pa.Table, keys: tuple[str, ...], metrics: Sequence[Metric]) -> Measured:
+    arrays: Sums = {name: sums[name].to_numpy().astype(np.float64) for name in sums.column_names if name not in (*keys, "_which")}
+    columns = {name: sums[name] for name in keys} | {"num_rows": sums["num_rows"]}
+    for metric in metrics:
+        columns[metric_label(metric)] = pa.array(_rounded(np.atleast_1d(metric.value(arrays))))
+    table = pa.table(columns)
+    return Measured(keys, table.sort_by([("num_rows", "descending"), *((name, "ascending") for name in keys)]))
+
+
+def _rounded(values: np.ndarray) -> np.ndarray:
+    return np.array([float(f"{value:.{SIGNIFICANT_DIGITS}g}") for value in values])
+
+
+def _list(keys: str) -> str:
+    return f"{keys}, " if keys else ""

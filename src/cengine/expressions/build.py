@@ -1,0 +1,74 @@
+"""Small pieces of SQL: typed literals, columns, balanced CASE trees."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Sequence
+from typing import Any
+
+from sqlglot import exp
+
+
+def column(name: str, table: str | None = None) -> exp.Column:
+    """A quoted column, whatever its name holds."""
+    return exp.column(name, table=table, quoted=True)
+
+
+def double(value: float) -> exp.Expression:
+    """A DOUBLE literal. A bare `0.1` is a DECIMAL on some engines and would change the arithmetic."""
+    return exp.cast(_number(repr(float(value))), "double")
+
+
+def bigint(value: int) -> exp.Expression:
+    """A BIGINT literal."""
+    return exp.cast(_number(str(int(value))), "bigint")
+
+
+def literal(value: Any, kind: str) -> exp.Expression:
+    """A literal of the kind of column it is compared with or filled into; timestamps come as ISO text."""
+    if value is None:
+        return exp.null()
+    if kind == "boolean":
+        return exp.true() if value else exp.false()
+    if kind == "integer" and float(value).is_integer():
+        return bigint(int(value))
+    if kind in ("integer", "float"):
+        return double(value)
+    if kind == "timestamp":
+        text = value.isoformat(sep=" ") if isinstance(value, datetime.date) else str(value)
+        return exp.cast(exp.Literal.string(text), "timestamp")
+    return exp.Literal.string(str(value))
+
+
+def as_double(expression: exp.Expression) -> exp.Expression:
+    """The expression as DOUBLE."""
+    return exp.cast(expression, "double")
+
+
+def as_number(expression: exp.Expression, kind: str) -> exp.Expression:
+    """A boolean as 0 or 1 (casts of booleans differ between engines), a number as it is."""
+    if kind != "boolean":
+        return expression
+    return exp.Case().when(expression.copy(), bigint(1)).when(exp.Not(this=expression.copy()), bigint(0))
+
+
+def finite(expression: exp.Expression) -> exp.Expression:
+    """The number, or null where it is NaN or infinite: `x - x` is 0 for finite numbers only."""
+    return exp.Case().when(exp.EQ(this=expression.copy() - expression.copy(), expression=double(0.0)), expression.copy())
+
+
+def step_function(value: exp.Expression, edges: Sequence[exp.Expression], results: Sequence[exp.Expression]) -> exp.Expression:
+    """`results[number of edges <= value]` as a balanced tree of CASEs, so that n edges cost log2(n) comparisons.
+
+    `results` has one entry more than `edges`, which ascend.
+    """
+    if not edges:
+        return results[0].copy()
+    middle = len(edges) // 2
+    below = step_function(value, edges[:middle], results[: middle + 1])
+    above = step_function(value, edges[middle + 1 :], results[middle + 1 :])
+    return exp.Case().when(exp.LT(this=value.copy(), expression=edges[middle].copy()), below).else_(above)
+
+
+def _number(text: str) -> exp.Expression:
+    return exp.Neg(this=exp.Literal.number(text[1:])) if text.startswith("-") else exp.Literal.number(text)

@@ -1,0 +1,87 @@
+"""`where:`, the user's boolean expressions: parsed, checked node by node, never pasted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import sqlglot
+from sqlglot import exp
+from sqlglot.errors import SqlglotError
+
+# What a row filter may be made of. Anything else (a sub-query, a statement, a function that reads a file, an
+# aggregate, a random number) is refused by name.
+_ALLOWED = (
+    exp.Column, exp.Identifier, exp.Literal, exp.Boolean, exp.Null, exp.Paren, exp.Tuple,
+    exp.And, exp.Or, exp.Not, exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.NullSafeEQ, exp.NullSafeNEQ,
+    exp.In, exp.Between, exp.Is, exp.Like, exp.ILike, exp.RegexpLike, exp.Escape,
+    exp.Add, exp.Sub, exp.Mul, exp.Div, exp.IntDiv, exp.Mod, exp.Neg, exp.DPipe,
+    exp.Case, exp.If, exp.Coalesce, exp.Nullif, exp.Cast, exp.TryCast, exp.DataType, exp.DataTypeParam,
+    exp.Abs, exp.Round, exp.Floor, exp.Ceil, exp.Sqrt, exp.Ln, exp.Exp, exp.Pow, exp.Greatest, exp.Least,
+    exp.Lower, exp.Upper, exp.Length, exp.Trim, exp.Substring, exp.StartsWith, exp.EndsWith, exp.Contains, exp.Concat,
+    exp.Extract, exp.Year, exp.Month, exp.Day, exp.Hour, exp.Minute, exp.DayOfWeek, exp.DayOfYear, exp.Quarter, exp.Week,
+    exp.TimestampTrunc, exp.DateTrunc, exp.DateDiff, exp.Interval, exp.IntervalSpan, exp.Var, exp.Date,
+    exp.Timestamp, exp.TsOrDsToDate, exp.TimeStrToTime, exp.DateStrToDate, exp.Hour,
+)  # fmt: skip
+
+
+class NotAFilter(ValueError):
+    """Why a text is not a row filter, in a sentence."""
+
+
+def parse_filter(text: str) -> exp.Expression:
+    """The expression of a row filter, its columns quoted. Raises NotAFilter."""
+    if not text.strip():
+        raise NotAFilter("it is empty")
+    try:
+        parsed = sqlglot.parse(text, dialect="duckdb")
+    except SqlglotError as error:
+        details = getattr(error, "errors", None) or [{}]
+        reason = details[0].get("description") or str(error).splitlines()[0]
+        if reason.startswith("Required keyword"):  # told in terms of the parser's classes
+            reason = "something is missing in it"
+        raise NotAFilter(f"it is not an SQL expression: {reason.rstrip('.')}") from None
+    if len(parsed) != 1 or parsed[0] is None:
+        raise NotAFilter("it holds more than one statement")
+    expression = parsed[0]
+    for node in expression.walk():
+        if not isinstance(node, _ALLOWED):
+            raise NotAFilter(_refusal(node))
+        node.comments = None
+    return expression.transform(_quote)
+
+
+def columns_of(expression: exp.Expression) -> list[str]:
+    """The names of the columns it reads, in order, each once."""
+    return list(dict.fromkeys(column.name for column in expression.find_all(exp.Column)))
+
+
+def with_columns(expression: exp.Expression, names: Iterable[str]) -> exp.Expression:
+    """The expression with its columns spelled as the table spells them: SQL does not tell BIRTH_YEAR from birth_year."""
+    spelling = {name.lower(): name for name in names}
+    return expression.transform(
+        lambda node: (
+            exp.to_identifier(spelling.get(node.name.lower(), node.name), quoted=True)
+            if isinstance(node, exp.Identifier) and isinstance(node.parent, exp.Column)
+            else node
+        )
+    )
+
+
+def _quote(node: exp.Expression) -> exp.Expression:
+    if isinstance(node, exp.Column):
+        # A text in double quotes is a column in SQL; `table.column` has no meaning, there is one table.
+        return exp.column(node.name, quoted=True)
+    return node
+
+
+def _refusal(node: exp.Expression) -> str:
+    if isinstance(node, exp.Query | exp.Subquery):
+        return "a query is not allowed, only an expression over the columns of a row"
+    if isinstance(node, exp.AggFunc | exp.Window):
+        return f"'{node.sql()}' looks at more than one row; only an expression over the columns of a row is allowed"
+    if isinstance(node, exp.Command | exp.DDL | exp.DML | exp.Drop | exp.Create | exp.Set | exp.Alter | exp.Copy):
+        return "a statement is not allowed, only an expression such as `birth_year > 1900`"
+    if isinstance(node, exp.Func):
+        name = node.name if isinstance(node, exp.Anonymous) else node.sql_name()
+        return f"the function {name.upper()} is not allowed here"
+    return f"'{node.sql()}' ({type(node).__name__}) is not allowed here"

@@ -1,0 +1,136 @@
+"""Row identities and seeded orders, in integer arithmetic that gives the same on every engine.
+
+A row's identity is a 62-bit number made of the content of its cells, so that it does not depend on file names, the
+order of rows, threads or engine. Rows of equal content are told apart by their occurrence number (see `sources`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+from sqlglot import exp
+
+from cengine.expressions.build import as_number, bigint, double
+from cengine.expressions.build import column as quoted
+from cengine.tables import Column
+
+PRIME = 2**31 - 1
+MASK = 2**31 - 1
+HALF = 2**31
+
+
+def text_hash(expression: exp.Expression) -> exp.Expression:
+    """A number in [0, 2**28) from a text: the first seven hexadecimal digits of its MD5."""
+    digits = exp.Substring(this=exp.MD5(this=expression), start=exp.convert(1), length=exp.convert(7))
+    return exp.cast(exp.DPipe(this=exp.Literal.string("0x"), expression=digits, safe=False), "bigint")
+
+
+def content_sums(columns: Sequence[Column]) -> tuple[exp.Expression, exp.Expression]:
+    """Two numbers in [0, 2**31) from the cells of a row, for `content_hash`.
+
+    Null cells add nothing, so that a new, empty column changes nothing. Each is a linear hash with coefficients drawn
+    from the columns' names (universal: Carter and Wegman 1979), so that the order of the columns does not matter.
+    Coefficients below 2**27 let 24 products be added before one modulo.
+    """
+    numbers = [(f"{column.name}:{part}", value) for column in columns for part, value in enumerate(_cell_numbers(column))]
+    first, second = (_linear_hash(half, numbers) for half in ("high", "low"))
+    return first, second
+
+
+def content_hash(first: exp.Expression, second: exp.Expression) -> exp.Expression:
+    """A BIGINT in [0, 2**62) from the two sums: the halves mixed, since linear hashes of regular data are regular."""
+    return exp.Paren(this=mix(first)) * bigint(HALF) + exp.Paren(this=mix(second))
+
+
+def mix(value: exp.Expression) -> exp.Expression:
+    """A bijection of [0, 2**31) whose output bits each depend on all input bits.
+
+    Alternating xor-shifts and multiplications by odd numbers, as in MurmurHash3's finalizer (Appleby 2011), with
+    products kept below 2**62.
+    """
+    value = _xor_shift(value, 15)
+    value = _low_bits(value * bigint(0x2C1B3C6D))
+    value = _xor_shift(value, 12)
+    value = _low_bits(value * bigint(0x297A2D39))
+    return _xor_shift(value, 15)
+
+
+def seeded_key(row_id: exp.Expression, purpose: str, seed: int) -> exp.Expression:
+    """A bijection of row identities: ordering by it is a shuffle of the rows, another one for each purpose and seed.
+
+    One Feistel round: the high half is xor-ed with a seeded function of the low half. Identities are already
+    uniform, so one round suffices; as a bijection it makes no ties.
+    """
+    low = _low_bits(row_id)
+    multiplier, offset = _draw(f"{purpose}:{seed}:multiplier", 2**31), _draw(f"{purpose}:{seed}:offset", 2**31)
+    round_value = exp.Paren(this=exp.Paren(this=low * bigint(multiplier) + bigint(offset)) % bigint(PRIME))
+    high = exp.Paren(this=exp.BitwiseXor(this=_high_bits(row_id), expression=round_value))
+    return exp.Paren(this=high * bigint(HALF) + low.copy())
+
+
+def occurrence_id(content: exp.Expression, occurrence: exp.Expression) -> exp.Expression:
+    """The identity of the n-th row (n from 0) of this content; the first one keeps the content hash."""
+    low = _low_bits(_low_bits(content) + occurrence.copy() * bigint(0x3C6EF372))
+    high = exp.Paren(this=exp.BitwiseXor(this=_high_bits(content), expression=exp.Paren(this=mix(low))))
+    later = exp.Paren(this=mix(high)) * bigint(HALF) + exp.Paren(this=mix(low))
+    return exp.Case().when(exp.EQ(this=occurrence.copy(), expression=bigint(0)), content.copy()).else_(later)
+
+
+def _linear_hash(half: str, numbers: list[tuple[str, exp.Expression]]) -> exp.Expression:
+    partial_sums = []
+    for start in range(0, len(numbers), 24):
+        total: exp.Expression | None = None
+        for label, value in numbers[start : start + 24]:
+            product = exp.Paren(this=value.copy() + bigint(1)) * bigint(_draw(f"{half}:{label}", 2**27))
+            term = exp.Coalesce(this=product, expressions=[bigint(0)])
+            total = term if total is None else total + term
+        partial_sums.append(exp.Paren(this=exp.Paren(this=total) % bigint(PRIME)))
+    total = partial_sums[0]
+    for partial in partial_sums[1:]:
+        total = total + partial
+    return exp.Paren(this=total) % bigint(PRIME) if len(partial_sums) > 1 else total
+
+
+def _cell_numbers(column: Column) -> list[exp.Expression]:
+    """Numbers in [0, 2**31) that stand for a cell; two or three for wide types."""
+    cell: exp.Expression = quoted(column.name)
+    if column.kind == "boolean":
+        return [as_number(cell, "boolean")]
+    if column.kind == "integer":
+        narrow = column.sql_type.upper() in ("TINYINT", "SMALLINT", "UTINYINT", "USMALLINT")
+        value = exp.cast(cell, "bigint")
+        return [_low_bits(value)] if narrow else [_low_bits(value), _high_bits(value)]
+    if column.kind == "float":
+        number = exp.cast(cell, "double")
+        # Beyond 2**61 a double has no fraction and would not fit; such numbers share one value of their own.
+        in_range = exp.LT(this=exp.Abs(this=number), expression=double(2.0**61))
+        whole = exp.Floor(this=number.copy())
+        fraction = exp.Floor(this=exp.Paren(this=number.copy() - whole.copy()) * double(2.0**31))
+        integer = exp.Case().when(in_range, exp.cast(whole.copy(), "bigint"))
+        return [_low_bits(integer), _high_bits(integer), exp.Case().when(in_range.copy(), exp.cast(fraction, "bigint")).else_(bigint(MASK))]
+    if column.kind == "timestamp":
+        micros = exp.Anonymous(this="epoch_us", expressions=[exp.cast(cell, "timestamp")])
+        return [_low_bits(micros), _high_bits(micros)]
+    return [text_hash(exp.cast(cell, "text"))]
+
+
+def _low_bits(value: exp.Expression) -> exp.Expression:
+    return exp.Paren(this=exp.BitwiseAnd(this=exp.Paren(this=value.copy()), expression=bigint(MASK)))
+
+
+def _high_bits(value: exp.Expression) -> exp.Expression:
+    shifted = exp.Paren(this=exp.BitwiseRightShift(this=exp.Paren(this=value.copy()), expression=bigint(31)))
+    return exp.Paren(this=exp.BitwiseAnd(this=shifted, expression=bigint(MASK)))
+
+
+def _xor_shift(value: exp.Expression, bits: int) -> exp.Expression:
+    value = exp.Paren(this=value.copy())
+    shifted = exp.Paren(this=exp.BitwiseRightShift(this=value.copy(), expression=bigint(bits)))
+    return exp.Paren(this=exp.BitwiseXor(this=value, expression=shifted))
+
+
+def _draw(text: str, below: int) -> int:
+    """An odd number in [1, below) that depends on the text alone."""
+    digest = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
+    return digest % (below // 2) * 2 + 1

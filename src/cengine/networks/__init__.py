@@ -1,0 +1,1 @@
+"""The words under `trainer:` and `labels:`. Each is checked without importing Keras; `build` imports it."""

@@ -1,0 +1,15 @@
+"""`architecture:` and `type:`, the shapes of networks and the tasks that exist."""
+
+from __future__ import annotations
+
+ARCHITECTURES = {"feedforward": "layers one after the other"}
+TRAINER_TYPES = {"regression": "predict numbers", "classification": "predict classes"}
+LATER = {
+    "sequential": "sequences (architecture `sequential`)",
+    "sequence": "sequences (architecture `sequence`)",
+    "autoencoder": "autoencoders (type `autoencoder`)",
+    "timeseries": "time series (block `timeseries`)",
+    "custom_code": "your own code (block `custom_code`)",
+    "forward": "filling `forward`, for time series",
+    "backwards": "filling `backwards`, for time series",
+}

@@ -1,0 +1,129 @@
+"""`loss:`, Keras' losses by their usual names; the fields are Keras' own arguments.
+
+A loss names the tasks it fits: `regression` (a number), `binary` (two classes, one output) and `classes` (one output
+a class). `shift_invariant` losses depend on the error alone, so that a label far from 0 can be centred first.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from cengine.networks.keras_setup import import_keras
+from cengine.words import Word, table_of
+
+
+class Loss(Word):
+    """What training makes small; the class' name is Keras'."""
+
+    tasks: ClassVar[tuple[str, ...]]
+    shift_invariant: ClassVar[bool] = False
+    positive_labels: ClassVar[bool] = False
+
+    def build(self) -> Any:
+        """A function (labels (b,), outputs (b, units)) -> losses (b,), all float32."""
+        loss = getattr(import_keras().losses, type(self).__name__)(**self.model_dump(), reduction=None)
+
+        def per_row(labels: Any, outputs: Any) -> Any:
+            # Keras averages over the last axis: one column gives one loss a row.
+            return loss(labels.reshape((-1, 1)), outputs)
+
+        return per_row
+
+
+class MeanSquaredError(Loss):
+    name = "mse"
+    tasks = ("regression",)
+    shift_invariant = True
+
+
+class MeanAbsoluteError(Loss):
+    name = "mae"
+    tasks = ("regression",)
+    shift_invariant = True
+
+
+class Huber(Loss):
+    """Squared below `delta` (in the label's unit), linear above."""
+
+    name = "huber"
+    tasks = ("regression",)
+    shift_invariant = True
+    delta: float = Field(default=1.0, gt=0)
+
+
+class LogCosh(Loss):
+    name = "log_cosh"
+    tasks = ("regression",)
+    shift_invariant = True
+
+
+class MeanAbsolutePercentageError(Loss):
+    name = "mape"
+    tasks = ("regression",)
+
+
+class MeanSquaredLogarithmicError(Loss):
+    name = "msle"
+    tasks = ("regression",)
+    positive_labels = True
+
+
+class Poisson(Loss):
+    name = "poisson"
+    tasks = ("regression",)
+    positive_labels = True
+
+
+class BinaryCrossentropy(Loss):
+    name = "binary_crossentropy"
+    tasks = ("binary",)
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+
+
+class BinaryFocalCrossentropy(Loss):
+    """Lin and others 2017: rows that are easy count less."""
+
+    name = "binary_focal_crossentropy"
+    tasks = ("binary",)
+    apply_class_balancing: bool = False
+    alpha: float = Field(default=0.25, ge=0, le=1)
+    gamma: float = Field(default=2.0, ge=0)
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+
+
+class SparseCategoricalCrossentropy(Loss):
+    name = "sparse_categorical_crossentropy"
+    tasks = ("classes",)
+
+
+class CategoricalCrossentropy(Loss):
+    name = "categorical_crossentropy"
+    tasks = ("classes",)
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+
+    def build(self) -> Any:
+        keras = import_keras()
+        loss = keras.losses.CategoricalCrossentropy(label_smoothing=self.label_smoothing, reduction=None)
+
+        def per_row(labels: Any, outputs: Any) -> Any:
+            one_hot = keras.ops.one_hot(keras.ops.cast(labels, "int32"), outputs.shape[-1])
+            return loss(one_hot, outputs)
+
+        return per_row
+
+
+LOSSES = table_of(
+    MeanSquaredError, MeanAbsoluteError, Huber, LogCosh, MeanAbsolutePercentageError, MeanSquaredLogarithmicError,
+    Poisson, BinaryCrossentropy, BinaryFocalCrossentropy, SparseCategoricalCrossentropy, CategoricalCrossentropy,
+)  # fmt: skip
+
+LOSS_ALIASES = {
+    "mean_squared_error": "mse",
+    "mean_absolute_error": "mae",
+    "mean_absolute_percentage_error": "mape",
+    "mean_squared_logarithmic_error": "msle",
+    "huber_loss": "huber",
+    "logcosh": "log_cosh",
+}

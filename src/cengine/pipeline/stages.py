@@ -1,0 +1,311 @@
+"""The run, in order: Split > Fit > Transform > Train > Evaluate. Each stage reads folders and fills its own."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from sqlglot import exp
+
+from cengine.config.resolve import Resolved
+from cengine.engines.duckdb import DuckDB
+from cengine.pipeline.progress import Progress
+from cengine.pipeline.register import Snapshot
+from cengine.preprocess.source import Rows
+from cengine.store.project import Project
+from cengine.tables import ROW_ID
+
+# What Python, Keras, JAX and DuckDB hold before the first row is read.
+BASE_BYTES = 700 * 2**20
+EVALUATION_SAMPLE_ROWS = 2**19
+TRAIN_SAMPLE_ROWS = 2**17
+PREDICT_ROWS = 2**20
+
+
+@dataclass(frozen=True)
+class Context:
+    """What every stage is given: the table, the configuration, the limits."""
+
+    project: Project
+    snapshot: Snapshot
+    resolved: Resolved
+    filters: tuple[exp.Expression, ...]
+    memory_bytes: int
+    threads: int | None
+    progress: Progress
+
+    @property
+    def rows(self) -> Rows:
+        return Rows(self.snapshot.files, self.snapshot.schema, self.filters, self.resolved.labels)
+
+    @contextmanager
+    def engine(self) -> Iterator[DuckDB]:
+        """An engine within the memory limit; its scratch folder goes with it."""
+        available = max(self.memory_bytes - BASE_BYTES, 2**28)
+        try:
+            with DuckDB(self.project.scratch, memory_bytes=int(0.7 * available), threads=self.threads) as engine:
+                yield engine
+        finally:
+            shutil.rmtree(self.project.scratch, ignore_errors=True)
+
+    @property
+    def matrix_bytes(self) -> int:
+        """How much of the train rows may be held at once."""
+        return max(self.memory_bytes - BASE_BYTES, 2**27) // 2
+
+
+@dataclass
+class Work:
+    """A stage at work: the folders of the stages before, its own, one for what it may want to find again."""
+
+    parents: dict[str, Path]
+    folder: Path
+    kept: Path
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of a run: `settings` are all that its result depends on beside the stages before."""
+
+    name: str
+    unit: str
+    settings: Callable[[Context], Any]
+    size: Callable[[Context, dict[str, Path]], int]
+    run: Callable[[Context, Work], None]
+    # Raised when the same settings give another result than before.
+    version: int = 1
+
+
+# Split
+
+
+def _split_settings(context: Context) -> Any:
+    resolved = context.resolved
+    return {
+        "data": context.snapshot.content,
+        "where": [condition.sql() for condition in context.filters],
+        "split": resolved.split.model_dump(mode="json", exclude={"where"}),
+        "labels": sorted(label.name for label in resolved.labels if label.filling is None),
+    }
+
+
+def _run_split(context: Context, work: Work) -> None:
+    from dataclasses import asdict
+
+    from cengine.preprocess.split import fit_split
+
+    with context.engine() as engine:
+        split = fit_split(engine, context.rows, context.resolved.split, work.folder)
+    work.details["report"] = asdict(split.report)
+
+
+# Fit
+
+
+def _fit_settings(context: Context) -> Any:
+    return {"features": [feature.identity() for feature in context.resolved.features],
+            "labels": [label.identity() for label in context.resolved.labels]}  # fmt: skip
+
+
+def _run_fit(context: Context, work: Work) -> None:
+    from cengine.preprocess.fit import fit, write_statistics
+    from cengine.preprocess.split import read_split
+
+    with context.engine() as engine:
+        write_statistics(fit(engine, context.rows, read_split(work.parents["Split"]), context.resolved), work.folder)
+
+
+# Transform
+
+
+def _run_transform(context: Context, work: Work) -> None:
+    from cengine.preprocess.apply import write_encoded
+    from cengine.preprocess.fit import read_statistics
+    from cengine.preprocess.split import read_split
+
+    split = read_split(work.parents["Split"])
+    total = sum(split.report.rows.values())
+    resolved = context.resolved
+    with context.engine() as engine:
+        num_rows = write_encoded(
+            engine, context.rows, split, resolved.features, resolved.labels, read_statistics(work.parents["Fit"]),
+            work.folder / "encoded.parquet", lambda share: context.progress.advance(share * total),
+        )  # fmt: skip
+    work.details["num_rows"] = num_rows
+
+
+# Train
+
+
+def _train_settings(context: Context) -> Any:
+    trainer = context.resolved.trainer
+    return {
+        "trainer": trainer.model_dump(mode="json", exclude={"layers", "optimizer", "eval_batch_size"}),
+        "layers": [layer.identity() for layer in trainer.layers],
+        "optimizer": trainer.optimizer.identity(),
+        "losses": [label.loss.identity() if label.loss else None for label in context.resolved.labels],
+    }
+
+
+def _train_steps(context: Context, parents: dict[str, Path]) -> int:
+    from cengine.preprocess.split import read_split
+    from cengine.training.loop import Plan
+
+    trainer = context.resolved.trainer
+    if trainer.train_steps or "Split" not in parents:
+        return trainer.train_steps or 0
+    return Plan.of(trainer, read_split(parents["Split"]).report.rows["train"], 1).num_steps
+
+
+def _run_train(context: Context, work: Work) -> None:
+    from cengine.pipeline.monitor import Monitor
+    from cengine.preprocess.apply import inputs_of
+    from cengine.preprocess.fit import read_statistics
+    from cengine.preprocess.split import read_split
+    from cengine.training.batches import EncodedFile, TrainRows
+    from cengine.training.heads import heads_of
+    from cengine.training.loop import Plan, train
+    from cengine.training.model import build_model, save_model, signature_of
+    from cengine.training.tensorboard import ScalarWriter
+
+    resolved, trainer = context.resolved, context.resolved.trainer
+    statistics = read_statistics(work.parents["Fit"])
+    split = read_split(work.parents["Split"])
+    inputs = inputs_of(resolved.features, statistics)
+    heads = heads_of(resolved.labels, trainer, statistics)
+    file = EncodedFile(work.parents["Transform"] / "encoded.parquet", inputs, [label.name for label in resolved.labels])
+    rows = TrainRows(file, trainer.seed, context.matrix_bytes)
+    plan = Plan.of(trainer, rows.num_rows, file.bytes_per_row)
+    model = build_model(inputs, trainer, heads)
+    judged = split.names[1]
+    samples = {"train": rows.sample(TRAIN_SAMPLE_ROWS), judged: _evaluation_sample(file, split.report.rows[judged])}
+    tensorboard = work.kept / "tensorboard"
+    with context.engine() as engine, ScalarWriter(tensorboard) as writer:
+        monitor = Monitor(engine, heads, resolved.metrics, file.num_numbers)
+        trained = train(
+            model, heads, trainer, plan, rows, samples, monitor.measure, work.kept / "checkpoints",
+            lambda step, loss: context.progress.advance(step, f"loss {loss:.4g}"), writer.write,
+        )  # fmt: skip
+    save_model(model, work.folder, signature_of(inputs, heads))
+    shutil.copy(work.parents["Fit"] / "statistics.json", work.folder / "statistics.json")
+    shutil.copytree(tensorboard, work.folder / "tensorboard", dirs_exist_ok=True)
+    result = {"history": trained.history, "num_steps": trained.num_steps, "best_step": trained.best_step,
+              "stopped_early": trained.stopped_early, "judged_on": judged, "num_weights": model.count_params()}  # fmt: skip
+    (work.folder / "training.json").write_text(json.dumps(result))
+
+
+def _evaluation_sample(file: Any, num_rows: int) -> Any:
+    """The split that checkpoints are judged on; of a large one every n-th row, so that evaluating stays cheap."""
+    import numpy as np
+
+    from cengine.training.batches import Matrices
+
+    matrices = file.load(1, range(len(file.group_rows)), num_rows)
+    if num_rows <= EVALUATION_SAMPLE_ROWS:
+        return matrices
+    chosen = np.linspace(0, num_rows - 1, EVALUATION_SAMPLE_ROWS).astype(np.int64)
+    return Matrices(matrices.floats[chosen], matrices.codes[chosen])
+
+
+# Evaluate
+
+
+def _evaluate_settings(context: Context) -> Any:
+    resolved = context.resolved
+    return {
+        "slices": [list(columns) for columns in resolved.slices],
+        "metrics": [metric.identity() for metric in resolved.metrics or ()],
+        "label_metrics": [[m.identity() for m in label.metrics or ()] for label in resolved.labels],
+    }
+
+
+def _run_evaluate(context: Context, work: Work) -> None:
+    from cengine.evaluation.predictions import write_predictions
+    from cengine.evaluation.results import evaluate
+    from cengine.preprocess.apply import inputs_of
+    from cengine.preprocess.fit import read_statistics
+    from cengine.preprocess.split import read_split
+    from cengine.training.batches import EncodedFile
+    from cengine.training.heads import heads_of
+    from cengine.training.model import load_model, training_model
+
+    resolved = context.resolved
+    statistics = read_statistics(work.parents["Fit"])
+    split = read_split(work.parents["Split"])
+    inputs = inputs_of(resolved.features, statistics)
+    heads = heads_of(resolved.labels, resolved.trainer, statistics)
+    file = EncodedFile(work.parents["Transform"] / "encoded.parquet", inputs, [label.name for label in resolved.labels])
+    model = training_model(load_model(work.parents["Train"]), len(heads))
+    raw = work.folder / "raw.parquet"
+    _predict(context, model, heads, file, len(split.names), raw)
+    slice_columns = list(dict.fromkeys(name for columns in resolved.slices for name in columns))
+    with context.engine() as engine:
+        predictions = work.folder / "predictions.parquet"
+        write_predictions(engine, context.rows, heads, statistics, raw, slice_columns, predictions)
+        raw.unlink()
+        evaluate(engine, engine.parquet([predictions]), heads, resolved, statistics, split.names, work.folder)
+
+
+def _predict(context: Context, model: Any, heads: Any, file: Any, num_splits: int, target: Path) -> None:
+    """Predictions of every row that was not trained on, block by block."""
+    from cengine.evaluation.predictions import prediction_columns, raw_schema
+    from cengine.training.predict import Predictor
+
+    predictor = Predictor(model, file.num_numbers)
+    schema = raw_schema(heads)
+    done = 0
+    with pq.ParquetWriter(target, schema, compression="lz4") as writer:
+        for number in range(1, num_splits):
+            counts = file.split_rows(number)
+            for groups in _blocks(counts):
+                rows = file.load(number, groups, sum(counts[g] for g in groups))
+                identities = file.column(ROW_ID, number, groups)
+                columns = prediction_columns(heads, predictor.outputs(rows), rows.floats[:, file.num_numbers :])
+                data = {ROW_ID: identities.astype("int64"), "_split": [number] * len(rows), **columns}
+                writer.write_table(pa.table({name: pa.array(data[name]).cast(schema.field(name).type) for name in schema.names}))
+                done += len(rows)
+                context.progress.advance(done)
+
+
+def _blocks(counts: list[int]) -> Iterator[list[int]]:
+    """Row groups in blocks of about PREDICT_ROWS rows."""
+    block: list[int] = []
+    rows = 0
+    for group, count in enumerate(counts):
+        block.append(group)
+        rows += count
+        if rows >= PREDICT_ROWS:
+            yield block
+            block, rows = [], 0
+    if rows:
+        yield block
+
+
+def _all_rows(context: Context, parents: dict[str, Path]) -> int:
+    return context.snapshot.schema.num_rows
+
+
+def _evaluated_rows(context: Context, parents: dict[str, Path]) -> int:
+    from cengine.preprocess.split import read_split
+
+    if "Split" not in parents:
+        return 0
+    counts = read_split(parents["Split"]).report.rows
+    return sum(counts.values()) - counts["train"]
+
+
+STAGES = (
+    Stage("Split", "rows", _split_settings, _all_rows, _run_split),
+    Stage("Fit", "rows", _fit_settings, _all_rows, _run_fit),
+    Stage("Transform", "rows", lambda context: {}, _all_rows, _run_transform),
+    Stage("Train", "steps", _train_settings, _train_steps, _run_train),
+    Stage("Evaluate", "rows", _evaluate_settings, _evaluated_rows, _run_evaluate),
+)

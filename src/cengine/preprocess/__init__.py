@@ -1,0 +1,1 @@
+"""Split > Fit > Transform: rows, numbers, model-ready rows."""

@@ -1,0 +1,127 @@
+"""Transform: the statistics applied to rows, one SELECT. Training, evaluation and serving use this and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from sqlglot import exp
+
+from cengine.config.resolve import Feature, Label
+from cengine.engines.duckdb import DuckDB, Progress
+from cengine.expressions.build import bigint, column, double
+from cengine.networks.encodings import Auto, Encoding
+from cengine.preprocess.fit import Statistics
+from cengine.preprocess.source import Rows
+from cengine.preprocess.split import Split
+from cengine.tables import ROW_ID
+from cengine.transforms import Lookups, Value
+from cengine.transforms.fill import filled
+
+
+@dataclass(frozen=True)
+class Input:
+    """A column that enters the network: `size` is the number of indices of a code, None for a number."""
+
+    column: str
+    size: int | None
+    encoding: Encoding
+    statistics: dict[str, Any]
+
+
+def inputs_of(features: Sequence[Feature], statistics: Statistics) -> list[Input]:
+    """The network's inputs, in the order of the encoded columns."""
+    inputs = []
+    for feature in features:
+        fitted = statistics["features"][feature.name]
+        for value in _values(feature, fitted, column(feature.name), Lookups()):
+            encoding = feature.encoding
+            if isinstance(encoding, Auto):
+                encoding = encoding.chosen(value.size, one_hot=value.one_hot)
+            inputs.append(Input(_encoded_name(feature.name, value), value.size, encoding, fitted.get("encoding", {})))
+    return inputs
+
+
+def write_encoded(
+    engine: DuckDB, rows: Rows, split: Split, features: Sequence[Feature], labels: Sequence[Label],
+    statistics: Statistics, target: Path, progress: Progress | None = None,
+) -> int:  # fmt: skip
+    """Writes the encoded rows of all splits as one Parquet file, in the snapshot's order; gives their number.
+
+    Columns: one for each input (REAL or INTEGER), one for each label (`label: NAME`, REAL), `_split`, and for rows
+    that are not for training their identity, by which evaluation finds the label and slice columns again.
+    """
+    names = list(dict.fromkeys([f.name for f in features] + [label.name for label in labels]))
+    assigned = split.assigned(engine, rows, names)
+    lookups = Lookups()
+    outputs = _feature_outputs(features, statistics, lookups)
+    for label in labels:
+        outputs.append(
+            exp.cast(_label_value(label, statistics["labels"][label.name], lookups), "real").as_(f"label: {label.name}", quoted=True)
+        )
+    identity = exp.Case().when(exp.NEQ(this=column("_split"), expression=exp.convert(0)), column(ROW_ID))
+    outputs += [column("_split"), identity.as_(ROW_ID)]
+    query = _joined(engine, exp.select(*outputs).from_(assigned.subquery("assigned")), lookups)
+    return engine.write(query, target, progress)
+
+
+def encode(engine: DuckDB, table: exp.Expression, features: Sequence[Feature], statistics: Statistics) -> pa.Table:
+    """New rows encoded: the columns of the features in, one column for each input out."""
+    lookups = Lookups()
+    outputs = _feature_outputs(features, statistics, lookups)
+    return engine.fetch(_joined(engine, exp.select(*outputs).from_(table), lookups))
+
+
+def _feature_outputs(features: Sequence[Feature], statistics: Statistics, lookups: Lookups) -> list[exp.Expression]:
+    outputs = []
+    for feature in features:
+        for value in _values(feature, statistics["features"][feature.name], column(feature.name), lookups):
+            sql_type = "int" if value.kind == "code" else "real"
+            number = value.expression if value.kind != "boolean" else exp.cast(value.expression, "int")
+            outputs.append(exp.cast(number, sql_type).as_(_encoded_name(feature.name, value), quoted=True))
+    return outputs
+
+
+def _values(feature: Feature, fitted: dict[str, Any], cell: exp.Expression, lookups: Lookups) -> tuple[Value, ...]:
+    values: tuple[Value, ...] = (filled(Value(cell, feature.kind), fitted["filling"]),)
+    for word, statistics in zip(feature.transforms, fitted["transforms"], strict=True):
+        values = tuple(result for value in values for result in word.apply(value, statistics, lookups))
+    return values
+
+
+def _label_value(label: Label, fitted: dict[str, Any], lookups: Lookups) -> exp.Expression:
+    """The label as the network learns it: standardized, or the number of its class."""
+    value = Value(column(label.name), label.kind)
+    if label.filling is not None:
+        value = filled(value, fitted["filling"])
+    if "classes" in fitted:
+        # A class that no train row has is none of the network's outputs.
+        index = lookups.index_of(value.expression, value.kind, tuple(fitted["classes"]))
+        return exp.Coalesce(this=index, expressions=[bigint(-1)])
+    for word, statistics in zip(label.transforms, fitted["transforms"], strict=True):
+        (value,) = word.apply(value, statistics, lookups)
+    number = exp.cast(value.expression, "int") if value.kind == "boolean" else value.expression
+    centred = exp.Paren(this=exp.cast(number, "double") - double(fitted["offset"]))
+    return centred / double(fitted["scale"])
+
+
+def _encoded_name(name: str, value: Value) -> str:
+    return f"{name}.{value.part}" if value.part else name
+
+
+def _joined(engine: DuckDB, query: exp.Select, lookups: Lookups) -> exp.Select:
+    """The query with the tables that its lookups read."""
+    for name, (key, kind, values) in lookups.tables.items():
+        table_name = f"{name}_values"
+        engine.register(table_name, pa.table({"value": _array(values, kind), "position": pa.array(range(len(values)), pa.int64())}))
+        table = exp.alias_(exp.to_table(table_name), name, table=True)
+        query = query.join(table, on=exp.EQ(this=key, expression=column("value", name)), join_type="left")
+    return query
+
+
+def _array(values: tuple[Any, ...], kind: str) -> pa.Array:
+    types = {"boolean": pa.bool_(), "integer": pa.int64(), "float": pa.float64()}
+    return pa.array(values, types.get(kind, pa.string()))

@@ -1,0 +1,209 @@
+"""Fit: what the words learn of the train rows. A frozen, JSON-able value; applying it is `apply`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sqlglot import exp
+
+from cengine.config.resolve import Feature, Label, Resolved
+from cengine.engines.duckdb import DuckDB
+from cengine.errors import PreprocessError
+from cengine.expressions.build import column
+from cengine.networks.encodings import Auto, Encoding
+from cengine.preprocess.source import Rows
+from cengine.preprocess.split import Split
+from cengine.preprocess.summarize import Question, summarize
+from cengine.summaries import Needs, Summary
+from cengine.transforms import Filling, Lookups, Transform, Value
+from cengine.transforms.fill import filled
+
+Statistics = dict[str, Any]
+MAX_CLASSES = 10_000
+
+
+def fit(engine: DuckDB, rows: Rows, split: Split, resolved: Resolved) -> Statistics:
+    """Statistics of every feature and label over the train rows.
+
+    Each column passes its words one after the other; in each round the next word of every column asks what it needs,
+    and all questions are answered together. So the number of queries grows with the longest chain, not with columns.
+    """
+    names = list(dict.fromkeys([f.name for f in resolved.features] + [label.name for label in resolved.labels]))
+    tracks: list[_Track] = [_FeatureTrack(feature, rows) for feature in resolved.features]
+    tracks += [_LabelTrack(label, rows) for label in resolved.labels]
+    num_rows = split.report.rows["train"]
+
+    def train() -> exp.Select:
+        assigned = split.assigned(engine, rows, names).subquery("assigned")
+        return exp.select("*").from_(assigned).where(exp.EQ(this=column("_split"), expression=exp.convert(0)))
+
+    while True:
+        open_tracks = [track for track in tracks if track.advance()]
+        if not open_tracks:
+            break
+        # Two columns may ask the same of one expression; it is answered once.
+        questions = {track.question().expression.sql() + str(track.question().needs): track.question() for track in open_tracks}
+        answers = dict(zip(questions, summarize(engine, train, num_rows, list(questions.values())), strict=True))
+        for track in open_tracks:
+            question = track.question()
+            track.answer(answers[question.expression.sql() + str(question.needs)])
+    return {
+        "num_train_rows": num_rows,
+        "features": {track.name: track.statistics for track in tracks if isinstance(track, _FeatureTrack)},
+        "labels": {track.name: track.statistics for track in tracks if isinstance(track, _LabelTrack)},
+    }
+
+
+def write_statistics(statistics: Statistics, folder: Path) -> None:
+    """Writes them as JSON."""
+    (folder / "statistics.json").write_text(json.dumps(statistics, ensure_ascii=False))
+
+
+def read_statistics(folder: Path) -> Statistics:
+    """The statistics that `write_statistics` wrote."""
+    return json.loads((folder / "statistics.json").read_text())
+
+
+@dataclass
+class _Track:
+    """A column on its way through its words."""
+
+    name: str
+    value: Value
+    bounds: tuple[float, float] | None
+    words: list[Filling | Transform | Encoding | str]
+    statistics: dict[str, Any] = field(default_factory=dict)
+
+    def advance(self) -> bool:
+        """Passes the words that need nothing; whether one is left that asks."""
+        while self.words and not self.needs():
+            self.answer(Summary(0))
+        return bool(self.words)
+
+    def needs(self) -> Needs:
+        word = self.words[0]
+        if isinstance(word, str) or self.value.kind == "code":  # an index is only re-labelled, by words that learn nothing
+            return Needs()
+        return word.needs()
+
+    def question(self) -> Question:
+        return Question(f"column '{self.name}'", self.value.expression, self.value.kind, self.needs(), self.bounds)
+
+    def answer(self, summary: Summary) -> None:
+        word = self.words.pop(0)
+        if isinstance(word, Filling):
+            self._fill(word, summary)
+        elif isinstance(word, Transform):
+            self._transform(word, summary)
+
+    def _fill(self, word: Filling, summary: Summary) -> None:
+        fill = word.fit(summary, self.value.kind)
+        self.statistics["filling"] = fill
+        self.value = filled(self.value, fill)
+        if self.bounds is not None and isinstance(fill, int | float):
+            self.bounds = (min(self.bounds[0], fill), max(self.bounds[1], fill))
+        elif fill is not None:
+            self.bounds = None
+
+    def _transform(self, word: Transform, summary: Summary) -> None:
+        statistics = word.fit(summary, f"column '{self.name}', transform {word.name}")
+        self.statistics.setdefault("transforms", []).append(statistics)
+        if word.name != "no_transform":
+            self.bounds = None
+            # Words that look values up end a chain or are followed by words that only re-label the index.
+            self.value = word.apply(self.value, statistics, Lookups())[0]
+
+
+class _FeatureTrack(_Track):
+    def __init__(self, feature: Feature, rows: Rows) -> None:
+        super().__init__(
+            feature.name, Value(rows.cell(feature.name), feature.kind), _known_bounds(feature, rows), [feature.filling, *feature.transforms]
+        )
+        if not isinstance(feature.encoding, Auto):
+            self.words.append(feature.encoding)
+
+    def answer(self, summary: Summary) -> None:
+        word = self.words[0]
+        if isinstance(word, Encoding):
+            self.words.pop(0)
+            self.statistics["encoding"] = word.fit(summary)
+        else:
+            super().answer(summary)
+
+
+class _LabelTrack(_Track):
+    """A label; besides its words' statistics it learns its mean and median (or classes), raw and transformed."""
+
+    def __init__(self, label: Label, rows: Rows) -> None:
+        self.label = label
+        words: list[Filling | Transform | Encoding | str] = [label.filling] if label.filling else []
+        classes = label.task != "regression"
+        plain = all(word.name == "no_transform" for word in label.transforms)
+        words += ["classes"] if classes else (["raw"] if plain else ["raw", *label.transforms, "transformed"])
+        super().__init__(label.name, Value(rows.cell(label.name), label.kind), _known_bounds(label, rows), words)
+        if plain and not classes:
+            self.statistics["transforms"] = [{} for _ in label.transforms]
+
+    def needs(self) -> Needs:
+        match self.words[0]:
+            case "raw":
+                return Needs(range=True, moments=True, probabilities=(0.5,))
+            case "transformed":
+                return Needs(moments=True)
+            case "classes":
+                return Needs(counts=True)
+        return super().needs()
+
+    def answer(self, summary: Summary) -> None:
+        match self.words[0]:
+            case "raw":
+                self.words.pop(0)
+                self.statistics.update(
+                    mean=summary.mean,
+                    deviation=summary.deviation,
+                    median=summary.quantiles[0],
+                    minimum=summary.minimum,
+                    maximum=summary.maximum,
+                )
+                self.statistics["offset"], self.statistics["scale"] = summary.mean, summary.deviation or 1.0
+            case "transformed":
+                self.words.pop(0)
+                self.statistics["offset"], self.statistics["scale"] = summary.mean, summary.deviation or 1.0
+            case "classes":
+                self.words.pop(0)
+                self._classes(summary)
+            case _:
+                super().answer(summary)
+
+    def _classes(self, summary: Summary) -> None:
+        """Classes in the order of their values, so that of two classes the greater (1, true, yes) is the positive one."""
+        ordered = sorted(summary.counts, key=lambda pair: pair[0])
+        if len(ordered) < 2:
+            found = f"only {ordered[0][0]!r}" if ordered else "no value"
+            raise PreprocessError(f"label '{self.name}': the train rows hold {found}; there is nothing to tell apart")
+        if len(ordered) > MAX_CLASSES:
+            raise PreprocessError(
+                f"label '{self.name}' has {len(ordered):,} classes, more than {MAX_CLASSES:,}", "is it a number? set `type: regression`"
+            )
+        loss = self.label.loss
+        if loss is not None and loss.tasks == ("binary",) and len(ordered) != 2:
+            raise PreprocessError(
+                f"loss '{loss.name}' needs two classes; label '{self.name}' has {len(ordered)}",
+                "leave `loss` out, or take sparse_categorical_crossentropy",
+            )
+        self.statistics["classes"] = [value for value, _ in ordered]
+        self.statistics["counts"] = [count for _, count in ordered]
+
+
+def _known_bounds(feature: Feature | Label, rows: Rows) -> tuple[float, float] | None:
+    """Bounds of a column of numbers, from what the files themselves say of their least and greatest values."""
+    known = rows.schema[feature.name]
+    if feature.kind not in ("integer", "float") or known.minimum is None or known.maximum is None:
+        return None
+    return (float(known.minimum), float(known.maximum))
+
+
+__all__ = ["Statistics", "fit", "read_statistics", "write_statistics"]

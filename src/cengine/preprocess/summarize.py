@@ -1,0 +1,227 @@
+"""Aggregates of many expressions over the train rows in as few queries as possible, the same for any number of threads.
+
+Sums of floating-point numbers depend on their order, and with threads the order is not known. So sums are formed of
+integers: whole numbers as they are, others as fixed-point numbers of 70 binary digits relative to the column's span.
+Quantiles come from at most 2**20 rows, drawn by identity: exact up to that size, and repeatable above it.
+"""
+
+from __future__ import annotations
+
+import datetime
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from sqlglot import exp
+
+from cengine.engines.duckdb import DuckDB
+from cengine.errors import PreprocessError
+from cengine.expressions.build import as_double, as_number, bigint, column, double
+from cengine.expressions.keys import seeded_key
+from cengine.summaries import Needs, Summary
+from cengine.tables import ROW_ID
+from cengine.transforms.scale import epoch_seconds
+
+MAX_SAMPLE_ROWS = 2**20
+MAX_VOCABULARY = 2_000_000
+HIGH_BITS, LOW_BITS = 40, 30
+
+# The train rows with the columns that the expressions read.
+TrainRows = Callable[[], exp.Select]
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked of one expression; `bounds` are known to hold its values where they are given."""
+
+    label: str
+    expression: exp.Expression
+    kind: str
+    needs: Needs
+    bounds: tuple[float, float] | None = None
+
+
+def summarize(engine: DuckDB, train: TrainRows, num_rows: int, questions: list[Question]) -> list[Summary]:
+    """One summary a question; `num_rows` is the number of train rows."""
+    ranges = _ranges(engine, train, questions)
+    moments = _moments(engine, train, questions, ranges)
+    counts = _counts(engine, train, questions)
+    quantiles = _quantiles(engine, train, num_rows, questions)
+    summaries = []
+    for i, _ in enumerate(questions):
+        low, high, num_valid = ranges.get(i, (None, None, None))
+        mean, deviation, num_counted = moments.get(i, (None, None, None))
+        valid = next((n for n in (num_valid, num_counted) if n is not None), num_rows)
+        pairs, num_distinct = counts.get(i, ((), None))
+        summaries.append(Summary(num_rows, num_rows - valid, low, high, mean, deviation, pairs, num_distinct, quantiles.get(i, ())))
+    return summaries
+
+
+def _numeric(question: Question) -> exp.Expression:
+    """The expression as a number: seconds for times, 0 and 1 for booleans."""
+    if question.kind == "timestamp":
+        return epoch_seconds(question.expression)
+    return as_number(question.expression.copy(), question.kind)
+
+
+def _ranges(engine: DuckDB, train: TrainRows, questions: list[Question]) -> dict[int, tuple[Any, Any, int]]:
+    """Least and greatest value and number of values, of the questions that ask, or whose moments need bounds."""
+    asked = [i for i, q in enumerate(questions) if q.needs.range or (q.needs.moments and q.bounds is None)]
+    if not asked:
+        return {}
+    outputs = []
+    for i in asked:
+        question = questions[i]
+        value = question.expression if question.needs.range else _numeric(question)
+        outputs += [exp.Min(this=value.copy()).as_(f"low_{i}"), exp.Max(this=value.copy()).as_(f"high_{i}"),
+                    exp.Count(this=value.copy()).as_(f"num_{i}")]  # fmt: skip
+    row = engine.fetch(exp.select(*outputs).from_(train().subquery("train"))).to_pylist()[0]
+    return {i: (_plain(row[f"low_{i}"]), _plain(row[f"high_{i}"]), row[f"num_{i}"]) for i in asked}
+
+
+def _moments(
+    engine: DuckDB, train: TrainRows, questions: list[Question], ranges: dict[int, tuple[Any, Any, int]]
+) -> dict[int, tuple[float | None, float | None, int]]:
+    """Mean, deviation and number of values."""
+    outputs, plans = [], {}
+    for i, question in enumerate(questions):
+        if not question.needs.moments:
+            continue
+        bounds = question.bounds or _numbers(ranges[i][:2])
+        if bounds is None:
+            plans[i] = None
+            continue
+        plan = _FixedPoint.of(bounds, whole=question.kind in ("integer", "boolean"))
+        plans[i] = plan
+        value = _numeric(question)
+        outputs += [_exact_sum(term).as_(f"sum_{i}_{name}") for name, term in plan.terms(value).items()]
+        outputs.append(exp.Count(this=value.copy()).as_(f"num_{i}"))
+    if not plans:
+        return {}
+    row = engine.fetch(exp.select(*outputs).from_(train().subquery("train"))).to_pylist()[0] if outputs else {}
+    found: dict[int, tuple[float | None, float | None, int]] = {}
+    for i, plan in plans.items():
+        count = row.get(f"num_{i}", 0)
+        if plan is None or not count:
+            found[i] = (None, None, 0)
+        else:
+            sums = {key.removeprefix(f"sum_{i}_"): int(value) for key, value in row.items() if key.startswith(f"sum_{i}_")}
+            found[i] = (*plan.moments(sums, count), count)
+    return found
+
+
+@dataclass(frozen=True)
+class _FixedPoint:
+    """Sums of x - pivot and of its square as integers; `scale`, a power of two, spans the values."""
+
+    pivot: float
+    scale: float
+    whole: bool
+
+    @staticmethod
+    def of(bounds: tuple[float, float], *, whole: bool) -> _FixedPoint:
+        low, high = bounds
+        pivot = float(math.floor((low + high) / 2)) if whole else (low + high) / 2
+        span = max(high - pivot, pivot - low, 1.0 if whole else 5e-324)
+        exponent = math.frexp(span)[1]
+        small = whole and exponent <= 30 and abs(pivot) < 2**53
+        return _FixedPoint(pivot, math.ldexp(1.0, max(exponent, -1000)), small)
+
+    def terms(self, value: exp.Expression) -> dict[str, exp.Expression]:
+        """Whole-numbered expressions to be summed."""
+        if self.whole:
+            shifted = exp.Paren(this=exp.cast(value.copy(), "bigint") - bigint(int(self.pivot)))
+            return {"x": shifted, "xx": shifted.copy() * shifted.copy()}
+        unit = exp.Paren(this=exp.Paren(this=as_double(value.copy()) - double(self.pivot)) / double(self.scale))
+        return {**_digits("x", unit), **_digits("xx", unit * unit.copy())}
+
+    def moments(self, sums: dict[str, int], count: int) -> tuple[float, float]:
+        """Mean and population deviation, in exact arithmetic until the last step."""
+        if self.whole:
+            first, second, scale = Fraction(sums["x"]), Fraction(sums["xx"]), Fraction(1)
+        else:
+            first, second = (Fraction(sums[f"{n}_high"], 2**HIGH_BITS) + Fraction(sums[f"{n}_low"], 2 ** (HIGH_BITS + LOW_BITS))
+                             for n in ("x", "xx"))  # fmt: skip
+            scale = Fraction(self.scale)
+        mean = first / count
+        variance = max(second / count - mean * mean, Fraction(0))
+        return float(Fraction(self.pivot) + scale * mean), math.sqrt(variance) * float(scale)
+
+
+def _digits(name: str, value: exp.Expression) -> dict[str, exp.Expression]:
+    """A number in [-1, 1] as the integers of its first 40 and next 30 binary digits."""
+    shifted = exp.Paren(this=exp.Paren(this=value) * double(2.0**HIGH_BITS))
+    whole = exp.Floor(this=shifted)
+    rest = exp.Paren(this=shifted.copy() - whole.copy()) * double(2.0**LOW_BITS)
+    return {f"{name}_high": exp.cast(whole, "bigint"), f"{name}_low": exp.cast(exp.Floor(this=rest), "bigint")}
+
+
+def _exact_sum(term: exp.Expression) -> exp.Expression:
+    """A sum of integers that neither overflows nor rounds, as text."""
+    return exp.cast(exp.Sum(this=exp.cast(term, "decimal(38, 0)")), "text")
+
+
+def _counts(engine: DuckDB, train: TrainRows, questions: list[Question]) -> dict[int, tuple[tuple[tuple[Any, int], ...], int]]:
+    """Values and their numbers of rows, most frequent first; all columns in one pass over the rows."""
+    asked = [i for i, q in enumerate(questions) if q.needs.counts]
+    if not asked:
+        return {}
+    names = {i: f"value_{i}" for i in asked}
+    inner = exp.select(*[questions[i].expression.copy().as_(names[i]) for i in asked]).from_(train().subquery("train"))
+    columns = ", ".join(names.values())
+    sets = ", ".join(f"({name})" for name in names.values())
+    grouped = (
+        f"SELECT {columns}, GROUPING({columns}) AS which, COUNT(*) AS n FROM ({inner.sql(engine.dialect)}) GROUP BY GROUPING SETS ({sets})"
+    )
+    ordered = f"SELECT *, ROW_NUMBER() OVER (PARTITION BY which ORDER BY n DESC, {columns}) AS place FROM ({grouped})"
+    every = 2 ** len(asked) - 1
+    found: dict[int, tuple[tuple[tuple[Any, int], ...], int]] = {}
+    masks = {i: every - 2 ** (len(asked) - 1 - position) for position, i in enumerate(asked)}
+    # Nulls are counted apart, so one more than asked for is fetched.
+    limits = " OR ".join(f"(which = {masks[i]} AND place <= {(questions[i].needs.top or MAX_VOCABULARY) + 1})" for i in asked)
+    table = engine.fetch(f"SELECT * FROM ({ordered}) WHERE {limits} ORDER BY which, place")
+    for i in asked:
+        part = table.filter(pa.compute.equal(table["which"], masks[i]))
+        pairs = [(v, n) for v, n in zip(part[names[i]].to_pylist(), part["n"].to_pylist(), strict=True) if v is not None]
+        pairs.sort(key=lambda pair: (-pair[1], pair[0]))
+        top = questions[i].needs.top
+        if top is None and len(pairs) > MAX_VOCABULARY:
+            raise PreprocessError(f"{questions[i].label}: more than {MAX_VOCABULARY:,} different values",
+                                  "bound the vocabulary with `top_k`, or use hash_strings")  # fmt: skip
+        found[i] = (tuple((_plain(v), n) for v, n in pairs[:top]), len(pairs))
+    return found
+
+
+def _quantiles(engine: DuckDB, train: TrainRows, num_rows: int, questions: list[Question]) -> dict[int, tuple[float, ...]]:
+    """Quantiles with linear interpolation between neighbouring rows."""
+    asked = [i for i, q in enumerate(questions) if q.needs.probabilities]
+    if not asked:
+        return {}
+    query = exp.select(*[as_double(_numeric(questions[i])).as_(f"value_{i}") for i in asked]).from_(train().subquery("train"))
+    if num_rows > MAX_SAMPLE_ROWS:
+        share = Fraction(MAX_SAMPLE_ROWS, num_rows)
+        query = query.where(exp.LT(this=seeded_key(column(ROW_ID), "sample", 0), expression=bigint(int(share * 2**62))))
+    sample = engine.fetch(query)
+    found = {}
+    for i in asked:
+        values = sample[f"value_{i}"].drop_null().to_numpy()
+        found[i] = tuple(float(v) for v in np.quantile(values, questions[i].needs.probabilities)) if len(values) else ()
+    return found
+
+
+def _numbers(pair: tuple[Any, ...]) -> tuple[float, float] | None:
+    low, high = pair
+    if isinstance(low, str) or isinstance(high, str):  # a time's range, as text
+        low, high = (datetime.datetime.fromisoformat(t).replace(tzinfo=datetime.UTC).timestamp() for t in (low, high))
+    return None if low is None else (float(low), float(high))
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON can hold it."""
+    if isinstance(value, datetime.datetime):
+        return value.replace(tzinfo=None).isoformat(sep=" ")
+    return value.isoformat() if isinstance(value, datetime.date) else value

@@ -1,0 +1,160 @@
+"""Artifacts: folders named by fingerprint that appear only when complete, and are built once however many ask."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cengine.errors import StoreError
+
+FORMAT_VERSION = 1
+LOCK_POLL_SECONDS = 0.2
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A complete folder: `seconds` is what building it took, `num_bytes` what it holds."""
+
+    folder: Path
+    seconds: float
+    num_bytes: int
+    details: dict[str, Any]
+
+
+class Artifacts:
+    """The artifacts under `root`, one folder a stage and fingerprint."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def folder(self, stage: str, fingerprint: str) -> Path:
+        """Where the artifact is, or would be."""
+        return self.root / stage / fingerprint[:2] / fingerprint
+
+    def find(self, stage: str, fingerprint: str) -> Artifact | None:
+        """The complete artifact, None where there is none."""
+        folder = self.folder(stage, fingerprint)
+        try:
+            data = json.loads((folder / "artifact.json").read_text())
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except (OSError, ValueError) as error:
+            raise StoreError(f"the stored {stage} cannot be read: {error}", f"remove the folder {folder} and run again") from None
+        if data["format_version"] > FORMAT_VERSION:
+            raise StoreError("the project folder was written by a newer cengine", "upgrade cengine")
+        return Artifact(folder, data["seconds"], data["num_bytes"], data["details"])
+
+    def work_folder(self, stage: str, fingerprint: str) -> Path:
+        """A folder for what an unfinished stage wants to find again (checkpoints); it goes when the stage completes."""
+        return self.root / ".work" / f"{stage}-{fingerprint}"
+
+    @contextlib.contextmanager
+    def building(self, stage: str, fingerprint: str, waiting: Callable[[], None] | None = None) -> Iterator[Building | None]:
+        """The right to build: a draft to fill, or None where the artifact is complete, perhaps by now.
+
+        A second process that wants the same artifact waits until the first is through (`waiting` is called once).
+        Whatever ends the block early leaves nothing behind.
+        """
+        from filelock import FileLock, Timeout
+
+        with _translated():
+            locks = self.root / ".locks"
+            locks.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(locks / f"{stage}-{fingerprint}.lock")
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                if waiting is not None:
+                    waiting()
+                lock.acquire(poll_interval=LOCK_POLL_SECONDS)
+        try:
+            if self.find(stage, fingerprint) is not None:
+                yield None
+                return
+            with _translated():
+                draft = self.root / ".work" / f"draft-{uuid.uuid4().hex}"
+                draft.mkdir(parents=True)
+            building = Building(draft)
+            try:
+                yield building
+                with _translated():
+                    self._complete(building, stage, fingerprint)
+            finally:
+                shutil.rmtree(draft, ignore_errors=True)
+            shutil.rmtree(self.work_folder(stage, fingerprint), ignore_errors=True)
+        finally:
+            lock.release()
+
+    def _complete(self, building: Building, stage: str, fingerprint: str) -> None:
+        files = [file for file in building.folder.rglob("*") if file.is_file()]
+        for file in files:
+            _flush(file)
+        record = {
+            "format_version": FORMAT_VERSION,
+            "stage": stage,
+            "fingerprint": fingerprint,
+            "seconds": time.monotonic() - building.started,
+            "num_bytes": sum(file.stat().st_size for file in files),
+            "details": building.details,
+        }
+        marker = building.folder / "artifact.json"
+        marker.write_text(json.dumps(record))
+        _flush(marker)
+        target = self.folder(stage, fingerprint)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        os.rename(building.folder, target)
+
+    def remove(self, stage: str, fingerprint: str) -> None:
+        """Removes an artifact; no error where there is none."""
+        folder = self.folder(stage, fingerprint)
+        if folder.exists():
+            # Renamed first, so that no one finds it half-removed.
+            doomed = self.root / ".work" / f"removed-{uuid.uuid4().hex}"
+            doomed.parent.mkdir(parents=True, exist_ok=True)
+            os.rename(folder, doomed)
+            shutil.rmtree(doomed, ignore_errors=True)
+
+
+class Building:
+    """An artifact being built: files go into `folder`, what is to be remembered beside them into `details`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.details: dict[str, Any] = {}
+        self.started = time.monotonic()
+
+
+@contextlib.contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise disk_error(error) from error
+
+
+def disk_error(error: OSError) -> StoreError:
+    """An error of the file system as one of ours."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return StoreError("the disk is full", "nothing half-written is kept; make room and run the command again")
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return StoreError(
+            f"cannot write to {error.filename}: {error.strerror}", "choose another folder with --project, or mend its permissions"
+        )
+    return StoreError(f"{error.strerror or error}: {error.filename}")
+
+
+def _flush(file: Path) -> None:
+    descriptor = os.open(file, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,68 @@
+"""What is known of a table before any query: its columns, their kinds, and how many rows there are."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+# The kinds a YAML speaks of under `preprocessing:`.
+KINDS = ("boolean", "integer", "float", "string", "timestamp")
+ROW_ID = "_row_id"
+
+_KIND_OF_SQL_TYPE = {
+    "BOOLEAN": "boolean",
+    "TINYINT": "integer", "SMALLINT": "integer", "INTEGER": "integer", "BIGINT": "integer",
+    "UTINYINT": "integer", "USMALLINT": "integer", "UINTEGER": "integer",
+    "UBIGINT": "float", "HUGEINT": "float", "UHUGEINT": "float",
+    "FLOAT": "float", "DOUBLE": "float",
+    "VARCHAR": "string", "UUID": "string", "ENUM": "string",
+    "DATE": "timestamp", "TIMESTAMP": "timestamp", "TIMESTAMP_S": "timestamp", "TIMESTAMP_MS": "timestamp",
+    "TIMESTAMP_NS": "timestamp", "TIMESTAMP WITH TIME ZONE": "timestamp",
+}  # fmt: skip
+
+
+def kind_of(sql_type: str) -> str | None:
+    """The kind of a column of this SQL type, None for one that no word can use (lists, structs, times of day, ...)."""
+    name = sql_type.split("(")[0].strip().upper()
+    if name == "DECIMAL":
+        return "float"
+    return None if "[" in sql_type else _KIND_OF_SQL_TYPE.get(name)
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column: `num_nulls`, `minimum` and `maximum` are of the whole table, None where not known."""
+
+    name: str
+    sql_type: str
+    kind: str | None
+    num_nulls: int | None = None
+    minimum: Any = None
+    maximum: Any = None
+
+
+@dataclass(frozen=True)
+class TableSchema:
+    """A table's columns in order, and its number of rows."""
+
+    columns: tuple[Column, ...]
+    num_rows: int
+
+    def __contains__(self, name: str) -> bool:
+        return any(column.name == name for column in self.columns)
+
+    def __getitem__(self, name: str) -> Column:
+        return next(column for column in self.columns if column.name == name)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(column.name for column in self.columns)
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON-able form that `from_json` reads."""
+        return {"num_rows": self.num_rows, "columns": [asdict(column) for column in self.columns]}
+
+    @staticmethod
+    def from_json(data: dict[str, Any]) -> TableSchema:
+        """The schema that `to_json` wrote."""
+        return TableSchema(tuple(Column(**column) for column in data["columns"]), data["num_rows"])

@@ -1,0 +1,1 @@
+"""Model-ready rows -> a trained network."""

@@ -1,0 +1,116 @@
+"""Keras layers of our own, by which columns enter the network. Importing this module imports Keras."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cengine.networks.keras_setup import import_keras
+
+keras = import_keras()
+
+
+@keras.saving.register_keras_serializable(package="cengine")
+class Columns(keras.layers.Layer):
+    """The chosen columns of a matrix: (b, n) -> (b, len(indices))."""
+
+    def __init__(self, indices: list[int], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.indices = [int(i) for i in indices]
+
+    def call(self, inputs: Any) -> Any:
+        return keras.ops.take(inputs, self.indices, axis=1)
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        return (input_shape[0], len(self.indices))
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "indices": self.indices}
+
+
+@keras.saving.register_keras_serializable(package="cengine")
+class OneHotCode(keras.layers.Layer):
+    """One input an index: int32 (b, 1) -> float32 (b, size). An index out of range gives zeros."""
+
+    def __init__(self, size: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.size = int(size)
+
+    def call(self, inputs: Any) -> Any:
+        return keras.ops.one_hot(inputs[:, 0], self.size, dtype="float32")
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        return (input_shape[0], self.size)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "size": self.size}
+
+
+@keras.saving.register_keras_serializable(package="cengine")
+class OrdinalCode(keras.layers.Layer):
+    """The index divided by the greatest: int32 (b, 1) -> float32 (b, 1) in [0, 1]."""
+
+    def __init__(self, size: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.size = int(size)
+
+    def call(self, inputs: Any) -> Any:
+        return keras.ops.cast(inputs, "float32") / max(self.size - 1, 1)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "size": self.size}
+
+
+@keras.saving.register_keras_serializable(package="cengine")
+class PiecewiseLinearBins(keras.layers.Layer):
+    """Piecewise linear encoding (Gorishniy and others 2022, eq. 1): (b, 1) -> (b, number of edges - 1).
+
+    Entry t is 0 below bin t, 1 above it, and (x - edge[t]) / (edge[t + 1] - edge[t]) within. The first bin goes
+    on below its edge and the last above, so that values outside of the train rows' range are told apart.
+    """
+
+    def __init__(self, edges: list[float], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.edges = [float(edge) for edge in edges]
+
+    def call(self, inputs: Any) -> Any:
+        import numpy as np
+
+        low = np.asarray(self.edges[:-1], dtype=np.float32)
+        width = np.maximum(np.asarray(self.edges[1:], dtype=np.float32) - low, np.float32(1e-30))
+        share = (inputs - low) / width
+        num_bins = len(low)
+        first, last = np.arange(num_bins) == 0, np.arange(num_bins) == num_bins - 1
+        share = keras.ops.where(first, share, keras.ops.maximum(share, 0.0))
+        return keras.ops.where(last, share, keras.ops.minimum(share, 1.0))
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        return (input_shape[0], len(self.edges) - 1)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "edges": self.edges}
+
+
+@keras.saving.register_keras_serializable(package="cengine")
+class PeriodicCode(keras.layers.Layer):
+    """sin and cos of 2 pi f x for learnt frequencies f, drawn from N(0, sigma): (b, 1) -> (b, 2 * num_frequencies)."""
+
+    def __init__(self, num_frequencies: int, sigma: float, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.num_frequencies = int(num_frequencies)
+        self.sigma = float(sigma)
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        self.frequencies = self.add_weight(
+            shape=(1, self.num_frequencies), name="frequencies", initializer=keras.initializers.RandomNormal(stddev=self.sigma)
+        )
+        self.built = True
+
+    def call(self, inputs: Any) -> Any:
+        angle = 6.283185307179586 * inputs * self.frequencies
+        return keras.ops.concatenate([keras.ops.sin(angle), keras.ops.cos(angle)], axis=-1)
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        return (input_shape[0], 2 * self.num_frequencies)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "num_frequencies": self.num_frequencies, "sigma": self.sigma}

@@ -1,0 +1,192 @@
+"""Transforms that give a number: z-score, ranges, logarithm, normal scores, seconds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from pydantic import model_validator
+from sqlglot import exp
+
+from cengine.errors import PreprocessError
+from cengine.expressions.build import as_double, as_number, double, step_function
+from cengine.summaries import Needs, Summary
+from cengine.tables import KINDS
+from cengine.transforms.value import NUMBERS, InvertibleTransform, Lookups, Transform, Value
+
+NUM_QUANTILES = 129
+
+
+class NoTransform(InvertibleTransform):
+    """The value as it is."""
+
+    name = "no_transform"
+    accepts = KINDS
+
+    def needs(self) -> Needs:
+        return Needs()
+
+    def fit(self, summary: Summary, where: str) -> dict[str, Any]:
+        return {}
+
+    def apply(self, value: Value, statistics: dict[str, Any], lookups: Lookups) -> tuple[Value, ...]:
+        return (value,)
+
+    def inverse(self, array: np.ndarray, statistics: dict[str, Any]) -> np.ndarray:
+        return array
+
+
+class _Linear(InvertibleTransform):
+    """(x - offset) / scale."""
+
+    accepts = NUMBERS
+
+    def apply(self, value: Value, statistics: dict[str, Any], lookups: Lookups) -> tuple[Value, ...]:
+        number = as_double(as_number(value.expression, value.kind))
+        scaled = exp.Paren(this=number - double(statistics["offset"])) / double(statistics["scale"])
+        return (Value(exp.Paren(this=scaled), "float", part=value.part),)
+
+    def inverse(self, array: np.ndarray, statistics: dict[str, Any]) -> np.ndarray:
+        return array * statistics["scale"] + statistics["offset"]
+
+
+class ScaleToZScore(_Linear):
+    """(x - mean) / deviation over the train rows; a column of one value becomes 0."""
+
+    name = "scale_to_z_score"
+
+    def needs(self) -> Needs:
+        return Needs(moments=True)
+
+    def fit(self, summary: Summary, where: str) -> dict[str, Any]:
+        return {"offset": summary.mean or 0.0, "scale": summary.deviation or 1.0}
+
+
+class ScaleTo01(_Linear):
+    """(x - min) / (max - min) over the train rows; unseen values may lie outside of [0, 1]."""
+
+    name = "scale_to_0_1"
+
+    def needs(self) -> Needs:
+        return Needs(range=True)
+
+    def fit(self, summary: Summary, where: str) -> dict[str, Any]:
+        return _range_statistics(summary, 0.0, 1.0)
+
+
+class ScaleByMinMax(_Linear):
+    """The train rows' range mapped to [min, max]."""
+
+    name = "scale_by_min_max"
+    min: float = 0.0
+    max: float = 1.0
+
+    @model_validator(mode="after")
+    def _ordered(self) -> ScaleByMinMax:
+        if not self.min < self.max:
+            raise ValueError(f"min ({self.min}) must be less than max ({self.max})")
+        return self
+
+    def needs(self) -> Needs:
+        return Needs(range=True)
+
+    def fit(self, summary: Summary, where: str) -> dict[str, Any]:
+        return _range_statistics(summary, self.min, self.max)
+
+
+class Log(InvertibleTransform):
+    """The natural logarithm; values below the least of the train rows count as that one."""
+
+    name = "log"
+    accepts = ("integer", "float")
+
+    def needs(self) -> Needs:
+        return Needs(range=True)
+
+    def fit(self, summary: Summary, where: str) -> dict[str, Any]:
+        if summary.minimum is None:
+            return {"minimum": 1.0}
+        if float(summary.minimum) <= 0:
+            raise PreprocessError(
+                f"{where}: the logarithm needs positive values, the least of the train rows is {summary.minimum}",
+                "use quantile_normal or scale_to_z_score, or leave such rows out with `where`",
+            )
+        return {"minimum": float(summary.minimum)}
+
+    def apply(self, value: Value, statistics: dict[str, Any], lookups: Lookups) -> tuple[Value, ...]:
+        bounded = exp.Greatest(this=as_double(value.expression), expressions=[double(statistics["minimum"])], ignore_nulls=True)
+        return (Value(exp.Ln(this=bounded), "float", part=value.part),)
+
+    def inverse(self, array: np.ndarray, statistics: dict[str, Any]) -> np.ndarray:
+        return np.exp(array)
+
+
+class QuantileNormal(InvertibleTransform):
+    """The score of a standard normal at the value's quantile among the train rows, linear between 129 quantiles.
+
+    Quantile 0 and 1 count as 1e-7 and 1 - 1e-7, that is, scores of -5.2 and 5.2 (as scikit-learn's QuantileTransformer).
+    """
+
+    name = "quantile_normal"
+    accepts = ("integer", "float")
+
+    def needs(self) -> Needs:
+        return Needs(probabilities=tuple(i / (NUM_QUANTILES - 1) for i in range(NUM_QUANTILES)))
+
+    def fit(self, summary: Summary, where: str) -> dict[str, Any]:
+        from statistics import NormalDist
+
+        if not summary.quantiles:
+            return {"values": [0.0], "scores": [0.0]}
+        normal = NormalDist()
+        points: dict[float, list[float]] = {}
+        for probability, value in zip(self.needs().probabilities, summary.quantiles, strict=True):
+            clipped = min(max(probability, 1e-7), 1 - 1e-7)
+            points.setdefault(float(value), []).append(normal.inv_cdf(clipped))
+        # A value that spans several quantiles takes the middle of its scores.
+        return {"values": list(points), "scores": [(scores[0] + scores[-1]) / 2 for scores in points.values()]}
+
+    def apply(self, value: Value, statistics: dict[str, Any], lookups: Lookups) -> tuple[Value, ...]:
+        values, scores = statistics["values"], statistics["scores"]
+        x = as_double(value.expression)
+        lines: list[exp.Expression] = [double(scores[0])]
+        for left in range(len(values) - 1):
+            slope = (scores[left + 1] - scores[left]) / (values[left + 1] - values[left])
+            lines.append(double(scores[left]) + exp.Paren(this=x.copy() - double(values[left])) * double(slope))
+        lines.append(double(scores[-1]))
+        return (Value(step_function(x, [double(v) for v in values], lines), "float", part=value.part),)
+
+    def inverse(self, array: np.ndarray, statistics: dict[str, Any]) -> np.ndarray:
+        return np.interp(array, statistics["scores"], statistics["values"])
+
+
+class EpochSeconds(Transform):
+    """Seconds since 1970-01-01 00:00 UTC, z-scored over the train rows."""
+
+    name = "epoch_seconds"
+    accepts = ("timestamp",)
+
+    def needs(self) -> Needs:
+        return Needs(moments=True)
+
+    def fit(self, summary: Summary, where: str) -> dict[str, Any]:
+        return {"offset": summary.mean or 0.0, "scale": summary.deviation or 1.0}
+
+    def apply(self, value: Value, statistics: dict[str, Any], lookups: Lookups) -> tuple[Value, ...]:
+        seconds = epoch_seconds(value.expression)
+        scaled = exp.Paren(this=seconds - double(statistics["offset"])) / double(statistics["scale"])
+        return (Value(exp.Paren(this=scaled), "float", part=value.part),)
+
+
+def epoch_seconds(expression: exp.Expression) -> exp.Expression:
+    """Seconds since 1970 of a timestamp, DOUBLE with a fraction."""
+    micros = exp.Anonymous(this="epoch_us", expressions=[exp.cast(expression.copy(), "timestamp")])
+    return exp.Paren(this=as_double(micros) / double(1e6))
+
+
+def _range_statistics(summary: Summary, low: float, high: float) -> dict[str, Any]:
+    if summary.minimum is None:
+        return {"offset": 0.0, "scale": 1.0}
+    minimum, width = float(summary.minimum), float(summary.maximum) - float(summary.minimum)
+    scale = (width or 1.0) / (high - low)
+    return {"offset": minimum - low * scale, "scale": scale}

@@ -1,0 +1,84 @@
+"""What flows through the words: a `Value` is a column's expression on its way from the table to the network."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+from sqlglot import exp
+
+from cengine.expressions.build import column
+from cengine.summaries import Needs, Summary
+from cengine.words import Word
+
+NUMBERS = ("boolean", "integer", "float")
+DISCRETE = ("boolean", "integer", "string")
+
+
+@dataclass(frozen=True)
+class Value:
+    """An expression and its kind: a kind of column, or `code`, an index in [0, `size`).
+
+    `part` names it where one column gives several values (`calendar`). `one_hot` is the wish of `one_hot_encode`.
+    """
+
+    expression: exp.Expression
+    kind: str
+    size: int | None = None
+    part: str = ""
+    one_hot: bool = False
+
+
+@dataclass
+class Lookups:
+    """Tables from a value to its index that the SELECT joins: name -> (key expression, kind, values in index order)."""
+
+    tables: dict[str, tuple[exp.Expression, str, tuple[Any, ...]]] = field(default_factory=dict)
+
+    def index_of(self, expression: exp.Expression, kind: str, values: tuple[Any, ...]) -> exp.Expression:
+        """The index of the expression's value in `values`, null where it is not among them."""
+        name = f"lookup_{len(self.tables)}"
+        self.tables[name] = (expression.copy(), kind, values)
+        return column("position", name)
+
+
+class Filling(Word):
+    """How nulls are replaced. Fitting returns the value, applying an expression without nulls."""
+
+    accepts: ClassVar[tuple[str, ...]]
+
+    @abstractmethod
+    def needs(self) -> Needs:
+        """What `fit` has to know of the column's train rows."""
+
+    @abstractmethod
+    def fit(self, summary: Summary, kind: str) -> Any:
+        """The JSON-able value that stands for null; None where the column holds nothing but nulls."""
+
+
+class Transform(Word):
+    """A column operation. Fitting returns JSON-able statistics, applying an expression."""
+
+    accepts: ClassVar[tuple[str, ...]]
+
+    @abstractmethod
+    def needs(self) -> Needs:
+        """What `fit` has to know of the train rows of the expression it is applied to."""
+
+    @abstractmethod
+    def fit(self, summary: Summary, where: str) -> dict[str, Any]:
+        """JSON-able statistics. Raises PreprocessError, naming `where`, for rows it cannot be applied to."""
+
+    @abstractmethod
+    def apply(self, value: Value, statistics: dict[str, Any], lookups: Lookups) -> tuple[Value, ...]:
+        """The transformed value; several for words that make several columns of one."""
+
+
+class InvertibleTransform(Transform):
+    """A transform that can be undone, so that a transformed label is still predicted in its own unit."""
+
+    @abstractmethod
+    def inverse(self, array: np.ndarray, statistics: dict[str, Any]) -> np.ndarray:
+        """The array in the unit before the transform, float64 of the same shape."""
