@@ -20,7 +20,7 @@ from cengine.transforms import Filling, InvertibleTransform
 from cengine.transforms.fill import Custom
 
 # Why an expression cannot be evaluated on such a table, or None.
-Bind = Callable[[exp.Expression, TableSchema], str | None]
+Bind = Callable[[exp.Expr, TableSchema], str | None]
 MANY_DISTINCT = 100
 
 
@@ -41,7 +41,7 @@ def check(file: ConfigFile, schema: TableSchema, bind: Bind | None = None) -> tu
     return resolved, tuple(warnings.found)
 
 
-def filters_of(resolved: Resolved, schema: TableSchema) -> list[exp.Expression]:
+def filters_of(resolved: Resolved, schema: TableSchema) -> list[exp.Expr]:
     """The parsed row filters of a checked configuration."""
     return [with_columns(parse_filter(text), schema.names) for text in resolved.split.where]
 

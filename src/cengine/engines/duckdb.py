@@ -49,7 +49,7 @@ class DuckDB:
     def __exit__(self, *_: object) -> None:
         self.connection.close()
 
-    def parquet(self, files: Sequence[Path], alias: str | None = None, **options: Any) -> exp.Expression:
+    def parquet(self, files: Sequence[Path], alias: str | None = None, **options: Any) -> exp.Expr:
         """The rows of Parquet files, in the order of the files, as an item of FROM."""
         names = exp.Array(expressions=[exp.Literal.string(str(file)) for file in files])
         arguments = [exp.EQ(this=exp.var(key), expression=exp.convert(value)) for key, value in options.items()]
@@ -65,7 +65,7 @@ class DuckDB:
         with self._translated(), self._watched(progress):
             self.connection.execute(sql)
 
-    def fetch(self, query: exp.Expression | str, progress: Progress | None = None) -> pa.Table:
+    def fetch(self, query: exp.Expr | str, progress: Progress | None = None) -> pa.Table:
         """The result as an Arrow table. Raises PreprocessError where the query fails for what the rows hold."""
         text = query if isinstance(query, str) else query.sql(self.dialect)
         with self._translated(), self._watched(progress):
@@ -73,7 +73,7 @@ class DuckDB:
 
     def write(
         self,
-        query: exp.Expression | str,
+        query: exp.Expr | str,
         target: Path,
         progress: Progress | None = None,
         row_group_rows: int = DEFAULT_ROW_GROUP_ROWS,
@@ -87,7 +87,7 @@ class DuckDB:
             row = self.connection.execute(copy).fetchone()
         return int(row[0]) if row else 0
 
-    def bind_error(self, expression: exp.Expression, schema: TableSchema) -> str | None:
+    def bind_error(self, expression: exp.Expr, schema: TableSchema) -> str | None:
         """Why the expression cannot be evaluated on such a table, None where it can; no row is read."""
         columns = ", ".join(f"{exp.to_identifier(c.name, quoted=True).sql(self.dialect)} {c.sql_type}" for c in schema.columns)
         try:

@@ -40,7 +40,7 @@ def baseline_of(head: Head, metric: Metric, statistics: Statistics) -> Baseline:
 
 
 def measure_baselines(
-    engine: DuckDB, predictions: exp.Expression, head: Head, metrics: Sequence[Metric], statistics: Statistics
+    engine: DuckDB, predictions: exp.Expr, head: Head, metrics: Sequence[Metric], statistics: Statistics
 ) -> dict[int, dict[str, float]]:
     """The constants' metrics by split number and metric, overall."""
     found: dict[int, dict[str, float]] = {}
@@ -94,7 +94,7 @@ def _constant_roles(head: Head, which: str, statistics: Statistics) -> Roles:
     by_count = sorted(range(len(counts)), key=lambda i: -counts[i])
     ranks = [float(by_count.index(i) + 1) for i in range(len(counts))]
 
-    def role(wanted: str) -> exp.Expression:
+    def role(wanted: str) -> exp.Expr:
         match wanted:
             case "prediction" | "predicted_class":
                 return double(float(by_count[0]))
@@ -107,7 +107,7 @@ def _constant_roles(head: Head, which: str, statistics: Statistics) -> Roles:
     return role
 
 
-def _of_class(label: exp.Expression, values: list[float]) -> exp.Expression:
+def _of_class(label: exp.Expr, values: list[float]) -> exp.Expr:
     """A number for each class; the first is for a class that the train rows do not have."""
     return step_function(label, [double(i - 0.5) for i in range(len(values) - 1)], [double(v) for v in values])
 

@@ -53,7 +53,7 @@ def roles_of(head: Head) -> Roles:
     """Where metrics find what they read, in the table of predictions."""
     name = head.label.name
 
-    def role(wanted: str) -> exp.Expression:
+    def role(wanted: str) -> exp.Expr:
         match wanted:
             case "center":
                 return double(head.offset)
@@ -75,7 +75,7 @@ def write_predictions(
     source = rows.select(engine, names).subquery("source")
     predictions = engine.parquet([raw], alias="predictions")
     predicted = [name for name in pq.ParquetFile(raw).schema_arrow.names if name not in (ROW_ID, "_split")]
-    outputs: list[exp.Expression] = [column(ROW_ID, "predictions"), column("_split", "predictions")]
+    outputs: list[exp.Expr] = [column(ROW_ID, "predictions"), column("_split", "predictions")]
     outputs += [column(name, "source") for name in dict.fromkeys(slice_columns)]
     outputs += [_label(head.label, statistics).as_(f"label: {head.label.name}", quoted=True) for head in heads if head.task == "regression"]
     outputs += [column(name, "predictions") for name in predicted]
@@ -100,7 +100,7 @@ def raw_schema(heads: Sequence[Head]) -> pa.Schema:
     return pa.schema(fields)
 
 
-def _label(label: Label, statistics: Statistics) -> exp.Expression:
+def _label(label: Label, statistics: Statistics) -> exp.Expr:
     value = Value(column(label.name, "source"), label.kind)
     if label.filling is not None:
         value = filled(value, statistics["labels"][label.name]["filling"])

@@ -45,7 +45,7 @@ class Results:
 
 
 def evaluate(
-    engine: DuckDB, predictions: exp.Expression, heads: Sequence[Head], resolved: Resolved, statistics: Statistics,
+    engine: DuckDB, predictions: exp.Expr, heads: Sequence[Head], resolved: Resolved, statistics: Statistics,
     split_names: Sequence[str], folder: Path,
 ) -> None:  # fmt: skip
     """Measures the table of predictions and writes the results into `folder`."""

@@ -27,7 +27,7 @@ class Measured:
 
 
 def measure(
-    engine: DuckDB, predictions: exp.Expression, roles: Roles, task: str, metrics: Sequence[Metric],
+    engine: DuckDB, predictions: exp.Expr, roles: Roles, task: str, metrics: Sequence[Metric],
     slices: Sequence[tuple[str, ...]] = (OVERALL,), within: tuple[str, ...] = ("_split",),
 ) -> list[Measured]:  # fmt: skip
     """Metrics of each slice, largest first; every slice is also divided by the columns `within`."""
@@ -65,7 +65,7 @@ class _Grouping:
 
 
 def _row_sums(
-    engine: DuckDB, predictions: exp.Expression, roles: Roles, task: str, metrics: Sequence[Metric], grouping: _Grouping
+    engine: DuckDB, predictions: exp.Expr, roles: Roles, task: str, metrics: Sequence[Metric], grouping: _Grouping
 ) -> dict[tuple[str, ...], pa.Table]:
     terms = {name: term for metric in metrics for name, term in metric.sums(roles, task).items()}
     keys, which, group_by = grouping.sql(engine.dialect)
@@ -74,7 +74,7 @@ def _row_sums(
     return grouping.divide(engine.fetch(f"SELECT {_list(keys)}{which}, COUNT(*) AS num_rows{sums} FROM {source} GROUP BY {group_by}"))
 
 
-def _score_sums(engine: DuckDB, predictions: exp.Expression, roles: Roles, grouping: _Grouping) -> dict[tuple[str, ...], pa.Table]:
+def _score_sums(engine: DuckDB, predictions: exp.Expr, roles: Roles, grouping: _Grouping) -> dict[tuple[str, ...], pa.Table]:
     """For AUC: rows counted by slice and score; positives above a negative, and precision at each score."""
     dialect = engine.dialect
     keys, which, _ = grouping.sql(dialect)
@@ -97,7 +97,7 @@ def _score_sums(engine: DuckDB, predictions: exp.Expression, roles: Roles, group
     """))  # fmt: skip
 
 
-def _confusion_sums(engine: DuckDB, predictions: exp.Expression, roles: Roles, grouping: _Grouping) -> dict[tuple[str, ...], pa.Table]:
+def _confusion_sums(engine: DuckDB, predictions: exp.Expr, roles: Roles, grouping: _Grouping) -> dict[tuple[str, ...], pa.Table]:
     """Precision, recall and F1 of each class, averaged over the classes that occur (macro average)."""
     dialect = engine.dialect
     keys, which, _ = grouping.sql(dialect)

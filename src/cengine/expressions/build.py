@@ -14,17 +14,17 @@ def column(name: str, table: str | None = None) -> exp.Column:
     return exp.column(name, table=table, quoted=True)
 
 
-def double(value: float) -> exp.Expression:
+def double(value: float) -> exp.Expr:
     """A DOUBLE literal. A bare `0.1` is a DECIMAL on some engines and would change the arithmetic."""
     return exp.cast(_number(repr(float(value))), "double")
 
 
-def bigint(value: int) -> exp.Expression:
+def bigint(value: int) -> exp.Expr:
     """A BIGINT literal."""
     return exp.cast(_number(str(int(value))), "bigint")
 
 
-def literal(value: Any, kind: str) -> exp.Expression:
+def literal(value: Any, kind: str) -> exp.Expr:
     """A literal of the kind of column it is compared with or filled into; timestamps come as ISO text."""
     if value is None:
         return exp.null()
@@ -40,24 +40,24 @@ def literal(value: Any, kind: str) -> exp.Expression:
     return exp.Literal.string(str(value))
 
 
-def as_double(expression: exp.Expression) -> exp.Expression:
+def as_double(expression: exp.Expr) -> exp.Expr:
     """The expression as DOUBLE."""
     return exp.cast(expression, "double")
 
 
-def as_number(expression: exp.Expression, kind: str) -> exp.Expression:
+def as_number(expression: exp.Expr, kind: str) -> exp.Expr:
     """A boolean as 0 or 1 (casts of booleans differ between engines), a number as it is."""
     if kind != "boolean":
         return expression
     return exp.Case().when(expression.copy(), bigint(1)).when(exp.Not(this=expression.copy()), bigint(0))
 
 
-def finite(expression: exp.Expression) -> exp.Expression:
+def finite(expression: exp.Expr) -> exp.Expr:
     """The number, or null where it is NaN or infinite: `x - x` is 0 for finite numbers only."""
     return exp.Case().when(exp.EQ(this=expression.copy() - expression.copy(), expression=double(0.0)), expression.copy())
 
 
-def step_function(value: exp.Expression, edges: Sequence[exp.Expression], results: Sequence[exp.Expression]) -> exp.Expression:
+def step_function(value: exp.Expr, edges: Sequence[exp.Expr], results: Sequence[exp.Expr]) -> exp.Expr:
     """`results[number of edges <= value]` as a balanced tree of CASEs, so that n edges cost log2(n) comparisons.
 
     `results` has one entry more than `edges`, which ascend.
@@ -70,5 +70,5 @@ def step_function(value: exp.Expression, edges: Sequence[exp.Expression], result
     return exp.Case().when(exp.LT(this=value.copy(), expression=edges[middle].copy()), below).else_(above)
 
 
-def _number(text: str) -> exp.Expression:
+def _number(text: str) -> exp.Expr:
     return exp.Neg(this=exp.Literal.number(text[1:])) if text.startswith("-") else exp.Literal.number(text)

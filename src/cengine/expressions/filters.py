@@ -28,7 +28,7 @@ class NotAFilter(ValueError):
     """Why a text is not a row filter, in a sentence."""
 
 
-def parse_filter(text: str) -> exp.Expression:
+def parse_filter(text: str) -> exp.Expr:
     """The expression of a row filter, its columns quoted. Raises NotAFilter."""
     if not text.strip():
         raise NotAFilter("it is empty")
@@ -50,12 +50,12 @@ def parse_filter(text: str) -> exp.Expression:
     return expression.transform(_quote)
 
 
-def columns_of(expression: exp.Expression) -> list[str]:
+def columns_of(expression: exp.Expr) -> list[str]:
     """The names of the columns it reads, in order, each once."""
     return list(dict.fromkeys(column.name for column in expression.find_all(exp.Column)))
 
 
-def with_columns(expression: exp.Expression, names: Iterable[str]) -> exp.Expression:
+def with_columns(expression: exp.Expr, names: Iterable[str]) -> exp.Expr:
     """The expression with its columns spelled as the table spells them: SQL does not tell BIRTH_YEAR from birth_year."""
     spelling = {name.lower(): name for name in names}
     return expression.transform(
@@ -67,14 +67,14 @@ def with_columns(expression: exp.Expression, names: Iterable[str]) -> exp.Expres
     )
 
 
-def _quote(node: exp.Expression) -> exp.Expression:
+def _quote(node: exp.Expr) -> exp.Expr:
     if isinstance(node, exp.Column):
         # A text in double quotes is a column in SQL; `table.column` has no meaning, there is one table.
         return exp.column(node.name, quoted=True)
     return node
 
 
-def _refusal(node: exp.Expression) -> str:
+def _refusal(node: exp.Expr) -> str:
     if isinstance(node, exp.Query | exp.Subquery):
         return "a query is not allowed, only an expression over the columns of a row"
     if isinstance(node, exp.AggFunc | exp.Window):

@@ -20,13 +20,13 @@ MASK = 2**31 - 1
 HALF = 2**31
 
 
-def text_hash(expression: exp.Expression) -> exp.Expression:
+def text_hash(expression: exp.Expr) -> exp.Expr:
     """A number in [0, 2**28) from a text: the first seven hexadecimal digits of its MD5."""
     digits = exp.Substring(this=exp.MD5(this=expression), start=exp.convert(1), length=exp.convert(7))
     return exp.cast(exp.DPipe(this=exp.Literal.string("0x"), expression=digits, safe=False), "bigint")
 
 
-def content_sums(columns: Sequence[Column]) -> tuple[exp.Expression, exp.Expression]:
+def content_sums(columns: Sequence[Column]) -> tuple[exp.Expr, exp.Expr]:
     """Two numbers in [0, 2**31) from the cells of a row, for `content_hash`.
 
     Null cells add nothing, so that a new, empty column changes nothing. Each is a linear hash with coefficients drawn
@@ -38,12 +38,12 @@ def content_sums(columns: Sequence[Column]) -> tuple[exp.Expression, exp.Express
     return first, second
 
 
-def content_hash(first: exp.Expression, second: exp.Expression) -> exp.Expression:
+def content_hash(first: exp.Expr, second: exp.Expr) -> exp.Expr:
     """A BIGINT in [0, 2**62) from the two sums: the halves mixed, since linear hashes of regular data are regular."""
     return exp.Paren(this=mix(first)) * bigint(HALF) + exp.Paren(this=mix(second))
 
 
-def mix(value: exp.Expression) -> exp.Expression:
+def mix(value: exp.Expr) -> exp.Expr:
     """A bijection of [0, 2**31) whose output bits each depend on all input bits.
 
     Alternating xor-shifts and multiplications by odd numbers, as in MurmurHash3's finalizer (Appleby 2011), with
@@ -56,7 +56,7 @@ def mix(value: exp.Expression) -> exp.Expression:
     return _xor_shift(value, 15)
 
 
-def seeded_key(row_id: exp.Expression, purpose: str, seed: int) -> exp.Expression:
+def seeded_key(row_id: exp.Expr, purpose: str, seed: int) -> exp.Expr:
     """A bijection of row identities: ordering by it is a shuffle of the rows, another one for each purpose and seed.
 
     One Feistel round: the high half is xor-ed with a seeded function of the low half. Identities are already
@@ -69,7 +69,7 @@ def seeded_key(row_id: exp.Expression, purpose: str, seed: int) -> exp.Expressio
     return exp.Paren(this=high * bigint(HALF) + low.copy())
 
 
-def occurrence_id(content: exp.Expression, occurrence: exp.Expression) -> exp.Expression:
+def occurrence_id(content: exp.Expr, occurrence: exp.Expr) -> exp.Expr:
     """The identity of the n-th row (n from 0) of this content; the first one keeps the content hash."""
     low = _low_bits(_low_bits(content) + occurrence.copy() * bigint(0x3C6EF372))
     high = exp.Paren(this=exp.BitwiseXor(this=_high_bits(content), expression=exp.Paren(this=mix(low))))
@@ -77,10 +77,10 @@ def occurrence_id(content: exp.Expression, occurrence: exp.Expression) -> exp.Ex
     return exp.Case().when(exp.EQ(this=occurrence.copy(), expression=bigint(0)), content.copy()).else_(later)
 
 
-def _linear_hash(half: str, numbers: list[tuple[str, exp.Expression]]) -> exp.Expression:
+def _linear_hash(half: str, numbers: list[tuple[str, exp.Expr]]) -> exp.Expr:
     partial_sums = []
     for start in range(0, len(numbers), 24):
-        total: exp.Expression | None = None
+        total: exp.Expr | None = None
         for label, value in numbers[start : start + 24]:
             product = exp.Paren(this=value.copy() + bigint(1)) * bigint(_draw(f"{half}:{label}", 2**27))
             term = exp.Coalesce(this=product, expressions=[bigint(0)])
@@ -92,9 +92,9 @@ def _linear_hash(half: str, numbers: list[tuple[str, exp.Expression]]) -> exp.Ex
     return exp.Paren(this=total) % bigint(PRIME) if len(partial_sums) > 1 else total
 
 
-def _cell_numbers(column: Column) -> list[exp.Expression]:
+def _cell_numbers(column: Column) -> list[exp.Expr]:
     """Numbers in [0, 2**31) that stand for a cell; two or three for wide types."""
-    cell: exp.Expression = quoted(column.name)
+    cell: exp.Expr = quoted(column.name)
     if column.kind == "boolean":
         return [as_number(cell, "boolean")]
     if column.kind == "integer":
@@ -115,16 +115,16 @@ def _cell_numbers(column: Column) -> list[exp.Expression]:
     return [text_hash(exp.cast(cell, "text"))]
 
 
-def _low_bits(value: exp.Expression) -> exp.Expression:
+def _low_bits(value: exp.Expr) -> exp.Expr:
     return exp.Paren(this=exp.BitwiseAnd(this=exp.Paren(this=value.copy()), expression=bigint(MASK)))
 
 
-def _high_bits(value: exp.Expression) -> exp.Expression:
+def _high_bits(value: exp.Expr) -> exp.Expr:
     shifted = exp.Paren(this=exp.BitwiseRightShift(this=exp.Paren(this=value.copy()), expression=bigint(31)))
     return exp.Paren(this=exp.BitwiseAnd(this=shifted, expression=bigint(MASK)))
 
 
-def _xor_shift(value: exp.Expression, bits: int) -> exp.Expression:
+def _xor_shift(value: exp.Expr, bits: int) -> exp.Expr:
     value = exp.Paren(this=value.copy())
     shifted = exp.Paren(this=exp.BitwiseRightShift(this=value.copy(), expression=bigint(bits)))
     return exp.Paren(this=exp.BitwiseXor(this=value, expression=shifted))

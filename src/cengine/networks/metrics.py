@@ -20,7 +20,7 @@ from cengine.words import Word, table_of
 
 Sums = dict[str, np.ndarray]
 # From a role ("label", "prediction", ...) to its column in the table of predictions.
-Roles = Callable[[str], exp.Expression]
+Roles = Callable[[str], exp.Expr]
 
 SMALLEST_PROBABILITY = 1e-15
 
@@ -34,7 +34,7 @@ class Metric(Word):
     grouping: ClassVar[str] = "rows"
 
     @abstractmethod
-    def sums(self, roles: Roles, task: str) -> dict[str, exp.Expression]:
+    def sums(self, roles: Roles, task: str) -> dict[str, exp.Expr]:
         """Expressions over one row, by name; what is to be summed in each slice beside `num_rows`."""
 
     @abstractmethod
@@ -42,7 +42,7 @@ class Metric(Word):
         """The metric of each slice, float64."""
 
 
-def _error(roles: Roles) -> exp.Expression:
+def _error(roles: Roles) -> exp.Expr:
     return exp.Paren(this=roles("label") - roles("prediction"))
 
 
@@ -53,7 +53,7 @@ class MeanAbsoluteError(Metric):
     tasks = ("regression",)
     unit = "label"
 
-    def sums(self, roles: Roles, task: str) -> dict[str, exp.Expression]:
+    def sums(self, roles: Roles, task: str) -> dict[str, exp.Expr]:
         return {"absolute_error": exp.Abs(this=_error(roles))}
 
     def value(self, sums: Sums) -> np.ndarray:
@@ -67,7 +67,7 @@ class MeanSquaredError(Metric):
     tasks = ("regression",)
     unit = "label squared"
 
-    def sums(self, roles: Roles, task: str) -> dict[str, exp.Expression]:
+    def sums(self, roles: Roles, task: str) -> dict[str, exp.Expr]:
         return {"squared_error": _error(roles) * _error(roles)}
 
     def value(self, sums: Sums) -> np.ndarray:
@@ -81,7 +81,7 @@ class RootMeanSquaredError(Metric):
     tasks = ("regression",)
     unit = "label"
 
-    def sums(self, roles: Roles, task: str) -> dict[str, exp.Expression]:
+    def sums(self, roles: Roles, task: str) -> dict[str, exp.Expr]:
         return MeanSquaredError().sums(roles, task)
 
     def value(self, sums: Sums) -> np.ndarray:
@@ -95,7 +95,7 @@ class MeanAbsolutePercentageError(Metric):
     tasks = ("regression",)
     unit = "%"
 
-    def sums(self, roles: Roles, task: str) -> dict[str, exp.Expression]:
+    def sums(self, roles: Roles, task: str) -> dict[str, exp.Expr]:
         size = exp.Nullif(this=exp.Abs(this=roles("label")), expression=double(0.0))
         nonzero = exp.Case().when(exp.NEQ(this=roles("label"), expression=double(0.0)), double(1.0)).else_(double(0.0))
         return {"percentage_error": exp.Abs(this=_error(roles)) / size, "num_nonzero": nonzero}
@@ -111,7 +111,7 @@ class R2(Metric):
     tasks = ("regression",)
     higher_is_better = True
 
-    def sums(self, roles: Roles, task: str) -> dict[str, exp.Expression]:
+    def sums(self, roles: Roles, task: str) -> dict[str, exp.Expr]:
         # Labels are centred on the overall mean: sums of squares of large labels would cancel.
         centred = exp.Paren(this=roles("label") - roles("center"))
         return {**MeanSquaredError().sums(roles, task), "centred": centred, "centred_squared": centred.copy() * centred.copy()}
@@ -128,7 +128,7 @@ class Accuracy(Metric):
     tasks = ("binary", "classes")
     higher_is_better = True
 
-    def sums(self, roles: Roles, task: str) -> dict[str, exp.Expression]:
+    def sums(self, roles: Roles, task: str) -> dict[str, exp.Expr]:
         return {"correct": _indicator(exp.EQ(this=roles("label"), expression=_predicted(roles, task, 0.5)))}
 
     def value(self, sums: Sums) -> np.ndarray:
@@ -142,7 +142,7 @@ class LogLoss(Metric):
     tasks = ("binary", "classes")
     unit = "nats"
 
-    def sums(self, roles: Roles, task: str) -> dict[str, exp.Expression]:
+    def sums(self, roles: Roles, task: str) -> dict[str, exp.Expr]:
         if task == "binary":
             positive = exp.EQ(this=roles("label"), expression=double(1.0))
             probability = exp.Case().when(positive, roles("prediction")).else_(double(1.0) - roles("prediction"))
@@ -163,7 +163,7 @@ class TopK(Metric):
     higher_is_better = True
     k: int = Field(default=5, ge=1)
 
-    def sums(self, roles: Roles, task: str) -> dict[str, exp.Expression]:
+    def sums(self, roles: Roles, task: str) -> dict[str, exp.Expr]:
         return {f"top_{self.k}": _indicator(exp.LTE(this=roles("label_rank"), expression=double(self.k)))}
 
     def value(self, sums: Sums) -> np.ndarray:
@@ -178,7 +178,7 @@ class Auc(Metric):
     higher_is_better = True
     grouping = "scores"
 
-    def sums(self, roles: Roles, task: str) -> dict[str, exp.Expression]:
+    def sums(self, roles: Roles, task: str) -> dict[str, exp.Expr]:
         return {}
 
     def value(self, sums: Sums) -> np.ndarray:
@@ -193,7 +193,7 @@ class PrAuc(Metric):
     higher_is_better = True
     grouping = "scores"
 
-    def sums(self, roles: Roles, task: str) -> dict[str, exp.Expression]:
+    def sums(self, roles: Roles, task: str) -> dict[str, exp.Expr]:
         return {}
 
     def value(self, sums: Sums) -> np.ndarray:
@@ -208,7 +208,7 @@ class _Thresholded(Metric):
     grouping = "confusion"
     threshold: float = Field(default=0.5, gt=0, lt=1)
 
-    def sums(self, roles: Roles, task: str) -> dict[str, exp.Expression]:
+    def sums(self, roles: Roles, task: str) -> dict[str, exp.Expr]:
         if task != "binary":
             return {}
         positive = exp.EQ(this=roles("label"), expression=double(1.0))
@@ -292,13 +292,13 @@ def metric_label(metric: Metric) -> str:
     return f"{metric.name}({parameters})" if parameters else metric.name
 
 
-def _predicted(roles: Roles, task: str, threshold: float) -> exp.Expression:
+def _predicted(roles: Roles, task: str, threshold: float) -> exp.Expr:
     if task == "classes":
         return roles("predicted_class")
     return _indicator(exp.GTE(this=roles("prediction"), expression=double(threshold)))
 
 
-def _indicator(condition: exp.Expression) -> exp.Expression:
+def _indicator(condition: exp.Expr) -> exp.Expr:
     return exp.Case().when(condition, double(1.0)).else_(double(0.0))
 
 

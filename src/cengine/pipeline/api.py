@@ -44,7 +44,7 @@ def register(project: Project, kind: str, *, allow_rejects: bool = False, memory
 
 
 def create_datasource(
-    project: Project, name: str, source: FileSource, *, allow_rejects: bool, memory_bytes: int, report: Report
+    project: Project, name: str, source: FileSource, *, allow_rejects: bool, memory_bytes: int, threads: int | None, report: Report
 ) -> tuple[dict[str, Any], Snapshot]:  # fmt: skip
     """A new datasource with its first snapshot; it becomes the active one."""
     if any(row["name"] == name for row in project.records.all("datasources")):
@@ -53,7 +53,7 @@ def create_datasource(
         )
     if not name or name.isdigit():
         raise StoreError(f"'{name}' cannot be a name: it must not be empty or a number, which would be read as an id")
-    snapshot = take_snapshot(project, source, allow_rejects=allow_rejects, memory_bytes=memory_bytes, report=report)
+    snapshot = take_snapshot(project, source, allow_rejects=allow_rejects, memory_bytes=memory_bytes, threads=threads, report=report)
     options = {**source.model_dump(mode="json"), "path": absolute(source.path), "allow_rejects": allow_rejects}
     row_id = project.records.insert("datasources", name=name, type=source.name, options=options, created_at=now())
     _record_snapshot(project, row_id, snapshot)
@@ -61,13 +61,15 @@ def create_datasource(
     return project.records.get("datasources", row_id), snapshot
 
 
-def commit_datasource(project: Project, datasource: dict[str, Any], memory_bytes: int, report: Report) -> tuple[dict[str, Any], bool]:
+def commit_datasource(
+    project: Project, datasource: dict[str, Any], *, memory_bytes: int, threads: int | None, report: Report
+) -> tuple[dict[str, Any], bool]:
     """The newest snapshot's record, and whether it is new: files that hold the same give the one there is."""
     options = dict(datasource["options"])
     allow_rejects = options.pop("allow_rejects")
     snapshot = take_snapshot(
-        project, source_of(datasource["type"], options), allow_rejects=allow_rejects, memory_bytes=memory_bytes, report=report
-    )
+        project, source_of(datasource["type"], options), allow_rejects=allow_rejects, memory_bytes=memory_bytes, threads=threads, report=report
+    )  # fmt: skip
     newest = newest_snapshot(project, datasource)
     if newest["content"] == snapshot.content:
         return newest, False
@@ -126,6 +128,34 @@ def _record_snapshot(project: Project, datasource_id: int, snapshot: Snapshot) -
 
 
 # Pipelines and runs
+
+
+def push_pipeline(project: Project, name: str, file: ConfigFile, datasource: dict[str, Any]) -> tuple[dict[str, Any], bool]:
+    """The pipeline's record and whether it is new; the same text under the same name is the one there is."""
+    if not name or name.isdigit() or ":" in name:
+        raise StoreError(f"'{name}' cannot be a name: it must not be empty or a number, which would be read as an id, nor hold a colon")
+    text = file.document.text
+    for row in project.records.all("pipelines"):
+        if row["name"] == name:
+            if row["config_text"] == text and row["datasource_id"] == datasource["id"]:
+                return row, False
+            raise StoreError(
+                f"there is a pipeline named '{name}' already (id {row['id']}), with another configuration", "choose another name"
+            )
+    row_id = project.records.insert(
+        "pipelines", name=name, config_name=file.document.name, config_text=text, datasource_id=datasource["id"], created_at=now()
+    )
+    return project.records.get("pipelines", row_id), True
+
+
+def settled_runs(project: Project) -> list[dict[str, Any]]:
+    """All runs; those recorded as running whose process is gone become Interrupted."""
+    runs = project.records.all("runs")
+    for run in runs:
+        if run["status"] == "Running" and not is_alive(run):
+            run.update(status="Interrupted", message="the process ended without a word", ended_at=run["ended_at"] or now())
+            project.records.update("runs", run["id"], status=run["status"], message=run["message"], ended_at=run["ended_at"])
+    return runs
 
 
 def pipeline_config(pipeline: dict[str, Any]) -> ConfigFile:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import itertools
 import shutil
 from collections import Counter
 from collections.abc import Callable
@@ -242,7 +242,7 @@ class _Ingest:
         num_ranges = -(-self.num_rows // DUPLICATE_SEARCH_ROWS)
         edges = [2**62 * i // num_ranges for i in range(num_ranges + 1)]
         found = []
-        for low, high in zip(edges, edges[1:], strict=False):
+        for low, high in itertools.pairwise(edges):
             query = exp.select(column(ROW_ID)).from_(self.engine.parquet(parts))
             if num_ranges > 1:
                 query = query.where(exp.GTE(this=column(ROW_ID), expression=bigint(low))).where(
@@ -308,15 +308,3 @@ def _wider(one: str, other: str) -> str:
 def _reason(row: dict[str, Any]) -> str:
     message = str(row["message"]).strip().splitlines()[0]
     return f"column '{row['column_name']}': {message}" if row["column_name"] else message
-
-
-def load_profile(snapshot: Snapshot, compute: Callable[[], list[dict[str, Any]]]) -> list[dict[str, Any]]:
-    """The snapshot's profile (nulls, distinct, least, mean, greatest of each column), computed once and kept beside it."""
-    kept = snapshot.folder / "profile.json"
-    if kept.exists():
-        return list(json.loads(kept.read_text()))
-    profile = compute()
-    draft = kept.with_suffix(".partial")
-    draft.write_text(json.dumps(profile, default=str))
-    draft.replace(kept)
-    return profile

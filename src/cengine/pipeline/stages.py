@@ -36,7 +36,7 @@ class Context:
     project: Project
     snapshot: Snapshot
     resolved: Resolved
-    filters: tuple[exp.Expression, ...]
+    filters: tuple[exp.Expr, ...]
     memory_bytes: int
     threads: int | None
     progress: Progress

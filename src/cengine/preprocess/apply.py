@@ -68,14 +68,14 @@ def write_encoded(
     return engine.write(query, target, progress)
 
 
-def encode(engine: DuckDB, table: exp.Expression, features: Sequence[Feature], statistics: Statistics) -> pa.Table:
+def encode(engine: DuckDB, table: exp.Expr, features: Sequence[Feature], statistics: Statistics) -> pa.Table:
     """New rows encoded: the columns of the features in, one column for each input out."""
     lookups = Lookups()
     outputs = _feature_outputs(features, statistics, lookups)
     return engine.fetch(_joined(engine, exp.select(*outputs).from_(table), lookups))
 
 
-def _feature_outputs(features: Sequence[Feature], statistics: Statistics, lookups: Lookups) -> list[exp.Expression]:
+def _feature_outputs(features: Sequence[Feature], statistics: Statistics, lookups: Lookups) -> list[exp.Expr]:
     outputs = []
     for feature in features:
         for value in _values(feature, statistics["features"][feature.name], column(feature.name), lookups):
@@ -85,14 +85,14 @@ def _feature_outputs(features: Sequence[Feature], statistics: Statistics, lookup
     return outputs
 
 
-def _values(feature: Feature, fitted: dict[str, Any], cell: exp.Expression, lookups: Lookups) -> tuple[Value, ...]:
+def _values(feature: Feature, fitted: dict[str, Any], cell: exp.Expr, lookups: Lookups) -> tuple[Value, ...]:
     values: tuple[Value, ...] = (filled(Value(cell, feature.kind), fitted["filling"]),)
     for word, statistics in zip(feature.transforms, fitted["transforms"], strict=True):
         values = tuple(result for value in values for result in word.apply(value, statistics, lookups))
     return values
 
 
-def _label_value(label: Label, fitted: dict[str, Any], lookups: Lookups) -> exp.Expression:
+def _label_value(label: Label, fitted: dict[str, Any], lookups: Lookups) -> exp.Expr:
     """The label as the network learns it: standardized, or the number of its class."""
     value = Value(column(label.name), label.kind)
     if label.filling is not None:

@@ -20,7 +20,7 @@ class Rows:
 
     files: tuple[Path, ...]
     schema: TableSchema
-    filters: tuple[exp.Expression, ...]
+    filters: tuple[exp.Expr, ...]
     labels: tuple[Label, ...]
 
     def select(self, engine: DuckDB, columns: Sequence[str]) -> exp.Select:
@@ -31,14 +31,14 @@ class Rows:
             query = query.where(condition)
         return query
 
-    def conditions(self) -> list[exp.Expression]:
+    def conditions(self) -> list[exp.Expr]:
         """The filters, and one for each label that is not filled."""
         present = [
             exp.Not(this=exp.Is(this=self.cell(label.name), expression=exp.null())) for label in self.labels if label.filling is None
         ]
         return [*(exp.Paren(this=f.copy()) for f in self.filters), *present]
 
-    def cell(self, name: str) -> exp.Expression:
+    def cell(self, name: str) -> exp.Expr:
         """A column as the words see it."""
         if name != ROW_ID and self.schema[name].kind == "float":
             return finite(exp.cast(column(name), "double"))

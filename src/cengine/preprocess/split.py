@@ -64,7 +64,7 @@ class Split:
         outputs = [column(name, "rows") for name in dict.fromkeys([*columns, ROW_ID])]
         return exp.select(*outputs, self._number().as_("_split")).from_(inner.subquery("rows")).join(cuts, on=same_group, join_type="inner")
 
-    def _number(self) -> exp.Expression:
+    def _number(self) -> exp.Expr:
         if self.kind == "groups":
             return column("split", "cuts")
         case = exp.Case()
@@ -114,7 +114,7 @@ def _keyed(engine: DuckDB, rows: Rows, split: Split, columns: list[str]) -> exp.
     return exp.select(*outputs).from_(base)
 
 
-def _order_value(name: str, rows: Rows) -> exp.Expression:
+def _order_value(name: str, rows: Rows) -> exp.Expr:
     """The column `index_by` as something that all engines order alike, nulls first."""
     kind = rows.schema[name].kind
     if kind == "timestamp":

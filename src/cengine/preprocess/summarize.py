@@ -39,7 +39,7 @@ class Question:
     """What is asked of one expression; `bounds` are known to hold its values where they are given."""
 
     label: str
-    expression: exp.Expression
+    expression: exp.Expr
     kind: str
     needs: Needs
     bounds: tuple[float, float] | None = None
@@ -61,7 +61,7 @@ def summarize(engine: DuckDB, train: TrainRows, num_rows: int, questions: list[Q
     return summaries
 
 
-def _numeric(question: Question) -> exp.Expression:
+def _numeric(question: Question) -> exp.Expr:
     """The expression as a number: seconds for times, 0 and 1 for booleans."""
     if question.kind == "timestamp":
         return epoch_seconds(question.expression)
@@ -131,7 +131,7 @@ class _FixedPoint:
         small = whole and exponent <= 30 and abs(pivot) < 2**53
         return _FixedPoint(pivot, math.ldexp(1.0, max(exponent, -1000)), small)
 
-    def terms(self, value: exp.Expression) -> dict[str, exp.Expression]:
+    def terms(self, value: exp.Expr) -> dict[str, exp.Expr]:
         """Whole-numbered expressions to be summed."""
         if self.whole:
             shifted = exp.Paren(this=exp.cast(value.copy(), "bigint") - bigint(int(self.pivot)))
@@ -152,7 +152,7 @@ class _FixedPoint:
         return float(Fraction(self.pivot) + scale * mean), math.sqrt(variance) * float(scale)
 
 
-def _digits(name: str, value: exp.Expression) -> dict[str, exp.Expression]:
+def _digits(name: str, value: exp.Expr) -> dict[str, exp.Expr]:
     """A number in [-1, 1] as the integers of its first 40 and next 30 binary digits."""
     shifted = exp.Paren(this=exp.Paren(this=value) * double(2.0**HIGH_BITS))
     whole = exp.Floor(this=shifted)
@@ -160,7 +160,7 @@ def _digits(name: str, value: exp.Expression) -> dict[str, exp.Expression]:
     return {f"{name}_high": exp.cast(whole, "bigint"), f"{name}_low": exp.cast(exp.Floor(this=rest), "bigint")}
 
 
-def _exact_sum(term: exp.Expression) -> exp.Expression:
+def _exact_sum(term: exp.Expr) -> exp.Expr:
     """A sum of integers that neither overflows nor rounds, as text."""
     return exp.cast(exp.Sum(this=exp.cast(term, "decimal(38, 0)")), "text")
 

@@ -75,7 +75,7 @@ class FileSource(Word):
         """What the first bytes have to show: the name of a kind in `_MAGIC`, or None for text."""
 
     @abstractmethod
-    def scan(self, file: Path, types: dict[str, str] | None = None, *, collect_rejects: bool = False) -> exp.Expression:
+    def scan(self, file: Path, types: dict[str, str] | None = None, *, collect_rejects: bool = False) -> exp.Expr:
         """The file as an item of FROM; `types` settles the types of columns by header."""
 
     def columns(self, file: Path, fetch: Fetch) -> list[tuple[str, str]]:
@@ -100,7 +100,7 @@ class Csv(FileSource):
         if file.suffix == ".gz":
             _check_gzip_head(file)
 
-    def scan(self, file: Path, types: dict[str, str] | None = None, *, collect_rejects: bool = False) -> exp.Expression:
+    def scan(self, file: Path, types: dict[str, str] | None = None, *, collect_rejects: bool = False) -> exp.Expr:
         options: dict[str, Any] = {"header": True, "nullstr": list(self.null_words), "allow_quoted_nulls": True}
         options["compression"] = {".gz": "gzip", ".zst": "zstd"}.get(file.suffix, "none")
         if self.delimiter is not None:
@@ -119,7 +119,7 @@ class Parquet(FileSource):
     def expected_kind(self, file: Path) -> str | None:
         return "a Parquet file"
 
-    def scan(self, file: Path, types: dict[str, str] | None = None, *, collect_rejects: bool = False) -> exp.Expression:
+    def scan(self, file: Path, types: dict[str, str] | None = None, *, collect_rejects: bool = False) -> exp.Expr:
         return _reader("read_parquet", file, {}, None)
 
 
@@ -132,7 +132,7 @@ class Json(FileSource):
     def expected_kind(self, file: Path) -> str | None:
         return _COMPRESSION_OF_SUFFIX.get(file.suffix)
 
-    def scan(self, file: Path, types: dict[str, str] | None = None, *, collect_rejects: bool = False) -> exp.Expression:
+    def scan(self, file: Path, types: dict[str, str] | None = None, *, collect_rejects: bool = False) -> exp.Expr:
         compression = {".gz": "gzip", ".zst": "zstd"}.get(file.suffix, "none")
         options: dict[str, Any] = {"compression": compression}
         if types:
@@ -169,10 +169,10 @@ def _check_gzip_head(file: Path) -> None:
         raise truncated(file, error) from None
 
 
-def _reader(function: str, file: Path, options: dict[str, Any], types: dict[str, str] | None) -> exp.Expression:
-    arguments: list[exp.Expression] = [exp.Literal.string(str(file))]
+def _reader(function: str, file: Path, options: dict[str, Any], types: dict[str, str] | None) -> exp.Expr:
+    arguments: list[exp.Expr] = [exp.Literal.string(str(file))]
     for key, value in options.items():
-        arguments.append(exp.EQ(this=exp.var(key), expression=value if isinstance(value, exp.Expression) else exp.convert(value)))
+        arguments.append(exp.EQ(this=exp.var(key), expression=value if isinstance(value, exp.Expr) else exp.convert(value)))
     if types:
         struct = exp.Struct(expressions=[exp.PropertyEQ(this=exp.to_identifier(name, quoted=True), expression=exp.Literal.string(kind))
                                          for name, kind in types.items()])  # fmt: skip

@@ -51,7 +51,7 @@ class Calendar(Transform):
         return tuple(values)
 
 
-def _turn(part: str, time: exp.Expression) -> exp.Expression:
+def _turn(part: str, time: exp.Expr) -> exp.Expr:
     """How much of its cycle has passed, 0 to 1."""
     if part in ("month", "day"):
         unit, length = ("month", 12.0) if part == "month" else ("day", 31.0)

@@ -32,7 +32,7 @@ class ComputeAndApplyVocabulary(Transform):
 
     def apply(self, value: Value, statistics: dict[str, Any], lookups: Lookups) -> tuple[Value, ...]:
         vocabulary = tuple(statistics["vocabulary"])
-        unseen: exp.Expression = bigint(len(vocabulary))
+        unseen: exp.Expr = bigint(len(vocabulary))
         if self.num_oov_buckets > 1:
             hashed = text_hash(exp.cast(value.expression.copy(), "text"))
             unseen = unseen + exp.Paren(this=hashed % bigint(self.num_oov_buckets))

@@ -149,7 +149,7 @@ class QuantileNormal(InvertibleTransform):
     def apply(self, value: Value, statistics: dict[str, Any], lookups: Lookups) -> tuple[Value, ...]:
         values, scores = statistics["values"], statistics["scores"]
         x = as_double(value.expression)
-        lines: list[exp.Expression] = [double(scores[0])]
+        lines: list[exp.Expr] = [double(scores[0])]
         for left in range(len(values) - 1):
             slope = (scores[left + 1] - scores[left]) / (values[left + 1] - values[left])
             lines.append(double(scores[left]) + exp.Paren(this=x.copy() - double(values[left])) * double(slope))
@@ -178,7 +178,7 @@ class EpochSeconds(Transform):
         return (Value(exp.Paren(this=scaled), "float", part=value.part),)
 
 
-def epoch_seconds(expression: exp.Expression) -> exp.Expression:
+def epoch_seconds(expression: exp.Expr) -> exp.Expr:
     """Seconds since 1970 of a timestamp, DOUBLE with a fraction."""
     micros = exp.Anonymous(this="epoch_us", expressions=[exp.cast(expression.copy(), "timestamp")])
     return exp.Paren(this=as_double(micros) / double(1e6))

@@ -24,7 +24,7 @@ class Value:
     `part` names it where one column gives several values (`calendar`). `one_hot` is the wish of `one_hot_encode`.
     """
 
-    expression: exp.Expression
+    expression: exp.Expr
     kind: str
     size: int | None = None
     part: str = ""
@@ -35,9 +35,9 @@ class Value:
 class Lookups:
     """Tables from a value to its index that the SELECT joins: name -> (key expression, kind, values in index order)."""
 
-    tables: dict[str, tuple[exp.Expression, str, tuple[Any, ...]]] = field(default_factory=dict)
+    tables: dict[str, tuple[exp.Expr, str, tuple[Any, ...]]] = field(default_factory=dict)
 
-    def index_of(self, expression: exp.Expression, kind: str, values: tuple[Any, ...]) -> exp.Expression:
+    def index_of(self, expression: exp.Expr, kind: str, values: tuple[Any, ...]) -> exp.Expr:
         """The index of the expression's value in `values`, null where it is not among them."""
         name = f"lookup_{len(self.tables)}"
         self.tables[name] = (expression.copy(), kind, values)

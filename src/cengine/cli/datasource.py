@@ -1,0 +1,194 @@
+"""`cengine datasource`: register tables and look at them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from cengine.cli.options import SETTINGS, json_option, project, resource_options
+from cengine.cli.output import gigabytes, megabytes, print_json, print_table
+
+COLUMNS = ("Selection", "ID", "Name", "Rows", "Cols", "Size (MB)")
+
+
+@click.group(context_settings=SETTINGS)
+def datasource() -> None:
+    """Register tables and look at them."""
+
+
+# create TYPE
+
+
+@datasource.group(context_settings=SETTINGS)
+def create() -> None:
+    """Register a table: a snapshot of its rows is stored, and becomes the active datasource."""
+
+
+def _creates(kind: str, what: str) -> Any:
+    """The options that every kind of file shares."""
+
+    def decorate(function: Any) -> Any:
+        for option in (
+            resource_options,
+            json_option,
+            click.option("--keep-headers", is_flag=True, help="Keep column names as they are; by default `birth year` becomes birth_year."),
+            click.option("--path", required=True, help=f"A {what} file, a glob in quotes, or a folder."),
+            click.option("--name", required=True, help="How the datasource is called from now on."),
+        ):
+            function = option(function)
+        return create.command(kind, context_settings=SETTINGS, help=f"Register a table in {what} files, plain or compressed.")(function)
+
+    return decorate
+
+
+@_creates("csv", "CSV")
+@click.option("--delimiter", help="What stands between cells; found by looking where left out.")
+@click.option("--null", "null_words", multiple=True, help="A word that means null, besides an empty cell and NULL. May be repeated.")
+@click.option("--allow-rejects", is_flag=True, help="Leave out rows that do not fit their columns; by default they are an error.")
+def create_csv(delimiter: str | None, null_words: tuple[str, ...], **options: Any) -> None:
+    from cengine.sources.files import NULL_WORDS
+
+    _create("csv", delimiter=delimiter, null_words=[*NULL_WORDS, *null_words], **options)
+
+
+@_creates("parquet", "Parquet")
+def create_parquet(**options: Any) -> None:
+    _create("parquet", **options)
+
+
+@_creates("json", "JSON")
+def create_json(**options: Any) -> None:
+    _create("json", **options)
+
+
+def _create(
+    kind: str, *, name: str, as_json: bool, memory_bytes: int | None, threads: int | None, allow_rejects: bool = False, **options: Any
+) -> None:
+    from cengine.cli.progress import IngestBar
+    from cengine.pipeline.api import create_datasource, source_of
+    from cengine.pipeline.plan import default_memory_bytes
+
+    source = source_of(kind, options)
+    with IngestBar() as bar:
+        record, snapshot = create_datasource(project(), name, source, allow_rejects=allow_rejects,
+                                             memory_bytes=memory_bytes or default_memory_bytes(), threads=threads, report=bar.report)  # fmt: skip
+    if as_json:
+        print_json({"id": record["id"], "name": name, "rows": snapshot.schema.num_rows, "columns": list(snapshot.schema.names),
+                    "renamed": snapshot.renamed, "rejected": snapshot.num_rejected, "content": snapshot.content})  # fmt: skip
+        return
+    for header, column in snapshot.renamed.items():
+        click.echo(f"  {header} -> {column}")
+    rejected = f", {snapshot.num_rejected:,} rejected" if snapshot.num_rejected else ""
+    click.echo(f"datasource {record['id']} ({name}): {snapshot.schema.num_rows:,} rows read{rejected}, {len(snapshot.schema.columns)} columns, "
+               f"{megabytes(snapshot.num_bytes):g} MB stored")  # fmt: skip
+
+
+# The others
+
+
+@datasource.command("list", context_settings=SETTINGS)
+@json_option
+def list_(as_json: bool) -> None:
+    """The datasources; * marks the active one."""
+    from cengine.pipeline.api import ACTIVE, newest_snapshot
+
+    home = project()
+    active = home.records.setting(ACTIVE)
+    rows = []
+    for record in home.records.all("datasources"):
+        snapshot = newest_snapshot(home, record)
+        rows.append(("*" if record["id"] == active else "", record["id"], record["name"], snapshot["num_rows"], snapshot["num_columns"],
+                     megabytes(snapshot["num_bytes"])))  # fmt: skip
+    if as_json:
+        names = ("active", "id", "name", "rows", "columns", "size_mb")
+        print_json([dict(zip(names, (bool(row[0]), *row[1:]), strict=True)) for row in rows])
+    else:
+        print_table(COLUMNS, rows)
+
+
+@datasource.command("set", context_settings=SETTINGS)
+@click.argument("key", metavar="ID|NAME")
+def set_(key: str) -> None:
+    """Make a datasource the active one."""
+    from cengine.pipeline.api import ACTIVE, find_datasource
+
+    home = project()
+    record = find_datasource(home, key)
+    home.records.set_setting(ACTIVE, record["id"])
+    click.echo(f"datasource {record['id']} ({record['name']}) is active")
+
+
+@datasource.command(context_settings=SETTINGS)
+@click.argument("key", metavar="[ID|NAME]", required=False)
+@json_option
+def show(key: str | None, as_json: bool) -> None:
+    """The columns of a datasource: type, nulls, distinct values, least, mean and greatest."""
+    from cengine.pipeline.api import find_datasource, snapshot_of
+    from cengine.pipeline.profile import profile
+
+    home = project()
+    record = find_datasource(home, key)
+    snapshot = snapshot_of(home, record)
+    columns = profile(home, snapshot)
+    if as_json:
+        print_json({"id": record["id"], "name": record["name"], "type": record["type"], "rows": snapshot.schema.num_rows,
+                    "content": snapshot.content, "columns": columns})  # fmt: skip
+        return
+    click.echo(f"{record['name']}: {snapshot.schema.num_rows:,} rows, from {record['options']['path']}\n")
+    names = ("name", "type", "nulls", "distinct", "min", "mean", "max")
+    print_table(("Column", "Type", "Nulls", "Distinct", "Min", "Mean", "Max"), [[column[n] for n in names] for column in columns])
+
+
+@datasource.command(context_settings=SETTINGS)
+@click.argument("key", metavar="[ID|NAME]", required=False)
+@click.option("--rows", "num_rows", type=click.IntRange(1, 10_000), default=10, show_default=True)
+@click.option("--seed", type=click.IntRange(min=0), help="The same sample each time.")
+@json_option
+def peek(key: str | None, num_rows: int, seed: int | None, as_json: bool) -> None:
+    """A random sample of rows."""
+    from cengine.pipeline.api import find_datasource, snapshot_of
+    from cengine.pipeline.profile import sample_rows
+
+    home = project()
+    table = sample_rows(home, snapshot_of(home, find_datasource(home, key)), num_rows, seed)
+    if as_json:
+        print_json(table.to_pylist())
+    else:
+        print_table(table.column_names, [list(row.values()) for row in table.to_pylist()])
+
+
+@datasource.command(context_settings=SETTINGS)
+@click.argument("key", metavar="[ID|NAME]", required=False)
+@resource_options
+def commit(key: str | None, memory_bytes: int | None, threads: int | None) -> None:
+    """Take a new snapshot where the files have changed; older ones stay."""
+    from cengine.cli.progress import IngestBar
+    from cengine.pipeline.api import commit_datasource, find_datasource
+    from cengine.pipeline.plan import default_memory_bytes
+
+    home = project()
+    record = find_datasource(home, key)
+    with IngestBar() as bar:
+        snapshot, new = commit_datasource(
+            home, record, memory_bytes=memory_bytes or default_memory_bytes(), threads=threads, report=bar.report
+        )
+    if new:
+        click.echo(f"snapshot {snapshot['number']} of {record['name']}: {snapshot['num_rows']:,} rows")
+    else:
+        click.echo(f"nothing has changed; snapshot {snapshot['number']} of {record['name']} stays the newest")
+
+
+@datasource.command(context_settings=SETTINGS)
+@click.argument("key", metavar="ID|NAME")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+def delete(key: str, yes: bool) -> None:
+    """Forget a datasource and its snapshots; the files it was made of stay."""
+    from cengine.pipeline.api import delete_datasource, find_datasource
+
+    home = project()
+    record = find_datasource(home, key)
+    if not yes:
+        click.confirm(f"forget datasource {record['id']} ({record['name']}) and its snapshots?", abort=True)
+    freed = delete_datasource(home, record)
+    click.echo(f"datasource {record['id']} ({record['name']}) is gone, {gigabytes(freed)} freed")

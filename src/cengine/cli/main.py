@@ -1,0 +1,103 @@
+"""`cengine`: the groups of commands, and the one place that catches errors."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from cengine.cli.options import SETTINGS
+from cengine.errors import EXIT_INTERRUPTED, EXIT_OUR_BUG, CengineError
+
+# Groups by name: the module that is imported when one is called, and what the help says without importing it.
+GROUPS = {
+    "datasource": ("cengine.cli.datasource", "Register tables and look at them."),
+    "pipeline": ("cengine.cli.pipeline", "Push a YAML, run it, see how good the model is."),
+    "sample": ("cengine.cli.sample", "Write made-up tables to try things on."),
+}
+
+
+class LazyGroups(click.Group):
+    """Imports a group's module only when the group is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(GROUPS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in GROUPS:
+            return None
+        module, _ = GROUPS[name]
+        command: click.Command = getattr(importlib.import_module(module), name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in GROUPS.items()])
+
+
+@click.command(cls=LazyGroups, context_settings=SETTINGS)
+@click.option("--project", metavar="FOLDER", help="The project folder; by default .cengine here or in the nearest folder above.")
+@click.option("--traceback", is_flag=True, help="Show where in the program an error came from.")
+@click.version_option(None, "--version", "-V", package_name="cengine", message="cengine %(version)s")
+def cli(project: str | None, traceback: bool) -> None:
+    """A table and a few lines of YAML become a trained, evaluated model.
+
+    \b
+    cengine datasource create csv --name trips --path 'trips*.csv.gz'
+    cengine pipeline push trips.yaml my_experiment
+    cengine pipeline run 1
+    cengine pipeline evaluate 1
+    """
+    if project:
+        os.environ["CENGINE_PROJECT"] = project
+
+
+def main() -> None:
+    """Runs the command line and exits with its code."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """The exit code of a command: 0, or that of the error, told in a few lines."""
+    try:
+        result = cli.main(arguments, prog_name="cengine", standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except CengineError as error:
+        if "--traceback" in arguments:
+            raise
+        click.echo(error.render(), err=True)
+        return error.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.ctx.get_help() if error.ctx else "")
+        return 2
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("\ninterrupted; what was complete is kept, and the same command goes on from there", err=True)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output (`| head`) went away; that is no error. Python must not flush into the pipe at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        if "--traceback" in arguments:
+            raise
+        click.echo(f"sorry, this is a bug in cengine: {type(error).__name__}: {error}\nwhat happened in full: {_log(error)}", err=True)
+        return EXIT_OUR_BUG
+
+
+def _log(error: Exception) -> Path:
+    import tempfile
+    import traceback
+
+    with tempfile.NamedTemporaryFile("w", prefix="cengine-", suffix=".log", delete=False) as file:
+        traceback.print_exception(error, file=file)
+        return Path(file.name)
+
+
+if __name__ == "__main__":
+    main()

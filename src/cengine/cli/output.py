@@ -1,0 +1,96 @@
+"""Tables as the post prints them, JSON, sizes and times."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+
+def print_table(headers: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """A table with numbers to the right and text to the left, never cut."""
+    texts = [[cell(value) for value in row] for row in rows]
+    numeric = [bool(rows) and all(isinstance(row[i], int | float | None) for row in rows) for i in range(len(headers))]
+    widths = [max(_width(header), *(_width(row[i]) for row in texts)) if texts else _width(header) for i, header in enumerate(headers)]
+
+    def line(values: Sequence[str]) -> str:
+        padded = [_pad(value, widths[i], right=numeric[i]) for i, value in enumerate(values)]
+        return (" " + " | ".join(padded)).rstrip()
+
+    click.echo(line(headers))
+    click.echo("-" + "-+-".join("-" * width for width in widths) + "-")
+    for row in texts:
+        click.echo(line(row))
+
+
+def print_json(data: Any) -> None:
+    """JSON, NaN as null."""
+    click.echo(json.dumps(_clean(data), ensure_ascii=False, indent=2, default=str))
+
+
+def cell(value: Any) -> str:
+    """A value as a table shows it; control characters cannot reach the terminal."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return "" if math.isnan(value) else f"{value:.6g}"
+    return "".join(c if c.isprintable() else "�" for c in str(value))
+
+
+def duration(seconds: float) -> str:
+    """Hours, minutes and seconds as the post prints them: 0:14:21.187081."""
+    return str(datetime.timedelta(seconds=seconds))
+
+
+def short_duration(seconds: float) -> str:
+    """A time for a sentence: 0.8 s, 41 s, 3 min 20 s."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def megabytes(num_bytes: int) -> float:
+    """Millions of bytes, one decimal for small tables."""
+    size = num_bytes / 1e6
+    return round(size) if size >= 10 else round(size, 1)
+
+
+def gigabytes(num_bytes: int) -> str:
+    """Billions of bytes for a sentence."""
+    return f"{num_bytes / 1e9:.1f} GB"
+
+
+def warn(texts: Sequence[str]) -> None:
+    """Warnings, on the error stream so that JSON stays JSON."""
+    for text in texts:
+        click.echo(text, err=True)
+
+
+def _width(text: str) -> int:
+    from unicodedata import combining, east_asian_width
+
+    return sum(0 if combining(c) else 2 if east_asian_width(c) in "WF" else 1 for c in text)
+
+
+def _pad(text: str, width: int, *, right: bool) -> str:
+    fill = " " * (width - _width(text))
+    return fill + text if right else text + fill
+
+
+def _clean(data: Any) -> Any:
+    if isinstance(data, dict):
+        return {str(key): _clean(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [_clean(value) for value in data]
+    if isinstance(data, float) and not math.isfinite(data):
+        return None
+    return data

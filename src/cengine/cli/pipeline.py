@@ -1,0 +1,181 @@
+"""`cengine pipeline`: push a YAML, check it, list what there is. Running and evaluating are in `pipeline_run`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cengine.cli.options import SETTINGS, json_option, project
+from cengine.cli.output import gigabytes, print_json, print_table, warn
+
+
+@click.group(context_settings=SETTINGS)
+def pipeline() -> None:
+    """Push a YAML, run it, see how good the model is."""
+
+
+datasource_option = click.option("--datasource", "key", metavar="ID|NAME", help="The datasource; by default the active one.")
+
+
+@pipeline.command(context_settings=SETTINGS)
+@click.argument("config", type=click.Path(path_type=Path))
+@click.argument("name")
+@datasource_option
+@json_option
+def push(config: Path, name: str, key: str | None, as_json: bool) -> None:
+    """Check CONFIG against the datasource and keep it as the pipeline NAME."""
+    from cengine.config.read import load_config
+    from cengine.pipeline.api import find_datasource, push_pipeline, snapshot_of
+    from cengine.pipeline.plan import checked, proposed_resources
+
+    file = load_config(config)
+    home = project()
+    datasource = find_datasource(home, key)
+    snapshot = snapshot_of(home, datasource)
+    resolved, warnings = checked(home, file, snapshot.schema)
+    warn([problem.render("warning") for problem in warnings])
+    record, new = push_pipeline(home, name, file, datasource)
+    resources = proposed_resources(resolved, snapshot.schema)
+    if as_json:
+        print_json({"id": record["id"], "name": name, "datasource": datasource["name"], "resources": resources.to_json()})
+        return
+    click.echo(f"pipeline {record['id']} ({name}) {'registered' if new else 'is there already, unchanged'}, on datasource {datasource['name']} "
+               f"with {snapshot.schema.num_rows:,} rows")  # fmt: skip
+    click.echo(
+        f"proposed: {resources.workers} worker with {resources.cpus_per_worker} cpus_per_worker, {gigabytes(resources.memory_bytes)} memory"
+    )
+    click.echo(f"run it:   cengine pipeline run {record['id']}")
+
+
+@pipeline.command(context_settings=SETTINGS)
+@click.argument("config", type=click.Path(path_type=Path))
+@datasource_option
+def validate(config: Path, key: str | None) -> None:
+    """Check CONFIG against the datasource; nothing is kept."""
+    from cengine.config.read import load_config
+    from cengine.pipeline.api import find_datasource, snapshot_of
+    from cengine.pipeline.plan import checked
+
+    file = load_config(config)
+    home = project()
+    datasource = find_datasource(home, key)
+    _, warnings = checked(home, file, snapshot_of(home, datasource).schema)
+    warn([problem.render("warning") for problem in warnings])
+    noted = f", {len(warnings)} warning{'s' if len(warnings) > 1 else ''}" if warnings else ""
+    click.echo(f"{config} is valid on datasource {datasource['name']}{noted}")
+
+
+@pipeline.command(context_settings=SETTINGS)
+@datasource_option
+@click.option("--label", help="The column to predict.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write to this file instead of the terminal.")
+def template(key: str | None, label: str | None, output: Path | None) -> None:
+    """Write a commented YAML for the datasource, ready to push and to change."""
+    from cengine.config.template import template as make
+    from cengine.pipeline.api import find_datasource, snapshot_of
+
+    home = project()
+    schema = snapshot_of(home, find_datasource(home, key)).schema
+    _write(make(schema, _known(label, schema) if label else None), output)
+
+
+@pipeline.command(context_settings=SETTINGS)
+@click.argument("output", type=click.Path(path_type=Path), default="pipeline.yaml")
+@datasource_option
+def configure(output: Path, key: str | None) -> None:
+    """Ask for label, features and split, and write the YAML to OUTPUT (pipeline.yaml)."""
+    import sys
+
+    from cengine.config.template import guessed_label
+    from cengine.config.template import template as make
+    from cengine.pipeline.api import find_datasource, snapshot_of
+
+    home = project()
+    record = find_datasource(home, key)
+    schema = snapshot_of(home, record).schema
+    if not sys.stdin.isatty():
+        _write(make(schema), output)
+        return
+    click.echo(f"columns of {record['name']}: {', '.join(schema.names)}")
+    label = _known(click.prompt("what is to be predicted", default=guessed_label(schema)), schema)
+    names = [column.name for column in schema.columns if column.kind is not None and column.name != label]
+    answer = click.prompt("from which columns (comma-separated, or all)", default="all")
+    features = names if answer.strip() == "all" else [_known(name.strip(), schema) for name in answer.split(",") if name.strip()]
+    share = click.prompt("share of rows to evaluate on", default=0.1, type=click.FloatRange(0, 1, min_open=True, max_open=True))
+    if output.exists():
+        click.confirm(f"{output} exists; replace it?", abort=True)
+        output.unlink()
+    _write(make(schema, label, features, share), output)
+
+
+@pipeline.command(context_settings=SETTINGS)
+@click.argument("key", metavar="ID|NAME")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write to this file instead of the terminal.")
+@click.option("--original", is_flag=True, help="The text as it was pushed, comments and all.")
+def pull(key: str, output: Path | None, original: bool) -> None:
+    """Give back a pipeline's YAML, in the nested spelling."""
+    from cengine.config.template import to_yaml
+    from cengine.pipeline.api import pipeline_config
+
+    record = project().records.find("pipelines", key)
+    _write(record["config_text"] if original else to_yaml(pipeline_config(record).config.to_nested()), output)
+
+
+@pipeline.command("list", context_settings=SETTINGS)
+@json_option
+def list_(as_json: bool) -> None:
+    """The pipelines, with their datasource and how their newest run ended."""
+    from cengine.pipeline.api import settled_runs
+
+    home = project()
+    runs = settled_runs(home)
+    rows: list[Any] = []
+    for record in home.records.all("pipelines"):
+        own = [run for run in runs if run["pipeline_id"] == record["id"]]
+        name = home.records.get("datasources", record["datasource_id"])["name"]
+        rows.append(
+            (
+                record["id"],
+                record["name"],
+                name,
+                record["created_at"][:19].replace("T", " "),
+                len(own),
+                own[-1]["status"] if own else "Never run",
+            )
+        )
+    if as_json:
+        names = ("id", "name", "datasource", "created", "runs", "status")
+        print_json([dict(zip(names, row, strict=True)) for row in rows])
+    else:
+        print_table(("ID", "Name", "Datasource", "Created (UTC)", "Runs", "Pipeline Status"), rows)
+
+
+def _known(name: str, schema: Any) -> str:
+    from cengine.errors import SourceError, near_miss
+
+    if name not in schema:
+        raise SourceError(f"there is no column '{name}'", f"columns: {', '.join(schema.names)}", *near_miss(name, schema.names))
+    return name
+
+
+def _write(text: str, output: Path | None) -> None:
+    from cengine.errors import StoreError
+    from cengine.store.artifacts import disk_error
+
+    if output is None:
+        click.echo(text, nl=False)
+        return
+    if output.exists():
+        raise StoreError(f"'{output}' exists already", "choose another name with -o, or remove it")
+    try:
+        output.write_text(text)
+    except OSError as error:
+        raise disk_error(error) from error
+    click.echo(f"written to {output}")
+
+
+from cengine.cli import pipeline_run  # noqa: E402  registers its commands on the group above
+
+__all__ = ["pipeline", "pipeline_run"]

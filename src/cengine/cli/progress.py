@@ -1,0 +1,120 @@
+"""Live bars, one a stage; plain lines where the output is not a terminal."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+import click
+
+from cengine.cli.output import short_duration
+from cengine.pipeline.progress import Progress
+
+
+class Bars(Progress):
+    """Draws what a run does on the error stream: counted rows or steps, rate, time left."""
+
+    def __init__(self) -> None:
+        self.live = sys.stderr.isatty()
+        self._bars: Any = None
+        self._task: Any = None
+        self._total = 0
+        if self.live:
+            self._bars = _bars()
+
+    def __enter__(self) -> Bars:
+        if self._bars is not None:
+            self._bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bars is not None:
+            self._bars.stop()
+
+    def begin(self, stage: str, total: int, unit: str) -> None:
+        self._total = total
+        if self._bars is not None:
+            self._task = self._bars.add_task(stage, total=total, unit=unit, note="", began=time.monotonic())
+        else:
+            click.echo(f"{stage}: {total:,} {unit}", err=True)
+
+    def advance(self, done: float, note: str = "") -> None:
+        if self._bars is not None:
+            self._bars.update(self._task, completed=min(done, self._total), note=note)
+
+    def end(self, stage: str, seconds: float) -> None:
+        if self._bars is not None:
+            self._bars.update(self._task, completed=self._total, note=f"done in {short_duration(seconds)}")
+            self._bars.stop_task(self._task)
+        else:
+            click.echo(f"{stage}: done in {short_duration(seconds)}", err=True)
+
+    def reuse(self, stage: str, saved_seconds: float) -> None:
+        self._say(f"{stage}: stored already, {short_duration(saved_seconds)} saved")
+
+    def wait(self, stage: str) -> None:
+        self._say(f"{stage}: another run is building it; waiting for that one")
+
+    def _say(self, text: str) -> None:
+        if self._bars is not None:
+            self._bars.console.print(text, highlight=False)
+        else:
+            click.echo(text, err=True)
+
+
+class IngestBar:
+    """The bar of `datasource create`: hashing, then reading."""
+
+    def __init__(self) -> None:
+        self._bars: Any = _ingest_bars() if sys.stderr.isatty() else None
+        self._task: Any = None
+
+    def __enter__(self) -> IngestBar:
+        if self._bars is not None:
+            self._bars.start()
+            self._task = self._bars.add_task("hash", total=1.0, note="")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bars is not None:
+            self._bars.stop()
+
+    def report(self, phase: str, share: float, rows: int) -> None:
+        """Shows how far a phase is."""
+        if self._bars is not None:
+            names = {"hash": "Fingerprint", "read": "Read"}
+            self._bars.update(self._task, description=names[phase], completed=share, note=f"{rows:,} rows" if rows else "")
+
+
+def _bars() -> Any:
+    from rich.console import Console
+    from rich.progress import BarColumn, ProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as RichProgress
+    from rich.text import Text
+
+    class Rate(ProgressColumn):
+        """Rows or steps a second since the stage began."""
+
+        def render(self, task: Any) -> Text:
+            seconds = (task.stop_time or task.get_time()) - task.start_time if task.start_time is not None else 0
+            rate = task.completed / seconds if seconds > 0 else 0.0
+            shown = f"{rate:,.0f}" if rate >= 10 else f"{rate:.1f}"
+            return Text(f"{shown} {task.fields['unit']}/s" if task.completed else "")
+
+    return RichProgress(
+        TextColumn("{task.description:<9}"), BarColumn(bar_width=24), TextColumn("{task.percentage:>3.0f} %"),
+        TextColumn("{task.completed:,.0f}/{task.total:,} {task.fields[unit]}"), Rate(), TimeRemainingColumn(compact=True),
+        TextColumn("{task.fields[note]}"), console=Console(stderr=True),
+    )  # fmt: skip
+
+
+def _ingest_bars() -> Any:
+    from rich.console import Console
+    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import Progress as RichProgress
+
+    return RichProgress(
+        TextColumn("{task.description:<11}"), BarColumn(bar_width=30), TextColumn("{task.percentage:>3.0f} %"),
+        TextColumn("{task.fields[note]}"), TimeElapsedColumn(), TimeRemainingColumn(compact=True), console=Console(stderr=True),
+    )  # fmt: skip

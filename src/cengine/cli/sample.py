@@ -1,0 +1,33 @@
+"""`cengine sample`: made-up tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from cengine.cli.options import SETTINGS
+
+
+@click.group(context_settings=SETTINGS)
+def sample() -> None:
+    """Write made-up tables to try things on."""
+
+
+@sample.command(context_settings=SETTINGS)
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--rows", "num_rows", type=click.IntRange(min=1), default=1_000_000, show_default=True)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("--force", is_flag=True, help="Replace FILE where it exists.")
+def trips(file: Path, num_rows: int, seed: int, force: bool) -> None:
+    """Write bike-share trips that look like real ones into FILE (.csv, .csv.gz, .csv.zst or .parquet)."""
+    from cengine.errors import SourceError
+    from cengine.samples.trips import generate_trips
+
+    if file.exists() and not force:
+        raise SourceError(f"'{file}' exists already", "add --force to replace it")
+    try:
+        generate_trips(file, num_rows, seed=seed)
+    except ValueError as error:
+        raise SourceError(str(error)) from None
+    click.echo(f"{num_rows:,} trips written to {file}")
