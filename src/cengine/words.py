@@ -6,7 +6,7 @@ fingerprint of every stage that uses the word: raise it when the word's result c
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -30,6 +30,9 @@ class Word(BaseModel):
         return {"word": self.name, "version": self.version, **dumped, **within}
 
 
-def table_of(*words: type[Word]) -> dict[str, type[Word]]:
+AnyWord = TypeVar("AnyWord", bound=Word)
+
+
+def table_of(*words: type[AnyWord]) -> dict[str, type[AnyWord]]:
     """A table from name to class, in the order given."""
     return {word.name: word for word in words}

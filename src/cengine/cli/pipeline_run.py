@@ -82,7 +82,7 @@ def status(key: str | None, as_json: bool) -> None:
     home = project()
     chosen = [home.records.find("pipelines", key)] if key else home.records.all("pipelines")
     runs = settled_runs(home)
-    rows = []
+    rows: list[tuple[Any, ...]] = []
     for record in chosen:
         own = [run for run in runs if run["pipeline_id"] == record["id"]]
         if not own and not key:

@@ -206,9 +206,9 @@ class _Checker:
             for name in missing:
                 self.add(f"the filter reads column '{name}', which is not in the datasource", path, *near_miss(name, self.schema.names))
             if not missing and bind is not None:
-                reason = bind(with_columns(expression, self.schema.names), self.schema)
-                if reason is not None:
-                    self.add(f"the filter cannot be used: {reason}", path)
+                unbound = bind(with_columns(expression, self.schema.names), self.schema)
+                if unbound is not None:
+                    self.add(f"the filter cannot be used: {unbound}", path)
 
     # Warnings
 

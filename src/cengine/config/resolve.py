@@ -11,13 +11,14 @@ from cengine.networks.losses import BinaryCrossentropy, Loss, MeanSquaredError, 
 from cengine.networks.metrics import METRICS, Metric
 from cengine.tables import TableSchema
 from cengine.transforms import FILLINGS, TRANSFORMS, Filling, Transform
+from cengine.transforms.fill import Custom
 
 # What a column of each kind does where the YAML says nothing: filling, transform.
 BUILT_IN = {
     "boolean": (FILLINGS["max"](), (TRANSFORMS["no_transform"](),)),
     "integer": (FILLINGS["min"](), (TRANSFORMS["scale_to_z_score"](),)),
     "float": (FILLINGS["max"](), (TRANSFORMS["scale_to_z_score"](),)),
-    "string": (FILLINGS["custom"](custom_value=""), (TRANSFORMS["compute_and_apply_vocabulary"](),)),
+    "string": (Custom(custom_value=""), (TRANSFORMS["compute_and_apply_vocabulary"](),)),
     "timestamp": (FILLINGS["min"](), (TRANSFORMS["calendar"](),)),
 }
 DEFAULT_METRICS = {

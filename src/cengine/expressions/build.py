@@ -35,7 +35,7 @@ def literal(value: Any, kind: str) -> exp.Expr:
     if kind in ("integer", "float"):
         return double(value)
     if kind == "timestamp":
-        text = value.isoformat(sep=" ") if isinstance(value, datetime.date) else str(value)
+        text = value.isoformat(sep=" ") if isinstance(value, datetime.datetime) else str(value)
         return exp.cast(exp.Literal.string(text), "timestamp")
     return exp.Literal.string(str(value))
 

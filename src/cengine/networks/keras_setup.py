@@ -14,7 +14,7 @@ def import_keras() -> ModuleType:
     """
     os.environ["KERAS_BACKEND"] = "jax"
     if "KERAS_HOME" not in os.environ:
-        os.environ["KERAS_HOME"] = os.path.join(tempfile.gettempdir(), f"cengine-keras-{os.getuid()}")
+        os.environ["KERAS_HOME"] = f"{tempfile.gettempdir()}/cengine-keras-{os.getuid()}"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("JAX_PLATFORMS", "")
     import keras

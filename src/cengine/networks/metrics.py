@@ -145,7 +145,7 @@ class LogLoss(Metric):
     def sums(self, roles: Roles, task: str) -> dict[str, exp.Expr]:
         if task == "binary":
             positive = exp.EQ(this=roles("label"), expression=double(1.0))
-            probability = exp.Case().when(positive, roles("prediction")).else_(double(1.0) - roles("prediction"))
+            probability: exp.Expr = exp.Case().when(positive, roles("prediction")).else_(double(1.0) - roles("prediction"))
         else:
             probability = roles("label_probability")
         bounded = exp.Greatest(this=exp.Paren(this=probability), expressions=[double(SMALLEST_PROBABILITY)], ignore_nulls=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -73,7 +74,7 @@ def execute(plan: Plan, recorded: Recorded = lambda share, stages: None) -> Run:
         artifacts = plan.project.artifacts
         began = time.monotonic()
         try:
-            with artifacts.building(stage.name, planned.fingerprint, lambda name=stage.name: progress.wait(name)) as building:
+            with artifacts.building(stage.name, planned.fingerprint, functools.partial(progress.wait, stage.name)) as building:
                 if building is not None:
                     watched = _Watched(progress, stage.name, records, recorded)
                     watched.begin(stage.name, stage.size(plan.context, folders), stage.unit)

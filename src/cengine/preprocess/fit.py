@@ -103,10 +103,9 @@ class _Track:
         fill = word.fit(summary, self.value.kind)
         self.statistics["filling"] = fill
         self.value = filled(self.value, fill)
-        if self.bounds is not None and isinstance(fill, int | float):
-            self.bounds = (min(self.bounds[0], fill), max(self.bounds[1], fill))
-        elif fill is not None:
-            self.bounds = None
+        if self.bounds is not None and fill is not None:
+            known = self.value.kind == "integer" and isinstance(fill, int | float)
+            self.bounds = _narrow(min(self.bounds[0], fill), max(self.bounds[1], fill)) if known else None
 
     def _transform(self, word: Transform, summary: Summary) -> None:
         statistics = word.fit(summary, f"column '{self.name}', transform {word.name}")
@@ -199,11 +198,19 @@ class _LabelTrack(_Track):
 
 
 def _known_bounds(feature: Feature | Label, rows: Rows) -> tuple[float, float] | None:
-    """Bounds of a column of numbers, from what the files themselves say of their least and greatest values."""
+    """Bounds of a column of whole numbers, from what the files themselves say of their least and greatest values."""
     known = rows.schema[feature.name]
-    if feature.kind not in ("integer", "float") or known.minimum is None or known.maximum is None:
+    if feature.kind != "integer" or known.minimum is None or known.maximum is None:
         return None
-    return (float(known.minimum), float(known.maximum))
+    return _narrow(float(known.minimum), float(known.maximum))
+
+
+def _narrow(low: float, high: float) -> tuple[float, float] | None:
+    """The bounds where sums within them are exact. Others have to be those of the train rows, not of the whole table:
+
+    one huge value in a row that is not trained on would leave the others no digits.
+    """
+    return (low, high) if high - low < 2**30 else None
 
 
 __all__ = ["Statistics", "fit", "read_statistics", "write_statistics"]

@@ -69,7 +69,7 @@ class Split:
             return column("split", "cuts")
         case = exp.Case()
         for number in range(len(self.names) - 1):
-            below = exp.LTE(this=column(KEY, "rows"), expression=column(f"key_{number}", "cuts"))
+            below: exp.Expr = exp.LTE(this=column(KEY, "rows"), expression=column(f"key_{number}", "cuts"))
             if self.order is not None:
                 edge = column(f"order_{number}", "cuts")
                 earlier = exp.LT(this=column(ORDER, "rows"), expression=edge)
@@ -106,8 +106,8 @@ def _keyed(engine: DuckDB, rows: Rows, split: Split, columns: list[str]) -> exp.
     """The rows with their group, their key and, with `index_by`, their order."""
     names = list(dict.fromkeys([*columns, *(name for name in (split.by, split.order) if name)]))
     base = rows.select(engine, names).subquery("base")
-    group = column(split.by) if split.by else bigint(0)
-    outputs = [column(name) for name in dict.fromkeys([*names, ROW_ID])]
+    group: exp.Expr = column(split.by) if split.by else bigint(0)
+    outputs: list[exp.Expr] = [column(name) for name in dict.fromkeys([*names, ROW_ID])]
     outputs += [group.as_(GROUP), seeded_key(column(ROW_ID), "split", split.seed).as_(KEY)]
     if split.order is not None:
         outputs.append(_order_value(split.order, rows).as_(ORDER))
@@ -141,10 +141,7 @@ def _count_groups(engine: DuckDB, rows: Rows, split: Split) -> pa.Table:
 
 def _assign_groups(counted: pa.Table, draft: Split, config: SplitConfig) -> Split:
     groups = counted[GROUP].to_pylist()
-    if config.categorize.categories is not None:
-        chosen = _named_groups(groups, config)
-    else:
-        chosen = _drawn_groups(groups, config)
+    chosen = _named_groups(groups, config) if config.categorize.categories is not None else _drawn_groups(groups, config)
     kept = [i for i, number in enumerate(chosen) if number is not None]
     sizes = counted["num_rows"].to_numpy()
     totals = {name: int(sum(sizes[i] for i in kept if chosen[i] == n)) for n, name in enumerate(draft.names)}

@@ -87,7 +87,8 @@ def _moments(
     engine: DuckDB, train: TrainRows, questions: list[Question], ranges: dict[int, tuple[Any, Any, int]]
 ) -> dict[int, tuple[float | None, float | None, int]]:
     """Mean, deviation and number of values."""
-    outputs, plans = [], {}
+    outputs: list[exp.Expr] = []
+    plans: dict[int, _FixedPoint | None] = {}
     for i, question in enumerate(questions):
         if not question.needs.moments:
             continue
@@ -104,13 +105,13 @@ def _moments(
         return {}
     row = engine.fetch(exp.select(*outputs).from_(train().subquery("train"))).to_pylist()[0] if outputs else {}
     found: dict[int, tuple[float | None, float | None, int]] = {}
-    for i, plan in plans.items():
+    for i, planned in plans.items():
         count = row.get(f"num_{i}", 0)
-        if plan is None or not count:
+        if planned is None or not count:
             found[i] = (None, None, 0)
         else:
             sums = {key.removeprefix(f"sum_{i}_"): int(value) for key, value in row.items() if key.startswith(f"sum_{i}_")}
-            found[i] = (*plan.moments(sums, count), count)
+            found[i] = (*planned.moments(sums, count), count)
     return found
 
 

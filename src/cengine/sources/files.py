@@ -46,7 +46,7 @@ class FileSource(Word):
         elif path.exists():
             found = [path]
         else:
-            found = sorted(Path(p) for p in glob.glob(str(path), recursive=True) if Path(p).is_file())
+            found = sorted(Path(p) for p in glob.glob(str(path), recursive=True) if Path(p).is_file())  # noqa: PTH207  an absolute pattern
             if not found:
                 nearby = sorted(p.name for p in path.parent.glob("*"))[:8] if path.parent.is_dir() else []
                 notes = [f"files there: {', '.join(nearby)}"] if nearby else [f"there is no folder '{path.parent}'"]

@@ -111,7 +111,7 @@ class Artifacts:
         _flush(marker)
         target = self.folder(stage, fingerprint)
         target.parent.mkdir(parents=True, exist_ok=True)
-        os.rename(building.folder, target)
+        building.folder.rename(target)
 
     def remove(self, stage: str, fingerprint: str) -> None:
         """Removes an artifact; no error where there is none."""
@@ -120,7 +120,7 @@ class Artifacts:
             # Renamed first, so that no one finds it half-removed.
             doomed = self.root / ".work" / f"removed-{uuid.uuid4().hex}"
             doomed.parent.mkdir(parents=True, exist_ok=True)
-            os.rename(folder, doomed)
+            folder.rename(doomed)
             shutil.rmtree(doomed, ignore_errors=True)
 
 

@@ -121,6 +121,8 @@ class Records:
             if "full" in reason:
                 raise StoreError("the disk is full", "make room and run the command again") from error
             raise StoreError(f"the records cannot be used: {reason}") from error
+        except sa.exc.IntegrityError:
+            raise
         except sa.exc.DatabaseError as error:
             raise StoreError(f"{self.path} is damaged: {error.orig}") from error
 
@@ -130,11 +132,11 @@ class Records:
         """The id of the new row. Raises StoreError where a name is taken."""
         try:
             with self._transaction() as connection:
-                return int(connection.execute(TABLES[table].insert().values(**values)).inserted_primary_key[0])
-        except (StoreError, sa.exc.IntegrityError) as error:
-            if "UNIQUE" in str(error) and "name" in values:
-                raise StoreError(f"there is a {table[:-1]} named '{values['name']}' already", "choose another name") from None
-            raise
+                return _new_id(connection.execute(TABLES[table].insert().values(**values)))
+        except sa.exc.IntegrityError:
+            if "name" not in values:
+                raise
+            raise StoreError(f"there is a {table[:-1]} named '{values['name']}' already", "choose another name") from None
 
     def insert_numbered(self, table: str, parent: str, **values: Any) -> Mapping[str, Any]:
         """The new row, with `number` the next one of its parent, counting from 1."""
@@ -143,8 +145,7 @@ class Records:
                 TABLES[table].c[parent] == values[parent]
             )
             result = connection.execute(TABLES[table].insert().values(**values, number=numbers.scalar_subquery()))
-            key = result.inserted_primary_key[0]
-            return dict(connection.execute(sa.select(TABLES[table]).where(TABLES[table].c.id == key)).mappings().one())
+            return dict(connection.execute(sa.select(TABLES[table]).where(TABLES[table].c.id == _new_id(result))).mappings().one())
 
     def update(self, table: str, row_id: int, **values: Any) -> None:
         """Changes a row."""
@@ -194,6 +195,12 @@ class Records:
         with self._transaction() as connection:
             connection.execute(settings.delete().where(settings.c.key == key))
             connection.execute(settings.insert().values(key=key, value=value))
+
+
+def _new_id(result: sa.CursorResult[Any]) -> int:
+    key = result.inserted_primary_key
+    assert key is not None
+    return int(key[0])
 
 
 def _configure(connection: Any, _: Any) -> None:

@@ -37,7 +37,7 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     arrays = {f"array_{i}": array for i, array in enumerate(checkpoint.arrays)}
     arrays |= {f"best_{i}": array for i, array in enumerate(checkpoint.best_arrays)}
     with draft.open("wb") as stream:
-        np.savez(stream, about=np.frombuffer(json.dumps(about).encode(), dtype=np.uint8), **arrays)
+        np.savez(stream, allow_pickle=False, about=np.frombuffer(json.dumps(about).encode(), dtype=np.uint8), **arrays)
         stream.flush()
         os.fsync(stream.fileno())
     digest = hashlib.sha256(draft.read_bytes()).hexdigest()

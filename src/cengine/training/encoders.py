@@ -6,11 +6,12 @@ from typing import Any
 
 from cengine.networks.keras_setup import import_keras
 
-keras = import_keras()
+keras: Any = import_keras()
+Layer: Any = keras.layers.Layer
 
 
 @keras.saving.register_keras_serializable(package="cengine")
-class Columns(keras.layers.Layer):
+class Columns(Layer):
     """The chosen columns of a matrix: (b, n) -> (b, len(indices))."""
 
     def __init__(self, indices: list[int], **kwargs: Any) -> None:
@@ -28,7 +29,7 @@ class Columns(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="cengine")
-class OneHotCode(keras.layers.Layer):
+class OneHotCode(Layer):
     """One input an index: int32 (b, 1) -> float32 (b, size). An index out of range gives zeros."""
 
     def __init__(self, size: int, **kwargs: Any) -> None:
@@ -46,7 +47,7 @@ class OneHotCode(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="cengine")
-class OrdinalCode(keras.layers.Layer):
+class OrdinalCode(Layer):
     """The index divided by the greatest: int32 (b, 1) -> float32 (b, 1) in [0, 1]."""
 
     def __init__(self, size: int, **kwargs: Any) -> None:
@@ -61,7 +62,7 @@ class OrdinalCode(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="cengine")
-class PiecewiseLinearBins(keras.layers.Layer):
+class PiecewiseLinearBins(Layer):
     """Piecewise linear encoding (Gorishniy and others 2022, eq. 1): (b, 1) -> (b, number of edges - 1).
 
     Entry t is 0 below bin t, 1 above it, and (x - edge[t]) / (edge[t + 1] - edge[t]) within. The first bin goes
@@ -91,7 +92,7 @@ class PiecewiseLinearBins(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="cengine")
-class PeriodicCode(keras.layers.Layer):
+class PeriodicCode(Layer):
     """sin and cos of 2 pi f x for learnt frequencies f, drawn from N(0, sigma): (b, 1) -> (b, 2 * num_frequencies)."""
 
     def __init__(self, num_frequencies: int, sigma: float, **kwargs: Any) -> None:
