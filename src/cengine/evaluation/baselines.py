@@ -64,7 +64,7 @@ def skill(metric: Metric, model: float, constant: float) -> float | None:
 def verdict(head: Head, metric: Metric, model: float, constant: float, baseline: Baseline) -> str:
     """A sentence that says plainly whether the model is worth anything."""
     gained = skill(metric, model, constant)
-    name, always = metric_label(metric), f"always saying {_shown(baseline.value)} ({baseline.what})"
+    name, always = metric_label(metric), f"always saying {shown(baseline.value)} ({baseline.what})"
     numbers = f"{name} {model:.4g} against {constant:.4g}"
     if gained is None:
         return f"{always} is perfect already: {numbers}."
@@ -112,5 +112,6 @@ def _of_class(label: exp.Expr, values: list[float]) -> exp.Expr:
     return step_function(label, [double(i - 0.5) for i in range(len(values) - 1)], [double(v) for v in values])
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """The constant as a person reads it."""
     return f"{value:.6g}" if isinstance(value, float) else str(value)

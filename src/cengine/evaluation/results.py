@@ -14,7 +14,7 @@ from sqlglot import exp
 
 from cengine.config.resolve import Resolved, metrics_of
 from cengine.engines.duckdb import DuckDB
-from cengine.evaluation.baselines import baseline_of, measure_baselines, skill, verdict
+from cengine.evaluation.baselines import baseline_of, measure_baselines, shown, skill, verdict
 from cengine.evaluation.predictions import roles_of
 from cengine.evaluation.slices import OVERALL, measure
 from cengine.networks.metrics import metric_label
@@ -64,7 +64,7 @@ def evaluate(
                 baseline = baseline_of(head, metric, statistics)
                 overall.append({
                     "split": split_names[number], "label": head.label.name, "metric": name, "num_rows": row["num_rows"],
-                    "model": model, "constant": constant, "constant_is": f"{baseline.what} {baseline.value}",
+                    "model": model, "constant": constant, "constant_is": f"{baseline.what} {shown(baseline.value)}",
                     "skill": skill(metric, model, constant), "unit": metric.unit, "higher_is_better": metric.higher_is_better,
                 })  # fmt: skip
             first = metric_label(metrics[0])

@@ -37,7 +37,7 @@ def measure(
         _merge(sums, _score_sums(engine, predictions, roles, grouping), grouping)
     if task == "classes" and any(metric.grouping == "confusion" for metric in metrics):
         _merge(sums, _confusion_sums(engine, predictions, roles, grouping), grouping)
-    return [_measured(sums[keys], keys, metrics) for keys in grouping.sets]
+    return [_measured(sums[keys], keys, grouping.aliases, metrics) for keys in grouping.sets]
 
 
 class _Grouping:
@@ -46,14 +46,22 @@ class _Grouping:
     def __init__(self, sets: tuple[tuple[str, ...], ...]) -> None:
         self.sets = sets
         self.columns = tuple(dict.fromkeys(name for keys in sets for name in keys))
+        self.aliases = {name: f"_key_{i}" for i, name in enumerate(self.columns)}
 
     def sql(self, dialect: str) -> tuple[str, str, str]:
         """The key columns, the number of the grouping set, and the GROUP BY."""
-        quoted = {name: column(name).sql(dialect) for name in self.columns}
-        keys = ", ".join(quoted.values())
+        keys = ", ".join(self.aliases.values())
         which = f"GROUPING({keys}) AS _which" if keys else "0 AS _which"
-        sets = ", ".join(f"({', '.join(quoted[name] for name in s)})" for s in self.sets)
-        return keys, which, f"GROUPING SETS ({sets})"
+        return keys, which, f"GROUPING SETS ({self.sets_with()})"
+
+    def sets_with(self, *more: str) -> str:
+        """The grouping sets, each with more columns."""
+        return ", ".join(f"({', '.join([*(self.aliases[name] for name in s), *more])})" for s in self.sets)
+
+    def source(self, predictions: exp.Expr, dialect: str) -> str:
+        """The table of predictions, the keys under names that no column of the user's has."""
+        aliased = [column(name).as_(alias) for name, alias in self.aliases.items()]
+        return f"({exp.select('*', *aliased).from_(predictions).sql(dialect)})"
 
     def mask(self, keys: tuple[str, ...]) -> int:
         """GROUPING()'s value for the set of these keys: a bit for each column that is not in it."""
@@ -70,7 +78,7 @@ def _row_sums(
     terms = {name: term for metric in metrics for name, term in metric.sums(roles, task).items()}
     keys, which, group_by = grouping.sql(engine.dialect)
     sums = "".join(f", SUM({term.sql(engine.dialect)}) AS {column(name).sql(engine.dialect)}" for name, term in terms.items())
-    source = predictions.sql(engine.dialect)
+    source = grouping.source(predictions, engine.dialect)
     return grouping.divide(engine.fetch(f"SELECT {_list(keys)}{which}, COUNT(*) AS num_rows{sums} FROM {source} GROUP BY {group_by}"))
 
 
@@ -80,13 +88,13 @@ def _score_sums(engine: DuckDB, predictions: exp.Expr, roles: Roles, grouping: _
     keys, which, _ = grouping.sql(dialect)
     score = roles("prediction").sql(dialect)
     positive = exp.EQ(this=roles("label"), expression=double(1.0)).sql(dialect)
-    sets = ", ".join(f"({', '.join([*(column(n).sql(dialect) for n in s), '_score'])})" for s in grouping.sets)
     partition = f"PARTITION BY {_list(keys)}_which ORDER BY _score DESC ROWS UNBOUNDED PRECEDING"
+    source = grouping.source(predictions, dialect)
     return grouping.divide(engine.fetch(f"""
-        WITH scored AS (SELECT {_list(keys)}{score} AS _score, CASE WHEN {positive} THEN 1 ELSE 0 END AS _positive FROM {predictions.sql(dialect)}),
+        WITH scored AS (SELECT {_list(keys)}{score} AS _score, CASE WHEN {positive} THEN 1 ELSE 0 END AS _positive FROM {source}),
         counted AS (
             SELECT {_list(keys)}{which}, _score, CAST(SUM(_positive) AS DOUBLE) AS p, CAST(COUNT(*) - SUM(_positive) AS DOUBLE) AS n
-            FROM scored GROUP BY GROUPING SETS ({sets})
+            FROM scored GROUP BY GROUPING SETS ({grouping.sets_with("_score")})
         ),
         running AS (
             SELECT *, SUM(p) OVER ({partition}) AS through_p, SUM(n) OVER ({partition}) AS through_n FROM counted
@@ -102,8 +110,7 @@ def _confusion_sums(engine: DuckDB, predictions: exp.Expr, roles: Roles, groupin
     dialect = engine.dialect
     keys, which, _ = grouping.sql(dialect)
     label, predicted = roles("label").sql(dialect), roles("predicted_class").sql(dialect)
-    sets = ", ".join(f"({', '.join([*(column(n).sql(dialect) for n in s), '_class'])})" for s in grouping.sets)
-    source = predictions.sql(dialect)
+    source = grouping.source(predictions, dialect)
     return grouping.divide(engine.fetch(f"""
         WITH sides AS (
             SELECT {_list(keys)}{label} AS _class, 1.0 AS actual, 0.0 AS chosen, CASE WHEN {label} = {predicted} THEN 1.0 ELSE 0.0 END AS hit FROM {source}
@@ -111,7 +118,7 @@ def _confusion_sums(engine: DuckDB, predictions: exp.Expr, roles: Roles, groupin
         ),
         classes AS (
             SELECT {_list(keys)}{which}, _class, CAST(SUM(actual) AS DOUBLE) AS actual, CAST(SUM(chosen) AS DOUBLE) AS chosen, CAST(SUM(hit) AS DOUBLE) AS hit
-            FROM sides GROUP BY GROUPING SETS ({sets})
+            FROM sides GROUP BY GROUPING SETS ({grouping.sets_with("_class")})
         )
         SELECT {_list(keys)}_which, AVG(COALESCE(hit / NULLIF(chosen, 0), 0)) AS macro_precision,
                AVG(COALESCE(hit / NULLIF(actual, 0), 0)) AS macro_recall, AVG(2 * hit / (actual + chosen)) AS macro_f1
@@ -122,7 +129,7 @@ def _confusion_sums(engine: DuckDB, predictions: exp.Expr, roles: Roles, groupin
 def _merge(into: dict[tuple[str, ...], pa.Table], more: dict[tuple[str, ...], pa.Table], grouping: _Grouping) -> None:
     """Adds columns of the same slices; rows are brought into the same order by their keys."""
     for keys in grouping.sets:
-        order = [(name, "ascending") for name in keys]
+        order = [(grouping.aliases[name], "ascending") for name in keys]
         left, right = (table.sort_by(order) if keys else table for table in (into[keys], more[keys]))
         for name in right.column_names:
             if name not in left.column_names:
@@ -130,9 +137,10 @@ def _merge(into: dict[tuple[str, ...], pa.Table], more: dict[tuple[str, ...], pa
         into[keys] = left
 
 
-def _measured(sums: pa.Table, keys: tuple[str, ...], metrics: Sequence[Metric]) -> Measured:
-    arrays: Sums = {name: sums[name].to_numpy().astype(np.float64) for name in sums.column_names if name not in (*keys, "_which")}
-    columns = {name: sums[name] for name in keys} | {"num_rows": sums["num_rows"]}
+def _measured(sums: pa.Table, keys: tuple[str, ...], aliases: dict[str, str], metrics: Sequence[Metric]) -> Measured:
+    summed = [name for name in sums.column_names if name not in (*aliases.values(), "_which")]
+    arrays: Sums = {name: sums[name].to_numpy().astype(np.float64) for name in summed}
+    columns = {name: sums[aliases[name]] for name in keys} | {"num_rows": sums["num_rows"]}
     for metric in metrics:
         columns[metric_label(metric)] = pa.array(_rounded(np.atleast_1d(metric.value(arrays))))
     table = pa.table(columns)

@@ -118,7 +118,8 @@ class R2(Metric):
 
     def value(self, sums: Sums) -> np.ndarray:
         total = sums["centred_squared"] - _ratio(sums["centred"] ** 2, sums["num_rows"])
-        return 1 - _ratio(sums["squared_error"], np.where(total > 0, total, 0.0))
+        # Of equal labels rounding leaves a little more, or less, than nothing.
+        return 1 - _ratio(sums["squared_error"], np.where(total > 1e-12 * sums["centred_squared"], total, 0.0))
 
 
 class Accuracy(Metric):

@@ -1,0 +1,57 @@
+"""Fixtures that several folders need: an engine, and tables registered the way a user registers them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from cengine.engines.duckdb import DuckDB
+from cengine.expressions.filters import parse_filter, with_columns
+from cengine.pipeline.register import Snapshot, take_snapshot
+from cengine.preprocess.source import Rows
+from cengine.sources import Parquet
+from cengine.store.project import open_project
+
+MEMORY_BYTES = 2**29
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[DuckDB]:
+    """An engine with two threads."""
+    with DuckDB(tmp_path / "scratch", memory_bytes=MEMORY_BYTES, threads=2) as opened:
+        yield opened
+
+
+@pytest.fixture
+def register_table(tmp_path: Path) -> Callable[..., Snapshot]:
+    """Registers a table as Parquet files, headers kept: `register_table(table, num_files=1, name="table")`."""
+
+    def register(table: pa.Table | dict, *, num_files: int = 1, name: str = "table") -> Snapshot:
+        table = pa.table(table)
+        folder = tmp_path / name
+        folder.mkdir(exist_ok=True)
+        for stale in folder.iterdir():
+            stale.unlink()
+        for number in range(num_files):
+            low, high = (len(table) * n // num_files for n in (number, number + 1))
+            pq.write_table(table.slice(low, high - low), folder / f"{number}.parquet")
+        source = Parquet(path=str(folder), keep_headers=True)
+        return take_snapshot(open_project(tmp_path / f"{name}-project"), source, memory_bytes=MEMORY_BYTES)
+
+    return register
+
+
+@pytest.fixture
+def make_rows(register_table: Callable[..., Snapshot]) -> Callable[..., Rows]:
+    """The rows of a table as a run reads them: `make_rows(table, where=["x > 1"], labels=[...])`."""
+
+    def make(table: pa.Table | dict, *, where: tuple = (), labels: tuple = (), **options: object) -> Rows:
+        snapshot = register_table(table, **options)
+        filters = tuple(with_columns(parse_filter(text), snapshot.schema.names) for text in where)
+        return Rows(snapshot.files, snapshot.schema, filters, tuple(labels))
+
+    return make
