@@ -8,6 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from terminal import Terminal
 
 from cengine.engines.duckdb import DuckDB
 from cengine.expressions.filters import parse_filter, with_columns
@@ -55,3 +56,9 @@ def make_rows(register_table: Callable[..., Snapshot]) -> Callable[..., Rows]:
         return Rows(snapshot.files, snapshot.schema, filters, tuple(labels))
 
     return make
+
+
+@pytest.fixture
+def terminal(tmp_path: Path) -> Terminal:
+    """A terminal on a new project; `terminal("datasource", "list")` types a command."""
+    return Terminal(tmp_path / "project", tmp_path)

@@ -8,6 +8,8 @@ from typing import Any
 # The kinds a YAML speaks of under `preprocessing:`.
 KINDS = ("boolean", "integer", "float", "string", "timestamp")
 ROW_ID = "_row_id"
+# Names that our queries add to a table's columns.
+RESERVED_NAMES = (ROW_ID, "_split", "_group", "_key", "_order", "_lookup_value", "_lookup_index")
 
 _KIND_OF_SQL_TYPE = {
     "BOOLEAN": "boolean",

@@ -28,7 +28,7 @@ SCHEDULE_ARGUMENTS = {"piecewise_constant_decay": {"boundaries": [10], "values":
 # Where our default is another one than Keras' on purpose.
 OWN_DEFAULTS = {("dense", "activation"): "relu"}
 # Where Keras has no default, or one that is told in another way.
-NO_DEFAULT = {"decay_steps", "initial_learning_rate", "kernel_regularizer", "bias_regularizer"}
+NO_DEFAULT = {"decay_steps", "decay_rate", "initial_learning_rate", "kernel_regularizer", "bias_regularizer"}
 
 
 def keras_class(word):

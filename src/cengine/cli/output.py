@@ -39,7 +39,7 @@ def cell(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return "" if math.isnan(value) else f"{value:.6g}"
+        return "-" if math.isnan(value) else f"{value:.6g}"
     return "".join(c if c.isprintable() else "�" for c in str(value))
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cengine.cli.options import SETTINGS, json_option, project, resource_options
-from cengine.cli.output import duration, gigabytes, print_json, print_table, short_duration, warn
+from cengine.cli.output import duration, gigabytes, print_json, print_table, short_duration
 from cengine.cli.pipeline import pipeline
 
 if TYPE_CHECKING:
@@ -50,7 +50,6 @@ def run(
         print_json(_plan_json(planned))
         return
     if not as_json:
-        warn([problem.render("warning") for problem in planned.warnings])
         _print_plan(record, datasource, planned)
     if explain:
         return

@@ -131,7 +131,8 @@ def _check_names(way: Node, problems: Problems) -> None:
         problems.add("expected a mapping from split to share, such as {train: 0.9, eval: 0.1}", way.mark)
         return
     if TRAIN not in way.value:
-        problems.add("there is no split 'train'", way.mark, *near_miss(TRAIN, way.value))
+        meant = [name for name in way.value if near_miss(name, [TRAIN])]
+        problems.add("there is no split 'train'", way.mark, *(f"is '{name}' meant to be 'train'?" for name in meant[:1]))
     elif len(way.value) < 2:
         problems.add("a split besides 'train' is needed to evaluate on", way.mark)
     for name in way.value:
@@ -164,7 +165,7 @@ def _slices(node: Node, problems: Problems) -> Node:
         for key, child in node.value.items():
             if key == "slices" and child.is_list:
                 entries += [_slice(grandchild) for grandchild in child.value]
-            elif key == "metrics" and (child.is_list or isinstance(child.value, str)):
+            elif key == "metrics" and (child.is_list or isinstance(child.value, str) or (child.is_mapping and child.value)):
                 metrics = child
             elif child.value in ({}, None):
                 entries.append(Node([Node(key, node.keys[key])], node.keys[key]))

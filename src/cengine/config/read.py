@@ -36,6 +36,13 @@ from cengine.transforms.resample import LABEL_TUNINGS, RESAMPLINGS
 from cengine.words import Word
 
 Path_ = tuple[str | int, ...]
+# What Python calls a tuple or a dictionary.
+_WORDS_OF_YAML = {
+    "a valid tuple": "a list",
+    "tuple": "list",
+    "a valid dictionary or instance of EarlyStopping": "a mapping",
+    "a valid dictionary": "a mapping",
+}
 
 
 @dataclass(frozen=True)
@@ -86,7 +93,7 @@ class _Reader:
             "evaluator": self._evaluator(),
             "preprocessing": self._preprocessing(),
         }
-        if "version" in blocks and blocks["version"].value != 1:
+        if "version" in blocks and (blocks["version"].value != 1 or isinstance(blocks["version"].value, bool)):
             self.problems.add(f"version {blocks['version'].value!r} is not known", blocks["version"].mark, "this cengine reads version 1")
         return None if self.problems.found else Config(**values)
 
@@ -158,6 +165,8 @@ class _Reader:
             values["early_stopping"] = None
         elif isinstance(stopping, int):
             values["early_stopping"] = {"patience": stopping}
+        elif isinstance(stopping, dict):
+            values["early_stopping"] = self._model(EarlyStopping, stopping, node.value["early_stopping"], of="'early_stopping'")
         failed = [key for key in ("layers", "optimizer") if key in values and values[key] is None]
         return self._model(TrainerConfig, {key: value for key, value in values.items() if key not in failed}, node)
 
@@ -207,7 +216,7 @@ class _Reader:
             return None
         values = {key: child.plain() for key, child in parameters.value.items()}
         rate = parameters.value.get("learning_rate")
-        if rate is not None and rate.is_mapping:
+        if rate is not None and (rate.is_mapping or isinstance(rate.value, str)):
             values["learning_rate"] = self.word(rate, SCHEDULES, "learning rate schedule")
             if values["learning_rate"] is None:
                 return None
@@ -256,8 +265,12 @@ class _Reader:
         try:
             return model.model_validate(values)
         except ValidationError as error:
-            for detail in error.errors():
-                self._explain(detail, model, node, of)
+            details = error.errors()
+            for detail in details:
+                # A list too short because what is in it is wrong: that is told by itself.
+                within = any(d is not detail and d["loc"][: len(detail["loc"])] == detail["loc"] for d in details)
+                if detail["type"] != "too_short" or not within:
+                    self._explain(detail, model, node, of)
             return None
 
     def _explain(self, detail: Any, model: type[BaseModel], node: Node, of: str) -> None:
@@ -266,9 +279,9 @@ class _Reader:
         kind = detail["type"]
         if kind == "extra_forbidden":
             key = str(detail["loc"][-1])
-            fields = list(model.model_fields) if len(detail["loc"]) == 1 else []
             mark = node.find(path, key=True)
-            self.problems.add(f"unknown key '{key}'{suffix}", mark, *_known_keys(key, fields))
+            notes = _known_keys(key, list(model.model_fields)) if len(detail["loc"]) == 1 else ()
+            self.problems.add(f"unknown key '{key}'{suffix}", mark, *notes)
         elif kind == "missing":
             self.problems.add(f"'{detail['loc'][-1]}'{suffix} is missing", node.mark)
         else:
@@ -277,6 +290,8 @@ class _Reader:
                 name = f"'{'.'.join(str(part) for part in detail['loc'][:1])}'{suffix}: " if detail["loc"] else ""
                 message = detail["msg"].removeprefix("Value error, ")
                 message = message[0].lower() + message[1:] if message else message
+                for ours, yamls in _WORDS_OF_YAML.items():
+                    message = message.replace(ours, yamls)
                 found = f", found {detail['input']!r}" if isinstance(detail["input"], str | int | float) else ""
                 notes = near_miss(str(detail["input"]), _expected(detail)) if kind == "literal_error" else ()
                 self.problems.add(f"{name}{message}{found}", mark, *notes)
@@ -305,6 +320,8 @@ def _expected(detail: Any) -> list[str]:
 def _shown(node: Node) -> str:
     if node.is_mapping:
         return "a mapping"
+    if node.value is None:
+        return "nothing"
     return "a list" if node.is_list else repr(node.value)
 
 

@@ -133,12 +133,16 @@ class _Builder:
         self.num_nodes += 1
         if self.num_nodes > MAX_NODES:
             raise ConfigError([Problem(f"'{self.name}' has more than {MAX_NODES:,} values once its aliases are expanded")])
+        if isinstance(value, dict | list) and getattr(getattr(value, "tag", None), "value", None) is not None:
+            raise self._special(mark)
         if isinstance(value, dict):
             keys, children = {}, {}
             for key, child in value.items():
                 name = str(key)
                 keys[name] = self._key_mark(value, key, name, mark)
-                children[name] = self.node(child, self._value_mark(value, key, child, mark))
+                if name in children:  # 1 and "1" are two keys to YAML
+                    raise ConfigError([Problem(f"the key '{name}' is given twice", _location(self.name, self.text, keys[name]))])
+                children[name] = self.node(child, keys[name] if child is None else self._value_mark(value, key, child, mark))
             return Node(children, mark, keys)
         if isinstance(value, list):
             return Node([self.node(child, self._item_mark(value, i, child, mark)) for i, child in enumerate(value)], mark)
@@ -186,7 +190,10 @@ class _Builder:
                 return kind(value)
         if isinstance(value, datetime.date):
             return value.isoformat(sep=" ") if isinstance(value, datetime.datetime) else value.isoformat()
-        raise ConfigError([Problem("tags and special YAML types are not allowed here", _location(self.name, self.text, mark))])
+        raise self._special(mark)
+
+    def _special(self, mark: Mark) -> ConfigError:
+        return ConfigError([Problem("tags and special YAML types are not allowed here", _location(self.name, self.text, mark))])
 
 
 def _location(name: str, text: str, mark: Mark) -> Location:

@@ -33,12 +33,16 @@ class Loss(Word):
 
 
 class MeanSquaredError(Loss):
+    """(y - p)^2"""
+
     name = "mse"
     tasks = ("regression",)
     shift_invariant = True
 
 
 class MeanAbsoluteError(Loss):
+    """|y - p|"""
+
     name = "mae"
     tasks = ("regression",)
     shift_invariant = True
@@ -54,29 +58,39 @@ class Huber(Loss):
 
 
 class LogCosh(Loss):
+    """log(cosh(p - y)): about half the square of small errors, the size of large ones."""
+
     name = "log_cosh"
     tasks = ("regression",)
     shift_invariant = True
 
 
 class MeanAbsolutePercentageError(Loss):
+    """100 * |y - p| / |y|"""
+
     name = "mape"
     tasks = ("regression",)
 
 
 class MeanSquaredLogarithmicError(Loss):
+    """(log(1 + y) - log(1 + p))^2, for labels that are not negative."""
+
     name = "msle"
     tasks = ("regression",)
     positive_labels = True
 
 
 class Poisson(Loss):
+    """p - y * log(p), for counts."""
+
     name = "poisson"
     tasks = ("regression",)
     positive_labels = True
 
 
 class BinaryCrossentropy(Loss):
+    """- log(probability given to the true one of two classes)."""
+
     name = "binary_crossentropy"
     tasks = ("binary",)
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
@@ -94,11 +108,15 @@ class BinaryFocalCrossentropy(Loss):
 
 
 class SparseCategoricalCrossentropy(Loss):
+    """- log(probability given to the true class)."""
+
     name = "sparse_categorical_crossentropy"
     tasks = ("classes",)
 
 
 class CategoricalCrossentropy(Loss):
+    """- log(probability given to the true class), with label smoothing."""
+
     name = "categorical_crossentropy"
     tasks = ("classes",)
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)

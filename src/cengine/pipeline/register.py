@@ -24,7 +24,7 @@ from cengine.sources.files import FileSource, verify_readable
 from cengine.sources.names import sql_names
 from cengine.store.artifacts import Building
 from cengine.store.project import Project
-from cengine.tables import ROW_ID, Column, TableSchema, kind_of
+from cengine.tables import RESERVED_NAMES, ROW_ID, Column, TableSchema, kind_of
 
 SNAPSHOT_VERSION = 1
 NUM_SHOWN_REJECTS = 5
@@ -124,8 +124,9 @@ class _Ingest:
     def run(self, *, allow_rejects: bool) -> None:
         headers, types = self._columns()
         names = headers if self.source.keep_headers else sql_names(headers)
-        if ROW_ID in names:
-            raise SourceError(f"a column must not be called {ROW_ID}")
+        taken = [name for name in names if name.lower() in RESERVED_NAMES]
+        if taken:
+            raise SourceError(f"a column must not be called {taken[0]}", "rename it, or leave --keep-headers out")
         columns = [Column(name, sql_type, kind_of(sql_type)) for name, sql_type in zip(names, types, strict=True)]
         for number, file in enumerate(self.files):
             for _ in verify_readable(file):

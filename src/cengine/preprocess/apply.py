@@ -20,6 +20,7 @@ from cengine.preprocess.split import Split
 from cengine.tables import ROW_ID
 from cengine.transforms import Lookups, Value
 from cengine.transforms.fill import filled
+from cengine.transforms.value import LOOKUP_INDEX, LOOKUP_VALUE
 
 
 @dataclass(frozen=True)
@@ -116,9 +117,9 @@ def _joined(engine: DuckDB, query: exp.Select, lookups: Lookups) -> exp.Select:
     """The query with the tables that its lookups read."""
     for name, (key, kind, values) in lookups.tables.items():
         table_name = f"{name}_values"
-        engine.register(table_name, pa.table({"value": _array(values, kind), "position": pa.array(range(len(values)), pa.int64())}))
+        engine.register(table_name, pa.table({LOOKUP_VALUE: _array(values, kind), LOOKUP_INDEX: pa.array(range(len(values)), pa.int64())}))
         table = exp.alias_(exp.to_table(table_name), name, table=True)
-        query = query.join(table, on=exp.EQ(this=key, expression=column("value", name)), join_type="left")
+        query = query.join(table, on=exp.EQ(this=key, expression=column(LOOKUP_VALUE, name)), join_type="left")
     return query
 
 

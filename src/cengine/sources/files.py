@@ -80,7 +80,14 @@ class FileSource(Word):
 
     def columns(self, file: Path, fetch: Fetch) -> list[tuple[str, str]]:
         """Header and SQL type of each column, as the file's first rows show them."""
-        described = fetch(f"DESCRIBE SELECT * FROM {self.scan(file).sql('duckdb')}")
+        # Looked at as it is read later: one ragged row must not make one column of all.
+        scan = self.scan(file, collect_rejects=True)
+        try:
+            described = fetch(f"DESCRIBE SELECT * FROM {scan.sql('duckdb')}")
+        except SourceError:
+            for _ in verify_readable(file):
+                pass  # a file that ends early is told to be one
+            raise
         return list(zip(described["column_name"].to_pylist(), described["column_type"].to_pylist(), strict=True))
 
 

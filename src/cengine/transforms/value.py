@@ -15,6 +15,8 @@ from cengine.words import Word
 
 NUMBERS = ("boolean", "integer", "float")
 DISCRETE = ("boolean", "integer", "string")
+# The columns of a lookup table; no column of a datasource is called so.
+LOOKUP_VALUE, LOOKUP_INDEX = "_lookup_value", "_lookup_index"
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class Lookups:
         """The index of the expression's value in `values`, null where it is not among them."""
         name = f"lookup_{len(self.tables)}"
         self.tables[name] = (expression.copy(), kind, values)
-        return column("position", name)
+        return column(LOOKUP_INDEX, name)
 
 
 class Filling(Word):
