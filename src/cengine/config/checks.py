@@ -236,6 +236,12 @@ class _Checker:
                     "`transform: compute_and_apply_vocabulary` lets the network learn each value by itself",
                     key=True,
                 )
+        by = self.config.split.categorize.by
+        if by in self.config.features and (self.config.split.categorize.ratio or self.config.split.categorize.categories):
+            self.add(
+                f"feature '{by}' is what whole groups are split by: the network never sees the groups it is evaluated on",
+                ("features", str(by)), "remove it from features", key=True,
+            )  # fmt: skip
         steps, every = self.config.trainer.train_steps, self.config.trainer.save_checkpoints_steps
         if steps and every and every > steps:
             self.add(

@@ -105,7 +105,7 @@ class TrainerConfig(Block):
     num_output_units: int | None = Field(default=None, ge=1)
     optimizer: SerializeAsAny[Optimizer] = Adam()
     train_steps: int | None = Field(default=None, ge=1)
-    epochs: float | None = Field(default=None, gt=0)
+    epochs: int | float | None = Field(default=None, gt=0)
     train_batch_size: int = Field(default=256, ge=1, le=1_000_000)
     eval_batch_size: int = Field(default=4096, ge=1, le=1_000_000)
     save_checkpoints_steps: int | None = Field(default=None, ge=1)

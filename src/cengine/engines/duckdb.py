@@ -31,6 +31,7 @@ class DuckDB:
 
     def __init__(self, scratch: Path, *, memory_bytes: int = 2 * 2**30, threads: int | None = None) -> None:
         self.scratch = scratch
+        self._num_names = 0
         self.connection = duckdb.connect(config={
             "memory_limit": f"{memory_bytes}B",
             "temp_directory": str(scratch),
@@ -55,6 +56,46 @@ class DuckDB:
         arguments = [exp.EQ(this=exp.var(key), expression=exp.convert(value)) for key, value in options.items()]
         item = exp.Table(this=exp.Anonymous(this="read_parquet", expressions=[names, *arguments]))
         return exp.alias_(item, alias, table=True) if alias else item
+
+    def index_of(self, expression: exp.Expr, kind: str, values: Sequence[Any]) -> exp.Expr:
+        """The index of the expression's value in `values`, null where it is not among them.
+
+        By an ENUM type, not a join: joins of DuckDB 2.0 lose the order of rows when threads share them.
+        """
+        if not values:
+            return exp.null()
+        texts = [str(value).lower() if kind == "boolean" else str(value) for value in values]
+        return self.index_of_text(exp.cast(expression.copy(), "text"), pa.array(texts, pa.string()))
+
+    def index_of_text(self, expression: exp.Expr, values: pa.Array | pa.ChunkedArray) -> exp.Expr:
+        """As `index_of`, for texts."""
+        name = self._new_name("values")
+        self._load_list(name, values)
+        self.connection.execute(f"CREATE TYPE {name} AS ENUM (SELECT value FROM {name}_table ORDER BY position)")
+        member = exp.TryCast(this=expression.copy(), to=exp.DataType.build(name, udt=True))
+        return exp.cast(exp.Anonymous(this="enum_code", expressions=[member]), "bigint")
+
+    def fetch_texts(self, values: pa.ChunkedArray) -> pa.ChunkedArray:
+        """The values as this engine writes them as text, nulls kept."""
+        name = self._new_name("texts")
+        self._load_list(name, values)
+        return self.fetch(f"SELECT CAST(value AS VARCHAR) AS value FROM {name}_table ORDER BY position")["value"]
+
+    def element_of(self, values: pa.Array | pa.ChunkedArray, index: exp.Expr) -> exp.Expr:
+        """The element of `values` at an index that counts from 0, null where the index is."""
+        name = self._new_name("elements")
+        self._load_list(name, values)
+        self.connection.execute(f"SET VARIABLE {name} = (SELECT list(value ORDER BY position) FROM {name}_table)")
+        variable = exp.Anonymous(this="getvariable", expressions=[exp.Literal.string(name)])
+        place = exp.Paren(this=index.copy()) + exp.convert(1)
+        return exp.Anonymous(this="list_extract", expressions=[variable, place])
+
+    def _new_name(self, stem: str) -> str:
+        self._num_names += 1
+        return f"{stem}_{self._num_names}"
+
+    def _load_list(self, name: str, values: pa.Array | pa.ChunkedArray) -> None:
+        self.register(f"{name}_table", pa.table({"value": values, "position": pa.array(range(len(values)), pa.int64())}))
 
     def register(self, name: str, table: pa.Table) -> None:
         """Makes an Arrow table known to queries under `name`."""

@@ -235,6 +235,8 @@ class _Ingest:
                 SELECT rows.* EXCLUDE (file_row_number) REPLACE ({identity.sql("duckdb")} AS "{ROW_ID}") FROM {scan} AS rows
                 LEFT JOIN (SELECT * FROM occurrences WHERE filename = {name}) AS occurrences
                   ON rows.file_row_number = occurrences.file_row_number
+                ORDER BY rows.file_row_number
+                ORDER BY rows.file_row_number
             """, rewritten)  # fmt: skip
             rewritten.replace(part)
 

@@ -46,11 +46,14 @@ class Context:
         return Rows(self.snapshot.files, self.snapshot.schema, self.filters, self.resolved.labels)
 
     @contextmanager
-    def engine(self) -> Iterator[DuckDB]:
-        """An engine within the memory limit; its scratch folder goes with it."""
+    def engine(self, *, ordered: bool = False) -> Iterator[DuckDB]:
+        """An engine within the memory limit; its scratch folder goes with it.
+
+        With `ordered`, joined rows come in the order of the table: threads finish their row groups in any order.
+        """
         available = max(self.memory_bytes - BASE_BYTES, 2**28)
         try:
-            with DuckDB(self.project.scratch, memory_bytes=int(0.7 * available), threads=self.threads) as engine:
+            with DuckDB(self.project.scratch, memory_bytes=int(0.7 * available), threads=1 if ordered else self.threads) as engine:
                 yield engine
         finally:
             shutil.rmtree(self.project.scratch, ignore_errors=True)
@@ -134,7 +137,7 @@ def _run_transform(context: Context, work: Work) -> None:
     split = read_split(work.parents["Split"])
     total = sum(split.report.rows.values())
     resolved = context.resolved
-    with context.engine() as engine:
+    with context.engine(ordered=True) as engine:
         num_rows = write_encoded(
             engine, context.rows, split, resolved.features, resolved.labels, read_statistics(work.parents["Fit"]),
             work.folder / "encoded.parquet", lambda share: context.progress.advance(share * total),
@@ -305,7 +308,7 @@ def _evaluated_rows(context: Context, parents: dict[str, Path]) -> int:
 STAGES = (
     Stage("Split", "rows", _split_settings, _all_rows, _run_split),
     Stage("Fit", "rows", _fit_settings, _all_rows, _run_fit),
-    Stage("Transform", "rows", lambda context: {}, _all_rows, _run_transform),
+    Stage("Transform", "rows", lambda context: {}, _all_rows, _run_transform, version=2),
     Stage("Train", "steps", _train_settings, _train_steps, _run_train),
     Stage("Evaluate", "rows", _evaluate_settings, _evaluated_rows, _run_evaluate),
 )

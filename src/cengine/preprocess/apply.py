@@ -18,7 +18,7 @@ from cengine.preprocess.fit import Statistics
 from cengine.preprocess.source import Rows
 from cengine.preprocess.split import Split
 from cengine.tables import ROW_ID
-from cengine.transforms import Lookups, Value
+from cengine.transforms import Lookups, NoLookups, Value
 from cengine.transforms.fill import filled
 from cengine.transforms.value import LOOKUP_INDEX, LOOKUP_VALUE
 
@@ -38,7 +38,7 @@ def inputs_of(features: Sequence[Feature], statistics: Statistics) -> list[Input
     inputs = []
     for feature in features:
         fitted = statistics["features"][feature.name]
-        for value in _values(feature, fitted, column(feature.name), Lookups()):
+        for value in _values(feature, fitted, column(feature.name), NoLookups()):
             encoding = feature.encoding
             if isinstance(encoding, Auto):
                 encoding = encoding.chosen(value.size, one_hot=value.one_hot)
@@ -57,23 +57,19 @@ def write_encoded(
     """
     names = list(dict.fromkeys([f.name for f in features] + [label.name for label in labels]))
     assigned = split.assigned(engine, rows, names)
-    lookups = Lookups()
-    outputs = _feature_outputs(features, statistics, lookups)
+    outputs = _feature_outputs(features, statistics, engine)
     for label in labels:
         outputs.append(
-            exp.cast(_label_value(label, statistics["labels"][label.name], lookups), "real").as_(f"label: {label.name}", quoted=True)
+            exp.cast(_label_value(label, statistics["labels"][label.name], engine), "real").as_(f"label: {label.name}", quoted=True)
         )
     identity = exp.Case().when(exp.NEQ(this=column("_split"), expression=exp.convert(0)), column(ROW_ID))
     outputs += [column("_split"), identity.as_(ROW_ID)]
-    query = _joined(engine, exp.select(*outputs).from_(assigned.subquery("assigned")), lookups)
-    return engine.write(query, target, progress)
+    return engine.write(exp.select(*outputs).from_(assigned.subquery("assigned")), target, progress)
 
 
 def encode(engine: DuckDB, table: exp.Expr, features: Sequence[Feature], statistics: Statistics) -> pa.Table:
     """New rows encoded: the columns of the features in, one column for each input out."""
-    lookups = Lookups()
-    outputs = _feature_outputs(features, statistics, lookups)
-    return engine.fetch(_joined(engine, exp.select(*outputs).from_(table), lookups))
+    return engine.fetch(exp.select(*_feature_outputs(features, statistics, engine)).from_(table))
 
 
 def _feature_outputs(features: Sequence[Feature], statistics: Statistics, lookups: Lookups) -> list[exp.Expr]:
@@ -111,18 +107,3 @@ def _label_value(label: Label, fitted: dict[str, Any], lookups: Lookups) -> exp.
 
 def _encoded_name(name: str, value: Value) -> str:
     return f"{name}.{value.part}" if value.part else name
-
-
-def _joined(engine: DuckDB, query: exp.Select, lookups: Lookups) -> exp.Select:
-    """The query with the tables that its lookups read."""
-    for name, (key, kind, values) in lookups.tables.items():
-        table_name = f"{name}_values"
-        engine.register(table_name, pa.table({LOOKUP_VALUE: _array(values, kind), LOOKUP_INDEX: pa.array(range(len(values)), pa.int64())}))
-        table = exp.alias_(exp.to_table(table_name), name, table=True)
-        query = query.join(table, on=exp.EQ(this=key, expression=column(LOOKUP_VALUE, name)), join_type="left")
-    return query
-
-
-def _array(values: tuple[Any, ...], kind: str) -> pa.Array:
-    types = {"boolean": pa.bool_(), "integer": pa.int64(), "float": pa.float64()}
-    return pa.array(values, types.get(kind, pa.string()))

@@ -18,7 +18,7 @@ from cengine.preprocess.source import Rows
 from cengine.preprocess.split import Split
 from cengine.preprocess.summarize import Question, summarize
 from cengine.summaries import Needs, Summary
-from cengine.transforms import Filling, Lookups, Transform, Value
+from cengine.transforms import Filling, NoLookups, Transform, Value
 from cengine.transforms.fill import filled
 
 Statistics = dict[str, Any]
@@ -113,7 +113,7 @@ class _Track:
         if word.name != "no_transform":
             self.bounds = None
             # Words that look values up end a chain or are followed by words that only re-label the index.
-            self.value = word.apply(self.value, statistics, Lookups())[0]
+            self.value = word.apply(self.value, statistics, NoLookups())[0]
 
 
 class _FeatureTrack(_Track):

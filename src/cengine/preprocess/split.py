@@ -9,6 +9,7 @@ k-th row is sorted.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from sqlglot import exp
 
 from cengine.config.schema import SplitConfig
 from cengine.engines.duckdb import DuckDB
-from cengine.errors import PreprocessError
+from cengine.errors import PreprocessError, near_miss
 from cengine.expressions.build import as_double, as_number, bigint, column, double
 from cengine.expressions.keys import seeded_key
 from cengine.preprocess.quotas import quotas
@@ -57,23 +58,46 @@ class Split:
     folder: Path
 
     def assigned(self, engine: DuckDB, rows: Rows, columns: list[str]) -> exp.Select:
-        """The rows that belong to a split: the columns, the row identity, and `_split`, the number of the split."""
-        inner = _keyed(engine, rows, self, columns)
-        cuts = exp.alias_(engine.parquet([self.folder / "cuts.parquet"]), "cuts", table=True)
-        same_group = exp.NullSafeEQ(this=column(GROUP, "rows"), expression=column(GROUP, "cuts"))
-        outputs = [column(name, "rows") for name in dict.fromkeys([*columns, ROW_ID])]
-        return exp.select(*outputs, self._number().as_("_split")).from_(inner.subquery("rows")).join(cuts, on=same_group, join_type="inner")
+        """The rows that belong to a split: the columns, the row identity, and `_split`, the number of the split.
 
-    def _number(self) -> exp.Expr:
-        if self.kind == "groups":
-            return column("split", "cuts")
+        Rows come in the order of the snapshot: there is no join in it.
+        """
+        cuts = pq.read_table(self.folder / "cuts.parquet")
+        group = self._group_index(engine, cuts)
+
+        def of_group(name: str) -> exp.Expr:
+            if group is None:
+                return exp.convert(cuts[name][0].as_py())
+            return engine.element_of(cuts[name], group)
+
+        outputs: list[exp.Expr] = [column(name) for name in dict.fromkeys([*columns, ROW_ID])]
+        number = of_group("split") if self.kind == "groups" else self._number(of_group)
+        assigned = exp.select(*outputs, number.as_("_split")).from_(_keyed(engine, rows, self, columns).subquery("rows"))
+        if self.kind != "groups":
+            return assigned
+        named = exp.Not(this=exp.Is(this=column("_split"), expression=exp.null()))
+        return exp.select("*").from_(assigned.subquery("grouped")).where(named)
+
+    def _group_index(self, engine: DuckDB, cuts: pa.Table) -> exp.Expr | None:
+        """Where the row's group stands in `cuts`; None where there is one group only."""
+        if self.by is None:
+            return None
+        names = engine.fetch_texts(cuts[GROUP])
+        known = names.drop_null()
+        index = engine.index_of_text(exp.cast(column(GROUP), "text"), known)
+        if not names.null_count:
+            return index
+        # The null group stands last, as it is sorted.
+        return exp.Case().when(exp.Is(this=column(GROUP), expression=exp.null()), bigint(len(known))).else_(index)
+
+    def _number(self, of_group: Callable[[str], exp.Expr]) -> exp.Expr:
         case = exp.Case()
         for number in range(len(self.names) - 1):
-            below: exp.Expr = exp.LTE(this=column(KEY, "rows"), expression=column(f"key_{number}", "cuts"))
+            below: exp.Expr = exp.LTE(this=column(KEY), expression=of_group(f"key_{number}"))
             if self.order is not None:
-                edge = column(f"order_{number}", "cuts")
-                earlier = exp.LT(this=column(ORDER, "rows"), expression=edge)
-                same = exp.EQ(this=column(ORDER, "rows"), expression=edge.copy())
+                edge = of_group(f"order_{number}")
+                earlier = exp.LT(this=column(ORDER), expression=edge)
+                same = exp.EQ(this=column(ORDER), expression=edge.copy())
                 below = exp.or_(earlier, exp.and_(same, below))
             case = case.when(below, exp.convert(number))
         return exp.cast(case.else_(exp.convert(len(self.names) - 1)), "smallint")
@@ -161,7 +185,11 @@ def _named_groups(groups: list[Any], config: SplitConfig) -> list[int | None]:
     known = {_group_text(value) for value in groups}
     absent = [value for value in wanted if value not in known]
     if absent:
-        raise PreprocessError(f"`categories` names groups that are not in column '{config.categorize.by}': {', '.join(absent[:5])}")
+        raise PreprocessError(
+            f"`categories` names groups that are not in column '{config.categorize.by}': {', '.join(absent[:5])}",
+            f"its groups: {', '.join(sorted(known)[:10])}" + (", ..." if len(known) > 10 else ""),
+            *near_miss(absent[0], known),
+        )
     return [wanted.get(_group_text(value)) for value in groups]
 
 

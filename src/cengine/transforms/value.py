@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from sqlglot import exp
 
-from cengine.expressions.build import column
 from cengine.summaries import Needs, Summary
 from cengine.words import Word
 
@@ -33,17 +33,20 @@ class Value:
     one_hot: bool = False
 
 
-@dataclass
-class Lookups:
-    """Tables from a value to its index that the SELECT joins: name -> (key expression, kind, values in index order)."""
+class Lookups(Protocol):
+    """Finds values in lists; an engine does it in its own way, without changing the order of rows."""
 
-    tables: dict[str, tuple[exp.Expr, str, tuple[Any, ...]]] = field(default_factory=dict)
-
-    def index_of(self, expression: exp.Expr, kind: str, values: tuple[Any, ...]) -> exp.Expr:
+    def index_of(self, expression: exp.Expr, kind: str, values: Sequence[Any]) -> exp.Expr:
         """The index of the expression's value in `values`, null where it is not among them."""
-        name = f"lookup_{len(self.tables)}"
-        self.tables[name] = (expression.copy(), kind, values)
-        return column(LOOKUP_INDEX, name)
+        ...
+
+
+class NoLookups:
+    """Stands in where only the shape of values is wanted."""
+
+    def index_of(self, expression: exp.Expr, kind: str, values: Sequence[Any]) -> exp.Expr:
+        """Null."""
+        return exp.null()
 
 
 class Filling(Word):
