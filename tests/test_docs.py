@@ -57,7 +57,7 @@ def test_the_commands_of_the_readme_work_in_order(folder: Path) -> None:
 
 def test_the_python_of_the_readme_works(folder: Path) -> None:
     (code,) = re.findall(r"```python\n(.*?)```", README, re.S)
-    check = "\nassert len(predictions) == overall['num_rows'][0] and slices.num_rows > 1 and model.count_params() > 0"
+    check = "\nassert len(predictions) == overall['num_rows'][0].as_py() and slices.num_rows > 1 and model.count_params() > 0"
     done = subprocess.run([sys.executable, "-c", code + check], cwd=folder, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert "always saying" in done.stdout

@@ -77,7 +77,9 @@ class _Checker:
         if name not in self.schema:
             names = self.schema.names
             shown = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
-            self.add(f"there is no column '{name}' in the datasource", path, f"its columns: {shown}", *near_miss(name, names), key=key)
+            # Where the wrong datasource is active every column is missing; its columns are listed once.
+            listed = () if self.problems.found else (f"its columns: {shown}",)
+            self.add(f"there is no column '{name}' in the datasource", path, *listed, *near_miss(name, names), key=key)
         return name in self.schema
 
     def features(self, resolved: Resolved) -> None:
@@ -121,7 +123,7 @@ class _Checker:
             self._outputs(label, len(resolved.labels))
 
     def _objectives(self, label: Label) -> None:
-        tasks = ("regression",) if label.task == "regression" else ("binary", "classes")
+        tasks = ("regression",) if self.config.trainer.type == "regression" else ("binary", "classes")
         if label.loss is not None and not set(label.loss.tasks) & set(tasks):
             self.add(f"loss '{label.loss.name}' does not fit type '{self.config.trainer.type}'", ("labels", label.name, "loss"))
         for i, metric in enumerate(label.metrics or ()):

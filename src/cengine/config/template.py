@@ -121,10 +121,13 @@ def to_yaml(nested: dict[str, object]) -> str:
 
     from ruamel.yaml import YAML
     from ruamel.yaml.comments import CommentedMap, CommentedSeq
+    from ruamel.yaml.scalarstring import SingleQuotedScalarString
 
     def styled(value: object, depth: int) -> object:
+        if isinstance(value, str) and value.startswith("?"):  # ruamel writes it bare, and cannot read that
+            return SingleQuotedScalarString(value)
         if isinstance(value, dict):
-            mapping = CommentedMap((key, styled(child, depth + 1)) for key, child in value.items())
+            mapping = CommentedMap((styled(key, depth), styled(child, depth + 1)) for key, child in value.items())
             if depth >= 2:
                 mapping.fa.set_flow_style()
             return mapping

@@ -32,6 +32,8 @@ class DuckDB:
     def __init__(self, scratch: Path, *, memory_bytes: int = 2 * 2**30, threads: int | None = None) -> None:
         self.scratch = scratch
         self._num_names = 0
+        self._report: Progress | None = None
+        self._expected_queries = self._finished_queries = 0
         self.connection = duckdb.connect(config={
             "memory_limit": f"{memory_bytes}B",
             "temp_directory": str(scratch),
@@ -49,6 +51,10 @@ class DuckDB:
 
     def __exit__(self, *_: object) -> None:
         self.connection.close()
+
+    def expect(self, num_queries: int, report: Progress) -> None:
+        """From now on `report` is told how much of so many queries is done, for stages that are several queries."""
+        self._report, self._expected_queries, self._finished_queries = report, num_queries, 0
 
     def parquet(self, files: Sequence[Path], alias: str | None = None, **options: Any) -> exp.Expr:
         """The rows of Parquet files, in the order of the files, as an item of FROM."""
@@ -144,10 +150,14 @@ class DuckDB:
             yield
         except duckdb.Error as error:
             raise translated(error) from error
+        except RuntimeError as error:
+            # What DuckDB makes of Ctrl-C during a query.
+            raise (KeyboardInterrupt() if str(error) == "Query interrupted" else error) from None
 
     @contextlib.contextmanager
     def _watched(self, progress: Progress | None) -> Iterator[None]:
         """Reports the running query's progress from a thread of its own."""
+        progress = progress or self._share_of_expected()
         if progress is None:
             yield
             return
@@ -166,6 +176,13 @@ class DuckDB:
         finally:
             done.set()
             thread.join()
+            self._finished_queries += 1
+
+    def _share_of_expected(self) -> Progress | None:
+        if self._report is None:
+            return None
+        report, finished, expected = self._report, self._finished_queries, self._expected_queries
+        return lambda share: report(min(1.0, (finished + share) / expected))
 
 
 def translated(error: duckdb.Error) -> CengineError | KeyboardInterrupt:

@@ -134,18 +134,19 @@ def push_pipeline(project: Project, name: str, file: ConfigFile, datasource: dic
     """The pipeline's record and whether it is new; the same text under the same name is the one there is."""
     if not name or name.isdigit() or ":" in name:
         raise StoreError(f"'{name}' cannot be a name: it must not be empty or a number, which would be read as an id, nor hold a colon")
-    text = file.document.text
-    for row in project.records.all("pipelines"):
-        if row["name"] == name:
-            if row["config_text"] == text and row["datasource_id"] == datasource["id"]:
-                return row, False
-            raise StoreError(
-                f"there is a pipeline named '{name}' already (id {row['id']}), with another configuration", "choose another name"
+    records, text = project.records, file.document.text
+    if not any(row["name"] == name for row in records.all("pipelines")):
+        try:
+            row_id = records.insert(
+                "pipelines", name=name, config_name=file.document.name, config_text=text, datasource_id=datasource["id"], created_at=now()
             )
-    row_id = project.records.insert(
-        "pipelines", name=name, config_name=file.document.name, config_text=text, datasource_id=datasource["id"], created_at=now()
-    )
-    return project.records.get("pipelines", row_id), True
+            return records.get("pipelines", row_id), True
+        except StoreError:
+            pass  # another process took the name just now, perhaps for the same
+    row = records.find("pipelines", name)
+    if row["config_text"] == text and row["datasource_id"] == datasource["id"]:
+        return row, False
+    raise StoreError(f"there is a pipeline named '{name}' already (id {row['id']}), with another configuration", "choose another name")
 
 
 def settled_runs(project: Project) -> list[dict[str, Any]]:

@@ -236,7 +236,6 @@ class _Ingest:
                 LEFT JOIN (SELECT * FROM occurrences WHERE filename = {name}) AS occurrences
                   ON rows.file_row_number = occurrences.file_row_number
                 ORDER BY rows.file_row_number
-                ORDER BY rows.file_row_number
             """, rewritten)  # fmt: skip
             rewritten.replace(part)
 

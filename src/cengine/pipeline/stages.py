@@ -27,6 +27,9 @@ BASE_BYTES = 700 * 2**20
 EVALUATION_SAMPLE_ROWS = 2**19
 TRAIN_SAMPLE_ROWS = 2**17
 PREDICT_ROWS = 2**20
+# How many times the rows are read, for the bar: groups, buckets and cuts; ranges, moments and counts.
+NUM_SPLIT_QUERIES = 3
+NUM_FIT_QUERIES = 3
 
 
 @dataclass(frozen=True)
@@ -46,17 +49,18 @@ class Context:
         return Rows(self.snapshot.files, self.snapshot.schema, self.filters, self.resolved.labels)
 
     @contextmanager
-    def engine(self, *, ordered: bool = False) -> Iterator[DuckDB]:
-        """An engine within the memory limit; its scratch folder goes with it.
-
-        With `ordered`, joined rows come in the order of the table: threads finish their row groups in any order.
-        """
+    def engine(self) -> Iterator[DuckDB]:
+        """An engine within the memory limit; its scratch folder goes with it."""
         available = max(self.memory_bytes - BASE_BYTES, 2**28)
         try:
-            with DuckDB(self.project.scratch, memory_bytes=int(0.7 * available), threads=1 if ordered else self.threads) as engine:
+            with DuckDB(self.project.scratch, memory_bytes=int(0.7 * available), threads=self.threads) as engine:
                 yield engine
         finally:
             shutil.rmtree(self.project.scratch, ignore_errors=True)
+
+    def report_rows(self, share: float) -> None:
+        """Tells how much of the table a stage has been through."""
+        self.progress.advance(share * self.snapshot.schema.num_rows)
 
     @property
     def matrix_bytes(self) -> int:
@@ -106,6 +110,7 @@ def _run_split(context: Context, work: Work) -> None:
     from cengine.preprocess.split import fit_split
 
     with context.engine() as engine:
+        engine.expect(NUM_SPLIT_QUERIES, context.report_rows)
         split = fit_split(engine, context.rows, context.resolved.split, work.folder)
     work.details["report"] = asdict(split.report)
 
@@ -123,6 +128,7 @@ def _run_fit(context: Context, work: Work) -> None:
     from cengine.preprocess.split import read_split
 
     with context.engine() as engine:
+        engine.expect(NUM_FIT_QUERIES, context.report_rows)
         write_statistics(fit(engine, context.rows, read_split(work.parents["Split"]), context.resolved), work.folder)
 
 
@@ -137,7 +143,7 @@ def _run_transform(context: Context, work: Work) -> None:
     split = read_split(work.parents["Split"])
     total = sum(split.report.rows.values())
     resolved = context.resolved
-    with context.engine(ordered=True) as engine:
+    with context.engine() as engine:
         num_rows = write_encoded(
             engine, context.rows, split, resolved.features, resolved.labels, read_statistics(work.parents["Fit"]),
             work.folder / "encoded.parquet", lambda share: context.progress.advance(share * total),

@@ -81,7 +81,8 @@ class Artifacts:
                 yield None
                 return
             with _translated():
-                draft = self.root / ".work" / f"draft-{uuid.uuid4().hex}"
+                draft = self.root / ".work" / f"draft-{stage}-{fingerprint}"
+                shutil.rmtree(draft, ignore_errors=True)  # of a process that was killed: the lock is ours
                 draft.mkdir(parents=True)
             building = Building(draft)
             try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -51,7 +52,19 @@ def open_project(path: str | Path | None = None) -> Project:
         raise disk_error(error) from error
     if not os.access(folder, os.W_OK):
         raise StoreError(f"cannot write to {folder}", "choose another folder with --project, or mend its permissions")
+    _clear_scratch(folder / "scratch")
     return Project(folder)
+
+
+def _clear_scratch(scratch: Path) -> None:
+    """Removes what engines of processes that were killed have left; nobody else would."""
+    for folder in scratch.glob("*"):
+        try:
+            os.kill(int(folder.name), 0)
+        except ProcessLookupError:
+            shutil.rmtree(folder, ignore_errors=True)
+        except (PermissionError, ValueError):
+            continue  # another user's process, or not ours
 
 
 def _find(path: str | Path | None) -> Path:
