@@ -56,7 +56,7 @@ class Answer:
         """The cells of the printed table whose header line has these columns."""
         lines = self.out.splitlines()
         start = next(i for i, line in enumerate(lines) if [c.strip() for c in line.split("|")] == [c.strip() for c in headers.split("|")])
-        body = [line for line in lines[start + 2 :]]
+        body = lines[start + 2 :]
         end = next((i for i, line in enumerate(body) if not line.strip()), len(body))
         return [[cell.strip() for cell in line.split("|")] for line in body[:end]]
 

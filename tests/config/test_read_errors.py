@@ -195,7 +195,7 @@ TRAINERS = [
     ("{type: regression, optimizer: {type: adam, learning_rate: -1}}", "4:40", "learning_rate must be positive"),
     ("{type: regression, optimizer: {type: adam, learning_rate: {type: cosine_deca}}}", "4:75", "unknown learning rate schedule 'cosine_deca'"),
     ("{type: regression, optimizer: {type: adam, learning_rate: fast}}", "4:68", "unknown learning rate schedule 'fast'"),
-    ("{type: regression, optimizer: {type: sgd, learning_rate: {type: piecewise_constant_decay, boundaries: [1], values: [1.0]}}}", "4:66",
+    ("{type: regression, optimizer: {type: sgd, learning_rate: {type: piecewise_constant_decay, boundaries: [1], values: [1.0]}}}", "4:125",
      "'values' of learning rate schedule 'piecewise_constant_decay': list should have at least 2 items after validation, not 1"),
     ("{type: regression, epochs: 3, train_steps: 4}", "4:10", "give train_steps or epochs, not both"),
     ("{type: regression, train_steps: 0}", "4:42", "'train_steps': input should be greater than or equal to 1, found 0"),

@@ -9,6 +9,7 @@ import click
 
 from cengine.cli.options import SETTINGS, json_option, project
 from cengine.cli.output import gigabytes, print_json, print_table, warn
+from cengine.cli.pipeline_run import evaluate, run, status
 
 
 @click.group(context_settings=SETTINGS)
@@ -176,6 +177,5 @@ def _write(text: str, output: Path | None) -> None:
     click.echo(f"written to {output}")
 
 
-from cengine.cli import pipeline_run  # noqa: E402  registers its commands on the group above
-
-__all__ = ["pipeline", "pipeline_run"]
+for command in (run, status, evaluate):
+    pipeline.add_command(command)

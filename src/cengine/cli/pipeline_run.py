@@ -9,7 +9,6 @@ import click
 
 from cengine.cli.options import SETTINGS, json_option, project, resource_options
 from cengine.cli.output import duration, gigabytes, print_json, print_table, short_duration
-from cengine.cli.pipeline import pipeline
 
 if TYPE_CHECKING:
     from cengine.pipeline.execute import Run
@@ -20,7 +19,7 @@ STATUS_COLUMNS = (
 )  # fmt: skip
 
 
-@pipeline.command(context_settings=SETTINGS)
+@click.command(context_settings=SETTINGS)
 @click.argument("key", metavar="ID|NAME")
 @click.option("--datasource", "datasource_key", metavar="ID|NAME", help="Run on this datasource instead of the pipeline's own.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
@@ -70,7 +69,7 @@ def run(
     click.echo(f"\nby slice: cengine pipeline evaluate {record['id']}")
 
 
-@pipeline.command(context_settings=SETTINGS)
+@click.command(context_settings=SETTINGS)
 @click.option("--pipeline-id", "key", metavar="ID|NAME", help="One pipeline only; by default all that were run.")
 @json_option
 def status(key: str | None, as_json: bool) -> None:
@@ -103,7 +102,7 @@ def status(key: str | None, as_json: bool) -> None:
         click.echo(f"\n{message[0]['message']}")
 
 
-@pipeline.command(context_settings=SETTINGS)
+@click.command(context_settings=SETTINGS)
 @click.argument("key", metavar="ID|NAME[:RUN]")
 @click.option("--slice", "columns", multiple=True, help="Only the slices by this column (or a,b for a cross). May be repeated.")
 @click.option("--sort", metavar="METRIC", help="Order slices by this metric, worst first; by default the largest first.")

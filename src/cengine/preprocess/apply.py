@@ -20,7 +20,6 @@ from cengine.preprocess.split import Split
 from cengine.tables import ROW_ID
 from cengine.transforms import Lookups, NoLookups, Value
 from cengine.transforms.fill import filled
-from cengine.transforms.value import LOOKUP_INDEX, LOOKUP_VALUE
 
 
 @dataclass(frozen=True)

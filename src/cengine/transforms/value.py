@@ -16,7 +16,6 @@ from cengine.words import Word
 NUMBERS = ("boolean", "integer", "float")
 DISCRETE = ("boolean", "integer", "string")
 # The columns of a lookup table; no column of a datasource is called so.
-LOOKUP_VALUE, LOOKUP_INDEX = "_lookup_value", "_lookup_index"
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,167 @@
+"""YAML -> config -> nested YAML -> config is a fixed point: what `pull` writes means what was pushed."""
+
+from __future__ import annotations
+
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from ruamel.yaml import YAML
+
+from cengine.config.read import load_config, parse_config
+from cengine.config.template import to_yaml
+from cengine.networks.encodings import ENCODINGS
+from cengine.networks.layers import LAYERS
+from cengine.networks.losses import LOSSES
+from cengine.networks.metrics import METRICS
+from cengine.networks.optimizers import OPTIMIZERS, SCHEDULES
+from cengine.tables import KINDS
+from cengine.transforms import FILLINGS, TRANSFORMS
+from cengine.transforms.resample import RESAMPLINGS
+
+POST = Path(__file__).parents[3] / "shared" / "post" / "citibike.yaml"
+
+
+def written(data):
+    """The data as YAML text, a line for each key: any writer would do."""
+    stream = StringIO()
+    writer = YAML(typ="safe", pure=True)
+    writer.default_flow_style = False
+    writer.dump(data, stream)
+    return stream.getvalue()
+
+
+def check_fixed_point(text):
+    first = parse_config(text).config
+    nested = first.to_nested()
+    second = parse_config(to_yaml(nested)).config
+    assert second == first
+    assert second.to_nested() == nested
+
+
+@pytest.mark.real_data
+@pytest.mark.skipif(not POST.exists(), reason="the post's YAML is not beside the project")
+def test_the_posts_yaml() -> None:
+    check_fixed_point(POST.read_text())
+    nested = load_config(POST).config.to_nested()
+    assert nested["split"] == {
+        "categorize": {"by": "start_station_name"},
+        "index": {"ratio": {"eval": 0.1, "train": 0.9}},
+        "where": ["birth_year > 1900"],
+    }
+    assert nested["labels"] == {"birth_year": {"transform": "no_transform", "loss": "mse", "metrics": ["mae"]}}
+    assert nested["evaluator"] == {"slices": [["birth_year"], ["gender"], ["start_station_name"]]}
+    assert nested["preprocessing"]["boolean"]["resampling"] == "threshold"
+
+
+# Words with parameters beside their defaults, each as the YAML's mapping.
+PARAMETERS = {
+    "custom": [{"custom_value": value} for value in (0, 1, -2.5, "", "null", "1", True, False, "a: b # c")],
+    "scale_by_min_max": [{}, {"min": -1.5, "max": 2.0}, {"max": 7}],
+    "bucketize": [{}, {"num_buckets": 3}],
+    "compute_and_apply_vocabulary": [{}, {"top_k": 5}, {"num_oov_buckets": 3, "top_k": 1}],
+    "one_hot_encode": [{}, {"top_k": 5}],
+    "hash_strings": [{}, {"hash_buckets": 5}],
+    "calendar": [{}, {"parts": ["year", "day"]}],
+    "threshold": [{}, {"cond": "less", "set_value": 2.5}],
+    "embedding": [{}, {"dim": 3}],
+    "piecewise_linear": [{}, {"num_bins": 5}],
+    "periodic": [{}, {"num_frequencies": 5, "sigma": 0.01}],
+    "dense": [{"units": 3}, {"units": 3, "activation": "tanh", "kernel_regularizer": {"l2": 1e-05}}],
+    **{name: [{"rate": 0.5}] for name in ("dropout", "alpha_dropout", "gaussian_dropout")},
+    "gaussian_noise": [{"stddev": 0.1}],
+    "activation": [{"activation": "gelu"}],
+    "batch_normalization": [{}, {"momentum": 0.5, "center": False}],
+    "relu": [{}, {"max_value": 6.0}],
+    "huber": [{}, {"delta": 2.5}],
+    "binary_crossentropy": [{}, {"label_smoothing": 0.1}],
+    "top_k": [{}, {"k": 2}],
+    **{name: [{}, {"threshold": 0.25}] for name in ("precision", "recall", "f1")},
+    "piecewise_constant_decay": [{"boundaries": [1, 2], "values": [0.1, 0.01, 0.001]}],
+    "cosine_decay": [{}, {"alpha": 0.1, "decay_steps": 100}],
+}
+
+
+def words(table, key="method"):
+    """A word of a table: a bare name, or a mapping with its parameters within or beside."""
+
+    def spelled(name):
+        found = []
+        for parameters in PARAMETERS.get(name, [{}]):
+            found.append({key: name, **({"parameters": parameters} if key == "method" else parameters)})
+            if not parameters:
+                found.append(name)
+        return st.sampled_from(found)
+
+    return st.sampled_from(sorted(table)).flatmap(spelled)
+
+
+def maybe(strategies):
+    """A mapping with some of the keys."""
+    return st.fixed_dictionaries({}, optional=strategies)
+
+
+NAMES = st.text(st.characters(exclude_categories=("Cs", "Cc", "Zl", "Zp"), exclude_characters="\ufeff\ufffe\uffff"), min_size=1, max_size=8)
+COLUMN = {"filling": words(FILLINGS), "transform": st.lists(words(TRANSFORMS), min_size=1, max_size=3),
+          "resampling": words(RESAMPLINGS)}  # fmt: skip
+FEATURE = maybe({**COLUMN, "encoding": words(ENCODINGS)})
+LABEL = maybe({**COLUMN, "loss": words(LOSSES, "type"), "metrics": st.lists(words(METRICS, "type"), min_size=1, max_size=3)})
+SHARES = st.sampled_from([{"train": 0.9, "eval": 0.1}, {"eval": 0.25, "train": 0.5, "test_2": 0.25}, {"a": 0.001, "train": 0.999}])
+RATE = st.one_of(st.floats(1e-9, 10.0), words(SCHEDULES, "type"))
+OPTIMIZER = st.one_of(
+    words(OPTIMIZERS, "type"),
+    st.builds(lambda name, rate: {"type": name, "learning_rate": rate}, st.sampled_from(sorted(OPTIMIZERS)), RATE),
+)
+
+
+@st.composite
+def splits(draw):
+    way = draw(st.sampled_from(["ratio", "index_ratio", "category_ratio", "categories", "nested"]))
+    found = draw(maybe({"where": st.lists(NAMES, min_size=1, max_size=2), "seed": st.integers(0, 2**40), "index_by": NAMES}))
+    if way == "categories":
+        values = st.lists(st.one_of(NAMES, st.integers(), st.booleans(), st.none()), min_size=1, max_size=3)
+        return found | {"categorize_by": draw(NAMES), "categories": {"train": draw(values), "eval": draw(values)}}
+    if way == "nested":
+        return {"categorize": {"by": draw(NAMES)}, "index": {"by": draw(NAMES), "ratio": draw(SHARES)}}
+    return found | ({"categorize_by": draw(NAMES)} if way != "ratio" else {}) | {way: draw(SHARES)}
+
+
+CONFIG = st.fixed_dictionaries(
+    {
+        "features": st.dictionaries(NAMES, st.one_of(st.none(), FEATURE), min_size=1, max_size=4),
+        "labels": st.dictionaries(NAMES, LABEL, min_size=1, max_size=2),
+        "split": splits(),
+        "trainer": st.fixed_dictionaries(
+            {"type": st.sampled_from(["regression", "classification"])},
+            optional={
+                "layers": st.lists(words(LAYERS, "type"), max_size=3), "optimizer": OPTIMIZER, "train_steps": st.integers(1, 10**9),
+                "last_activation": st.sampled_from(["linear", "sigmoid"]), "num_output_units": st.integers(1, 9),
+                "early_stopping": st.sampled_from([True, False, 4, {"patience": 2, "min_delta": 0.5}]), "seed": st.integers(0, 9),
+                "train_batch_size": st.integers(1, 10**6), "save_checkpoints_steps": st.integers(1, 10**6),
+            },
+        ),
+    },
+    optional={
+        "version": st.just(1),
+        "evaluator": st.one_of(
+            st.dictionaries(NAMES.filter(lambda n: n not in ("slices", "metrics")), st.just({}), max_size=3),
+            maybe({"slices": st.lists(st.one_of(NAMES, st.lists(NAMES, min_size=1, max_size=3)), max_size=3),
+                   "metrics": st.lists(words(METRICS, "type"), min_size=1, max_size=2)}),
+        ),
+        "default": st.dictionaries(st.sampled_from(KINDS), maybe(COLUMN), max_size=3),
+    },
+)  # fmt: skip
+
+
+@settings(max_examples=150, deadline=None)
+@given(CONFIG)
+def test_any_config(config) -> None:
+    check_fixed_point(written(config))
+
+
+def test_every_word_is_generated() -> None:
+    required = [name for table in (FILLINGS, TRANSFORMS, RESAMPLINGS, ENCODINGS, LAYERS, LOSSES, METRICS, OPTIMIZERS, SCHEDULES)
+                for name, word in table.items() if any(field.is_required() for field in word.model_fields.values())]  # fmt: skip
+    assert set(required) <= set(PARAMETERS)
