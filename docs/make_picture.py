@@ -1,6 +1,6 @@
 """Writes docs/run.svg: a terminal with the post's job on made-up trips, as it really ran.
 
-    python docs/make_picture.py
+python docs/make_picture.py
 """
 
 from __future__ import annotations
@@ -43,7 +43,9 @@ def main() -> None:
 
 def call(folder: str, words: str) -> str:
     """What a command prints, a finished bar's line for each stage."""
-    done = subprocess.run([sys.executable, "-m", "cengine.cli.main", *words.split()], cwd=folder, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "cengine.cli.main", *words.split()], cwd=folder, capture_output=True, text=True, check=True
+    )
     stages = [line for line in done.stderr.splitlines() if ": done in" in line]
     head, split, rest = done.stdout.partition("\nsplit:")
     if not split:

@@ -1,7 +1,7 @@
 """Writes docs/words.md from the tables of words: name, parameters with defaults, the docstring's first paragraph.
 
-    python docs/make_words.py            # writes
-    python docs/make_words.py --check    # fails where the file is out of date
+python docs/make_words.py            # writes
+python docs/make_words.py --check    # fails where the file is out of date
 """
 
 from __future__ import annotations

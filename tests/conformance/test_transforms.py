@@ -24,7 +24,7 @@ from cengine.preprocess.split import fit_split
 from cengine.sources import Parquet
 from cengine.store.project import open_project
 from cengine.tables import KINDS
-from cengine.transforms import FILLINGS, TRANSFORMS, InvertibleTransform, Lookups, Value
+from cengine.transforms import FILLINGS, TRANSFORMS, InvertibleTransform, NoLookups, Value
 from cengine.transforms.fill import filled
 
 TRAIN_ROWS, EVAL_ROWS = 400, 60
@@ -157,7 +157,7 @@ def test_inverse_undoes_the_transform(name, kind, trained) -> None:
     word = TRANSFORMS[name]()
     statistics, engine, scan = fitted(trained, feature(kind, word))
     value = filled(Value(column(kind), kind), statistics["features"][kind]["filling"])
-    (transformed,) = word.apply(value, statistics["features"][kind]["transforms"][0], Lookups())
+    (transformed,) = word.apply(value, statistics["features"][kind]["transforms"][0], NoLookups())
     text = f"SELECT row, CAST({transformed.expression.sql('duckdb')} AS DOUBLE) AS x FROM {scan.sql('duckdb')}"
     forward = engine.fetch(f"{text} ORDER BY row")["x"].to_numpy()
     back = word.inverse(forward, statistics["features"][kind]["transforms"][0])

@@ -64,7 +64,7 @@ class Bars(Progress):
 
 
 class IngestBar:
-    """The bar of `datasource create`: hashing, then reading."""
+    """The bar of work on one table: hashing and reading it, or writing it."""
 
     def __init__(self) -> None:
         self._bars: Any = _ingest_bars() if sys.stderr.isatty() else None
@@ -83,7 +83,7 @@ class IngestBar:
     def report(self, phase: str, share: float, rows: int) -> None:
         """Shows how far a phase is."""
         if self._bars is not None:
-            names = {"hash": "Fingerprint", "read": "Read"}
+            names = {"hash": "Fingerprint", "read": "Read", "write": "Write"}
             self._bars.update(self._task, description=names[phase], completed=share, note=f"{rows:,} rows" if rows else "")
 
 

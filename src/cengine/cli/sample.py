@@ -21,13 +21,15 @@ def sample() -> None:
 @click.option("--force", is_flag=True, help="Replace FILE where it exists.")
 def trips(file: Path, num_rows: int, seed: int, force: bool) -> None:
     """Write bike-share trips that look like real ones into FILE (.csv, .csv.gz, .csv.zst or .parquet)."""
+    from cengine.cli.progress import IngestBar
     from cengine.errors import SourceError
     from cengine.samples.trips import generate_trips
 
     if file.exists() and not force:
         raise SourceError(f"'{file}' exists already", "add --force to replace it")
     try:
-        generate_trips(file, num_rows, seed=seed)
+        with IngestBar() as bar:
+            generate_trips(file, num_rows, seed=seed, progress=lambda done, total: bar.report("write", done / total, done))
     except ValueError as error:
         raise SourceError(str(error)) from None
     click.echo(f"{num_rows:,} trips written to {file}")

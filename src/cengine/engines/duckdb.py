@@ -31,6 +31,7 @@ class DuckDB:
 
     def __init__(self, scratch: Path, *, memory_bytes: int = 2 * 2**30, threads: int | None = None) -> None:
         self.scratch = scratch
+        scratch.parent.mkdir(parents=True, exist_ok=True)  # DuckDB makes the folder itself, but none above it
         self._num_names = 0
         self._report: Progress | None = None
         self._expected_queries = self._finished_queries = 0

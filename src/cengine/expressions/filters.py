@@ -52,7 +52,7 @@ def parse_filter(text: str) -> exp.Expr:
 
 def columns_of(expression: exp.Expr) -> list[str]:
     """The names of the columns it reads, in order, each once."""
-    return list(dict.fromkeys(column.name for column in expression.find_all(exp.Column)))
+    return list(dict.fromkeys(column.name for column in expression.find_all(exp.Column, bfs=False)))
 
 
 def with_columns(expression: exp.Expr, names: Iterable[str]) -> exp.Expr:
@@ -79,7 +79,8 @@ def _refusal(node: exp.Expr) -> str:
         return "a query is not allowed, only an expression over the columns of a row"
     if isinstance(node, exp.AggFunc | exp.Window):
         return f"'{node.sql()}' looks at more than one row; only an expression over the columns of a row is allowed"
-    if isinstance(node, exp.Command | exp.DDL | exp.DML | exp.Drop | exp.Create | exp.Set | exp.Alter | exp.Copy):
+    statement = exp.Command | exp.DDL | exp.DML | exp.Drop | exp.Create | exp.Set | exp.Alter | exp.Copy
+    if isinstance(node, statement) or (node.parent is None and not isinstance(node, exp.Condition)):
         return "a statement is not allowed, only an expression such as `birth_year > 1900`"
     if isinstance(node, exp.Func):
         name = node.name if isinstance(node, exp.Anonymous) else node.sql_name()

@@ -130,7 +130,8 @@ def _connect(threads: int | None, memory: str | None) -> DuckDBPyConnection:
 
     connection = duckdb.connect(":memory:")
     connection.execute("SET preserve_insertion_order = true")
-    # Joins keep the order of their left side only, also where that is the shorter one.
+    # A join keeps the order of the side that streams through it as long as one thread reads that side. One thread reads
+    # `range`; the optimizer must not swap the sides where there are fewer row numbers than rows to look up.
     connection.execute("SET disabled_optimizers = 'join_order,build_side_probe_side'")
     if threads is not None:
         connection.execute(f"SET threads = {int(threads)}")

@@ -88,7 +88,9 @@ class FileSource(Word):
             for _ in verify_readable(file):
                 pass  # a file that ends early is told to be one
             raise
-        return list(zip(described["column_name"].to_pylist(), described["column_type"].to_pylist(), strict=True))
+        # A Parquet column of nulls may have no type at all.
+        types = ["VARCHAR" if kind == '"NULL"' else kind for kind in described["column_type"].to_pylist()]
+        return list(zip(described["column_name"].to_pylist(), types, strict=True))
 
 
 class Csv(FileSource):

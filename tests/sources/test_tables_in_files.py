@@ -1,0 +1,293 @@
+"""Tables in files: kinds and compressions, folders and globs, types, odd names, and identities of rows."""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import gzip
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet as pq
+import pytest
+from terminal import table_text
+
+from cengine.errors import SourceError
+from cengine.pipeline.api import source_of
+from cengine.pipeline.register import take_snapshot
+from cengine.store.project import open_project
+
+MEMORY_BYTES = 2**29
+RECORDS = [{"x": i, "word": "abc"[i % 3], "y": i / 2} for i in range(50)]
+
+
+@pytest.fixture
+def register(tmp_path):
+    """Registers files: `register("csv", path, keep_headers=True)`; each `place` is a project of its own."""
+
+    def take(kind, path, *, place="project", memory_bytes=MEMORY_BYTES, threads=2, allow_rejects=False, **options):
+        project = open_project(tmp_path / place)
+        source = source_of(kind, {"path": str(path), **options})
+        return take_snapshot(project, source, memory_bytes=memory_bytes, threads=threads, allow_rejects=allow_rejects)
+
+    return take
+
+
+def rows(snapshot) -> list[dict]:
+    """The rows without their identities."""
+    return read(snapshot).drop_columns(["_row_id"]).to_pylist()
+
+
+def read(snapshot) -> pa.Table:
+    return pa.concat_tables([pq.read_table(file) for file in snapshot.files])
+
+
+def identities(snapshot) -> list[int]:
+    return read(snapshot)["_row_id"].to_pylist()
+
+
+def write_records(folder, name: str):
+    """The records in a file whose kind the name tells."""
+    table = pa.Table.from_pylist(RECORDS)
+    path = folder / name
+    if ".parquet" in name:
+        pq.write_table(table, path)
+        return path
+    if ".csv" in name:
+        text = "x,word,y\n" + "".join(f"{r['x']},{r['word']},{r['y']}\n" for r in RECORDS)
+    else:
+        lines = [json.dumps(record) for record in RECORDS]
+        text = "[" + ",".join(lines) + "]" if "array" in name else "\n".join(lines) + "\n"
+    data = text.encode()
+    if name.endswith(".gz"):
+        data = gzip.compress(data)
+    if name.endswith(".zst"):
+        data = pa.compress(data, codec="zstd", asbytes=True)
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize("name", [
+    "t.csv", "t.csv.gz", "t.csv.zst", "t.parquet", "t.json", "t.jsonl", "t.json.gz", "t.json.zst", "array.json", "array.json.gz",
+])  # fmt: skip
+def test_every_kind_and_compression_gives_the_same_rows(register, tmp_path, name) -> None:
+    kind = next(kind for kind in ("csv", "parquet", "json") if kind in name)
+    snapshot = register(kind, write_records(tmp_path, name))
+    assert rows(snapshot) == RECORDS
+    assert [(c.name, c.kind) for c in snapshot.schema.columns] == [("x", "integer"), ("word", "string"), ("y", "float")]
+    assert snapshot.schema["x"].minimum == 0
+    assert snapshot.schema["x"].maximum == 49
+
+
+def test_a_row_has_the_same_identity_in_any_format(register, tmp_path) -> None:
+    found = [identities(register(kind, write_records(tmp_path, f"t.{kind}"), place=kind)) for kind in ("csv", "parquet", "json")]
+    assert found[0] == found[1] == found[2]
+    assert len(set(found[0])) == 50
+    assert all(0 <= number < 2**62 for number in found[0])
+
+
+def many(folder, texts: dict[str, str]):
+    folder.mkdir(exist_ok=True)
+    for name, text in texts.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(text)
+    return folder
+
+
+def test_folders_and_globs(register, tmp_path) -> None:
+    folder = many(
+        tmp_path / "f",
+        {"a.csv": "x\n1\n", "b.csv": "x\n2\n", "sub/c.csv": "x\n3\n", "_hidden.csv": "x\n9\n", ".d.csv": "x\n9\n", "n.md": "x"},
+    )
+    assert sorted(r["x"] for r in rows(register("csv", folder))) == [1, 2, 3]
+    assert sorted(r["x"] for r in rows(register("csv", f"{folder}/*.csv"))) == [1, 2, 9]
+    assert sorted(r["x"] for r in rows(register("csv", f"{folder}/[ab].csv"))) == [1, 2]
+    assert sorted(r["x"] for r in rows(register("csv", f"{folder}/**/c.csv"))) == [3]
+
+
+def test_a_type_holds_the_values_of_all_files(register, tmp_path) -> None:
+    folder = many(tmp_path / "f", {"a.csv": "x,y,z\n1,2,2020-01-01\n", "b.csv": "x,y,z\n1.5,word,2020-01-01 12:00:00\n"})
+    snapshot = register("csv", folder)
+    assert [c.kind for c in snapshot.schema.columns] == ["float", "string", "timestamp"]
+    found = sorted(rows(snapshot), key=lambda row: row["x"])
+    assert [(row["x"], row["y"]) for row in found] == [(1.0, "2"), (1.5, "word")]
+
+
+def test_columns_in_another_order_or_spelling_are_the_same(register, tmp_path) -> None:
+    folder = many(tmp_path / "f", {"a.csv": "Birth Year,x\n1980,1\n", "b.csv": "x,birth year\n2,1990\n"})
+    found = sorted((r["birth_year"], r["x"]) for r in rows(register("csv", folder)))
+    assert found == [(1980, 1), (1990, 2)]
+    with pytest.raises(SourceError, match="different columns"):
+        register("csv", folder, keep_headers=True)
+
+
+def test_different_columns_are_named(register, tmp_path) -> None:
+    folder = many(tmp_path / "f", {"a.csv": "x,y\n1,2\n", "b.csv": "x,z\n1,2\n"})
+    with pytest.raises(SourceError) as caught:
+        register("csv", folder)
+    assert "different columns" in str(caught.value)
+    assert {"y", "z"} <= set(str(caught.value).replace("'", " ").replace(":", " ").split())
+
+
+def test_words_for_null(terminal) -> None:
+    path = terminal.write("t.csv", "x,y\n1,a\n,\nNULL,NA\n?,b\n5,\\N\n")
+    terminal("datasource", "create", "csv", "--name", "t", "--path", path, "--null", "?", "--null", "NA")
+    columns = {c["name"]: c for c in terminal("datasource", "show", "--json").json["columns"]}
+    assert (columns["x"]["type"], columns["x"]["nulls"]) == ("integer", 3)
+    assert (columns["y"]["type"], columns["y"]["nulls"]) == ("string", 3)
+
+
+def test_delimiters(register, tmp_path) -> None:
+    (tmp_path / "t.csv").write_text("a;b\n1;x,y\n2;z\n")
+    assert rows(register("csv", tmp_path / "t.csv")) == [{"a": 1, "b": "x,y"}, {"a": 2, "b": "z"}]
+    (tmp_path / "u.tsv").write_text("a\tb\n1\tx\n")
+    assert rows(register("csv", tmp_path / "u.tsv", delimiter="\t")) == [{"a": 1, "b": "x"}]
+
+
+def test_quotes_line_ends_and_encodings(register, tmp_path) -> None:
+    (tmp_path / "t.csv").write_bytes('"a b","c"\r\n"x, ""y""","line\nbreak"\r\n"ü",日本\r\n'.encode())
+    found = rows(register("csv", tmp_path / "t.csv"))
+    assert found == [{"a_b": 'x, "y"', "c": "line\nbreak"}, {"a_b": "ü", "c": "日本"}]
+
+
+ODD_NAMES = ["größe", "with space", "日本語", "x" * 200, 'quote"d', "'; drop table rows; --", "select", "a.b", "Up", "{}", "%s", "\\", "🚲"]
+
+
+def test_odd_names_are_kept(register, tmp_path) -> None:
+    table = pa.table({name: [i, i + 1, None] for i, name in enumerate(ODD_NAMES)})
+    pq.write_table(table, tmp_path / "t.parquet")
+    snapshot = register("parquet", tmp_path / "t.parquet", keep_headers=True)
+    assert list(snapshot.schema.names) == ODD_NAMES
+    assert rows(snapshot) == table.to_pylist()
+    pyarrow.csv.write_csv(table, tmp_path / "t.csv")
+    snapshot = register("csv", tmp_path / "t.csv", keep_headers=True)
+    assert list(snapshot.schema.names) == ODD_NAMES
+    assert rows(snapshot) == table.to_pylist()
+    renamed = register("csv", tmp_path / "t.csv")
+    assert len(set(renamed.schema.names)) == len(ODD_NAMES)
+    assert renamed.renamed["with space"] == "with_space"
+
+
+def test_odd_names_run_from_end_to_end(terminal) -> None:
+    random = np.random.default_rng(0)
+    names = ["größe", "'; drop table rows; --", 'quote"d', "x" * 200, "a.b"]
+    table = {name: random.normal(size=300) for name in names}
+    table["the label"] = sum(table.values())
+    table['slice "by"'] = ["a", "b", None] * 100
+    pq.write_table(pa.table(table), terminal.files / "t.parquet")
+    config = {
+        "features": {name: {} for name in names}, "labels": {"the label": {"metrics": ["mae"]}},
+        "split": {"categorize_by": 'slice "by"', "index_ratio": {"train": 0.7, "rest": 0.3}, "where": ['"größe" > -100', '"a.b" < 100']},
+        "trainer": {"type": "regression", "train_steps": 10}, "evaluator": {'slice "by"': {}},
+    }  # fmt: skip
+    terminal("datasource", "create", "parquet", "--name", "t", "--path", terminal.files / "t.parquet", "--keep-headers")
+    terminal("datasource", "show")
+    terminal("pipeline", "push", terminal.write("c.yaml", json.dumps(config, ensure_ascii=False)), "mine")
+    terminal("pipeline", "run", "mine", "-y")
+    found = terminal("pipeline", "evaluate", "mine", "--json").json
+    assert sum(row["num_rows"] for row in found["slices"][0]["rows"]) == found["metrics"][0]["num_rows"] == 90
+
+
+def test_types_of_parquet(register, tmp_path) -> None:
+    day, moment = datetime.date(2020, 2, 29), datetime.datetime(2020, 2, 29, 12, 30, 15, 123456)
+    table = pa.table({
+        "day": [day, None], "moment": [moment, None], "zoned": pa.array([moment, None], pa.timestamp("us", "UTC")),
+        "nano": pa.array([moment, None], pa.timestamp("ns")), "flag": [True, None], "money": [decimal.Decimal("12.50"), None],
+        "tiny": pa.array([1, None], pa.int8()), "huge": pa.array([2**63, None], pa.uint64()), "single": pa.array([0.5, None], pa.float32()),
+        "category": pa.array(["a", None]).dictionary_encode(), "bytes": pa.array([b"\x00", None]), "hour": [datetime.time(12), None],
+        "list": [[1, 2], None], "struct": [{"a": 1}, None], "nothing": pa.array([None, None], pa.null()), "infinite": [float("inf"), float("nan")],
+    })  # fmt: skip
+    pq.write_table(table, tmp_path / "t.parquet")
+    snapshot = register("parquet", tmp_path / "t.parquet")
+    kinds = {c.name: c.kind for c in snapshot.schema.columns}
+    assert {name for name, kind in kinds.items() if kind == "timestamp"} == {"day", "moment", "zoned", "nano"}
+    assert (kinds["flag"], kinds["money"], kinds["tiny"], kinds["huge"], kinds["single"]) == (
+        "boolean",
+        "float",
+        "integer",
+        "float",
+        "float",
+    )
+    assert kinds["category"] == "string"
+    for unusable in ("list", "struct", "hour", "bytes"):
+        assert kinds[unusable] is None
+    found = rows(snapshot)
+    assert found[0]["list"] == [1, 2]
+    assert (found[0]["day"], found[0]["moment"]) == (day, moment)
+    assert all(value is None or value != value for value in found[1].values())
+
+
+def test_a_column_of_lists_is_refused_as_a_feature_by_name(terminal) -> None:
+    pq.write_table(pa.table({"tags": [["a"], ["b"]] * 20, "x": range(40), "y": range(40)}), terminal.files / "t.parquet")
+    terminal("datasource", "create", "parquet", "--name", "t", "--path", terminal.files / "t.parquet")
+    terminal("datasource", "show")
+    terminal("datasource", "peek")
+    config = {"features": {"tags": {}}, "labels": {"y": {}}, "split": {"ratio": {"train": 0.5, "eval": 0.5}},
+              "trainer": {"type": "regression", "train_steps": 1}}  # fmt: skip
+    answer = terminal("pipeline", "push", terminal.write("c.yaml", json.dumps(config)), "mine", code=3)
+    assert "column 'tags' is of type VARCHAR[]" in answer.err
+
+
+# Identities
+
+
+def test_equal_rows_have_identities_of_their_own(register, tmp_path) -> None:
+    (tmp_path / "t.csv").write_text("x,y\n" + "1,a\n" * 5 + "2,b\n" * 3 + "3,c\n")
+    found = identities(register("csv", tmp_path / "t.csv"))
+    assert len(set(found)) == 9
+
+
+def test_identity_depends_neither_on_files_nor_on_their_order(register, tmp_path) -> None:
+    header, *lines = (table_text(300) + "1.0,a,5\n" * 4).splitlines()
+    one = many(tmp_path / "one", {"all.csv": "\n".join([header, *lines]) + "\n"})
+    parts = {f"{n}.csv": "\n".join([header, *lines[100 * n : 100 * (n + 1)]]) + "\n" for n in range(4)}
+    several = many(tmp_path / "several", parts)
+    turned = many(tmp_path / "turned", {f"{9 - int(name[0])}.csv": text for name, text in parts.items()})
+    snapshots = [register("csv", folder, place=folder.name) for folder in (one, several, turned)]
+    pairs = [sorted((r["_row_id"], r["x"], r["word"], r["y"]) for r in read(s).to_pylist()) for s in snapshots]
+    assert pairs[0] == pairs[1] == pairs[2]
+    assert len({pair[0] for pair in pairs[0]}) == 304
+    assert snapshots[1].content == snapshots[2].content
+
+
+def test_identity_depends_on_every_cell(register, tmp_path) -> None:
+    texts = ["x,y\n1,a\n", "x,y\n2,a\n", "x,y\n1,b\n", "x,y\n1,\n", "x,y\n,a\n", "y,x\n1,a\n", "x,z\n1,a\n"]
+    found = set()
+    for number, text in enumerate(texts):
+        (tmp_path / f"{number}.csv").write_text(text)
+        found.update(identities(register("csv", tmp_path / f"{number}.csv")))
+    assert len(found) == len(texts)
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory):
+    """More rows than a row group, many of them equal."""
+    random = np.random.default_rng(1)
+    num_rows = 300_000
+    table = pa.table({"x": random.integers(0, 400, num_rows), "y": random.integers(0, 300, num_rows) / 4,
+                      "word": [f"word {n}" for n in random.integers(0, 5, num_rows)]})  # fmt: skip
+    path = tmp_path_factory.mktemp("large") / "large.csv"
+    pyarrow.csv.write_csv(table, path)
+    return path, table
+
+
+@pytest.mark.parametrize(("threads", "memory_bytes"), [(1, MEMORY_BYTES), (4, MEMORY_BYTES), (2, 2**28)])
+def test_threads_and_memory_change_nothing(register, large, threads, memory_bytes) -> None:
+    """The same files byte for byte, in the order of the file that was read."""
+    path, table = large
+    plain = register("csv", path, place="plain")
+    other = register("csv", path, place="other", threads=threads, memory_bytes=memory_bytes)
+    assert [file.read_bytes() for file in plain.files] == [file.read_bytes() for file in other.files]
+    found = read(other)
+    assert found.select(["x", "y", "word"]).equals(table.cast(found.select(["x", "y", "word"]).schema))
+    assert pc.count_distinct(found["_row_id"]).as_py() == table.num_rows
+
+
+def test_unknown_types_and_options(register, tmp_path) -> None:
+    with pytest.raises(SourceError, match="unknown type of datasource 'xml'"):
+        register("xml", tmp_path)
+    with pytest.raises(SourceError, match="keep_header"):
+        register("csv", tmp_path, keep_header=True)

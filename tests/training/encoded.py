@@ -1,0 +1,118 @@
+"""Encoded rows and what is trained on them, made by hand for tests."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from cengine.config.resolve import Label
+from cengine.config.schema import TrainerConfig
+from cengine.networks.encodings import Linear, OneHot
+from cengine.networks.layers import LAYERS
+from cengine.networks.losses import LOSSES
+from cengine.preprocess.apply import Input
+from cengine.training.batches import EncodedFile, TrainRows
+from cengine.training.heads import Head, heads_of
+from cengine.training.loop import Plan, train
+from cengine.training.model import build_model
+
+INPUTS = [Input("a", None, Linear(), {}), Input("b", None, Linear(), {}), Input("c", 3, OneHot(), {})]
+NUM_NUMBERS = 2
+MEMORY_BYTES = 2**26
+
+
+def write(path: Path, labels: dict[str, np.ndarray], columns: dict[str, np.ndarray], split: np.ndarray, group_rows: int) -> EncodedFile:
+    """The file as Transform writes it."""
+    table = {name: pa.array(values) for name, values in columns.items()}
+    table |= {f"label: {name}": pa.array(values.astype(np.float32)) for name, values in labels.items()}
+    table |= {"_split": pa.array(split.astype(np.int16)), "_row_id": pa.array(np.arange(len(split)))}
+    pq.write_table(pa.table(table), path, row_group_size=group_rows)
+    return EncodedFile(path, INPUTS, list(labels))
+
+
+def columns_of(num_rows: int, seed: int = 0) -> dict[str, np.ndarray]:
+    """Two numbers and a code."""
+    random = np.random.default_rng(seed)
+    return {
+        "a": random.normal(size=num_rows).astype(np.float32),
+        "b": random.normal(size=num_rows).astype(np.float32),
+        "c": random.integers(0, 3, num_rows).astype(np.int32),
+    }
+
+
+def signal(columns: dict[str, np.ndarray]) -> np.ndarray:
+    """Something to be learnt of the columns, of mean 0 and deviation near 1."""
+    raw = columns["a"] - 0.5 * columns["b"] + (columns["c"] == 1)
+    return (raw - raw.mean()) / raw.std()
+
+
+def regression_head(name: str = "y", loss: str = "mse", offset: float = 0.0, scale: float = 1.0, **trainer) -> Head:
+    """The head of a regression label of this mean and deviation."""
+    label = Label(name, "float", "regression", None, (), LOSSES[loss](), None)
+    statistics = {"labels": {name: {"offset": offset, "scale": scale, "transforms": []}}}
+    return heads_of([label], TrainerConfig(type="regression", **trainer), statistics)[0]
+
+
+def class_head(classes: list, name: str = "y") -> Head:
+    """The head of a label with these classes."""
+    label = Label(name, "string", "classes", None, (), None, None)
+    statistics = {"labels": {name: {"classes": classes, "counts": [1] * len(classes), "transforms": []}}}
+    return heads_of([label], TrainerConfig(type="classification"), statistics)[0]
+
+
+def trainer(**settings) -> TrainerConfig:
+    """A small network's configuration."""
+    layers = settings.pop("layers", (LAYERS["dense"](units=8, activation="relu"),))
+    return TrainerConfig(**{"type": "regression", "layers": layers, "train_batch_size": 32, "train_steps": 120,
+                            "save_checkpoints_steps": 40, **settings})  # fmt: skip
+
+
+class Trained:
+    """A training from its beginning, or on from the checkpoints in `folder`."""
+
+    def __init__(self, file: EncodedFile, heads: list[Head], config: TrainerConfig, folder: Path, *, until: int | None = None,
+                 memory_bytes: int = MEMORY_BYTES, chunk_steps: int | None = None) -> None:  # fmt: skip
+        self.rows = TrainRows(file, config.seed, memory_bytes)
+        self.model = build_model(INPUTS, config, heads)
+        plan = Plan.of(config, self.rows.num_rows, file.bytes_per_row)
+        if chunk_steps:
+            plan = Plan(plan.num_steps, plan.every, plan.batch_rows, chunk_steps)
+        self.steps: list[tuple[int, float]] = []
+        self.logged: list[tuple[int, dict]] = []
+        samples = {"train": self.rows.sample(2_000), "eval": file.load(1, range(len(file.group_rows)), sum(file.split_rows(1)))}
+        self.result = None
+        with contextlib.suppress(Stopped):
+            self.result = train(self.model, heads, config, plan, self.rows, samples, self._measure, folder, self._report,
+                                lambda step, values: self._log(step, values, until))  # fmt: skip
+
+    def _measure(self, outputs, rows) -> dict[str, float]:
+        return {"mean_output": float(np.mean(outputs[0]))}
+
+    def _report(self, step: int, loss: float) -> None:
+        self.steps.append((step, loss))
+
+    def _log(self, step: int, values: dict, until: int | None) -> None:
+        if until is not None and step > until:
+            raise Stopped
+        self.logged.append((step, values))
+
+    @property
+    def weights(self) -> list[np.ndarray]:
+        return self.model.get_weights()
+
+    def predicted(self, rows, head: int = 0) -> np.ndarray:
+        """What the finished model says of encoded rows, in the label's unit."""
+        outputs = self.model([rows.floats[:, :NUM_NUMBERS], rows.codes])
+        return np.asarray(outputs[head] if isinstance(outputs, list) else outputs)[:, 0]
+
+    def losses(self, split: str = "eval") -> list[float]:
+        """The loss at each checkpoint."""
+        return [values[split]["loss"] for _, values in self.logged]
+
+
+class Stopped(Exception):
+    """The process was ended while it measured a checkpoint: that one is not written."""

@@ -1,0 +1,192 @@
+"""The loop: it learns, it repeats itself exactly, it goes on where it stopped, and it says when numbers break."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from encoded import Trained, class_head, columns_of, regression_head, signal, trainer, write
+
+from cengine.config.schema import EarlyStopping
+from cengine.errors import TrainingError
+from cengine.networks.layers import LAYERS
+from cengine.networks.optimizers import OPTIMIZERS
+from cengine.training.checkpoints import read_newest
+from cengine.training.loop import Plan
+
+NUM_ROWS = 3_000
+SPLIT = np.arange(NUM_ROWS) % 5 == 4
+FAST = OPTIMIZERS["adam"](learning_rate=0.01)
+
+
+@pytest.fixture
+def file(tmp_path):
+    columns = columns_of(NUM_ROWS)
+    return write(tmp_path / "encoded.parquet", {"y": signal(columns)}, columns, SPLIT, 1_000)
+
+
+def assert_equal(one, other) -> None:
+    for a, b in zip(one.weights, other.weights, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_the_loss_falls(file, tmp_path) -> None:
+    trained = Trained(file, [regression_head()], trainer(optimizer=FAST, train_steps=400, save_checkpoints_steps=100), tmp_path / "c")
+    assert [step for step, _ in trained.logged] == [100, 200, 300, 400]
+    assert trained.losses()[-1] < 0.1
+    assert trained.losses()[-1] < 0.5 * trained.losses()[0]
+    assert trained.losses("train")[-1] < 0.1
+    assert trained.result.best_step == 100 * (1 + int(np.argmin(trained.losses())))
+    assert trained.result.num_steps == 400
+    assert not trained.result.stopped_early
+
+
+@pytest.mark.parametrize("layers", [
+    (LAYERS["dense"](units=8), LAYERS["dropout"](rate=0.3)),
+    (LAYERS["dense"](units=8), LAYERS["batch_normalization"]()),
+], ids=["dropout", "batch normalization"])  # fmt: skip
+@pytest.mark.parametrize("stop", [40, 80])
+def test_resumed_equals_undisturbed(file, tmp_path, layers, stop) -> None:
+    config = trainer(layers=layers, optimizer=FAST)
+    undisturbed = Trained(file, [regression_head()], config, tmp_path / "undisturbed")
+    first = Trained(file, [regression_head()], config, tmp_path / "disturbed", until=stop)
+    assert first.result is None
+    assert read_newest(tmp_path / "disturbed").step == stop
+    second = Trained(file, [regression_head()], config, tmp_path / "disturbed")
+    assert second.steps[0][0] > stop
+    assert second.result == undisturbed.result
+    assert_equal(second, undisturbed)
+
+
+def test_same_seed_same_weights(file, tmp_path) -> None:
+    one, same = (Trained(file, [regression_head()], trainer(seed=3), tmp_path / name) for name in "ab")
+    other = Trained(file, [regression_head()], trainer(seed=4), tmp_path / "c")
+    assert_equal(one, same)
+    assert not np.array_equal(one.weights[0], other.weights[0])
+
+
+@pytest.mark.parametrize("chunk_steps", [1, 7, 40])
+def test_chunk_length_changes_nothing(file, tmp_path, chunk_steps) -> None:
+    """The last chunk before a checkpoint is shorter than the others; padding is never trained on."""
+    one = Trained(file, [regression_head()], trainer(), tmp_path / "one", chunk_steps=13)
+    other = Trained(file, [regression_head()], trainer(), tmp_path / "other", chunk_steps=chunk_steps)
+    for a, b in zip(one.weights, other.weights, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+    assert [step for step, _ in one.logged] == [step for step, _ in other.logged] == [40, 80, 120]
+
+
+def test_steps_that_checkpoints_do_not_divide(file, tmp_path) -> None:
+    trained = Trained(file, [regression_head()], trainer(train_steps=110), tmp_path / "c")
+    assert [step for step, _ in trained.logged] == [40, 80, 110]
+    assert trained.result.num_steps == 110
+
+
+@pytest.mark.parametrize(("offset", "scale"), [(0.0, 1.0), (1977.0, 1e-3), (-5e3, 1e6), (1e-9, 1e-9)])
+def test_any_unit_of_the_label_trains_as_well(file, tmp_path, offset, scale) -> None:
+    """The encoded label is the same; only what the head says of its unit differs."""
+    config = trainer(optimizer=FAST, train_steps=200, save_checkpoints_steps=200)
+    trained = Trained(file, [regression_head(offset=offset, scale=scale)], config, tmp_path / "c")
+    assert trained.losses()[-1] / scale**2 < 0.15
+    rows = file.load(1, range(len(file.group_rows)), sum(file.split_rows(1)))
+    predicted = trained.predicted(rows)
+    truth = rows.floats[:, 2].astype(np.float64) * scale + offset
+    if scale > 1e-6 * abs(offset):
+        assert np.mean((predicted - truth) ** 2) / scale**2 < 0.2
+
+
+@pytest.mark.parametrize("loss", ["mae", "huber", "log_cosh"])
+def test_other_losses_learn_too(file, tmp_path, loss) -> None:
+    config = trainer(optimizer=FAST, train_steps=200, save_checkpoints_steps=50)
+    trained = Trained(file, [regression_head(loss=loss, offset=1977.0, scale=10.0)], config, tmp_path / "c")
+    assert trained.losses()[-1] < 0.5 * trained.losses()[0] or trained.losses()[-1] < 3
+
+
+def test_several_labels_weigh_the_same(tmp_path) -> None:
+    """One label in the millions does not drown the other."""
+    columns = columns_of(NUM_ROWS)
+    labels = {"y": signal(columns), "z": -signal(columns)}
+    file = write(tmp_path / "encoded.parquet", labels, columns, SPLIT, 1_000)
+    heads = [regression_head("y", scale=1e6), regression_head("z", scale=1e-3)]
+    trained = Trained(file, heads, trainer(optimizer=FAST, train_steps=300, save_checkpoints_steps=100), tmp_path / "c")
+    rows = file.load(1, range(len(file.group_rows)), sum(file.split_rows(1)))
+    for i, scale in enumerate((1e6, 1e-3)):
+        error = trained.predicted(rows, i) / scale - rows.floats[:, 2 + i]
+        assert np.mean(error**2) < 0.15
+    assert trained.losses()[-1] < 0.3  # of two labels, each about 1 at the start
+
+
+def test_two_and_more_classes(tmp_path) -> None:
+    columns = columns_of(NUM_ROWS)
+    cases = {"binary": (class_head(["no", "yes"]), signal(columns) > 0), "classes": (class_head(["a", "b", "c"]), columns["c"])}
+    for task, (head, label) in cases.items():
+        assert head.task == task
+        assert (head.units, head.activation) == ((1, "sigmoid") if task == "binary" else (3, "softmax"))
+        file = write(tmp_path / f"{task}.parquet", {"y": label}, columns, SPLIT, 1_000)
+        config = trainer(type="classification", optimizer=FAST, train_steps=300, save_checkpoints_steps=100)
+        trained = Trained(file, [head], config, tmp_path / task)
+        assert trained.losses()[-1] < 0.3
+
+
+def test_a_class_that_no_train_row_has_is_no_nan(tmp_path) -> None:
+    """Rows of evaluation may hold label -1."""
+    columns = columns_of(NUM_ROWS)
+    label = columns["c"].astype(float)
+    label[SPLIT & (np.arange(NUM_ROWS) % 50 == 4)] = -1
+    file = write(tmp_path / "encoded.parquet", {"y": label}, columns, SPLIT, 1_000)
+    trained = Trained(file, [class_head(["a", "b", "c"])], trainer(type="classification"), tmp_path / "c")
+    assert np.isfinite(trained.losses()).all()
+
+
+def test_not_a_number_ends_with_the_step_and_a_hint(file, tmp_path) -> None:
+    config = trainer(optimizer=OPTIMIZERS["sgd"](learning_rate=1e25), train_steps=500)
+    with pytest.raises(TrainingError, match=r"not a number any more at step \d+") as caught:
+        Trained(file, [regression_head()], config, tmp_path / "c")
+    assert "learning_rate (it is 1e+25)" in str(caught.value)
+    assert "clipnorm" in str(caught.value)
+
+
+def test_extreme_cells_are_named_as_the_cause_too(tmp_path) -> None:
+    columns = columns_of(NUM_ROWS)
+    columns["a"][10] = np.float32(np.nan)
+    file = write(tmp_path / "encoded.parquet", {"y": signal(columns_of(NUM_ROWS))}, columns, SPLIT, 1_000)
+    with pytest.raises(TrainingError, match="extreme values"):
+        Trained(file, [regression_head()], trainer(), tmp_path / "c")
+
+
+def test_early_stopping_and_the_best_checkpoint(tmp_path) -> None:
+    """Noise cannot be learnt: what is learnt of it is worse on other rows, and the best checkpoint is an early one."""
+    columns = columns_of(300)
+    noise = np.random.default_rng(9).normal(size=300)
+    file = write(tmp_path / "encoded.parquet", {"y": noise}, columns, np.arange(300) % 2 == 1, 300)
+    config = trainer(layers=(LAYERS["dense"](units=64), LAYERS["dense"](units=64)), optimizer=FAST, train_steps=2_000,
+                     save_checkpoints_steps=20, early_stopping=EarlyStopping(patience=4))  # fmt: skip
+    trained = Trained(file, [regression_head()], config, tmp_path / "c")
+    losses = trained.losses()
+    assert trained.result.stopped_early
+    assert trained.result.num_steps == 20 * len(losses) < 2_000
+    assert min(losses[-4:]) >= min(losses[:-4])
+    assert trained.result.best_step == 20 * (1 + int(np.argmin(losses)))
+    rows = file.load(1, range(1), 150)
+    predicted = trained.predicted(rows)
+    assert np.mean((predicted - rows.floats[:, 2]) ** 2) == pytest.approx(min(losses), rel=1e-4)
+    again = Trained(file, [regression_head()], config, tmp_path / "c")
+    assert again.steps == []
+    assert again.result == trained.result
+    assert_equal(again, trained)
+
+
+def test_windows_train_as_well(file, tmp_path) -> None:
+    config = trainer(optimizer=FAST, train_steps=400, save_checkpoints_steps=400)
+    trained = Trained(file, [regression_head()], config, tmp_path / "c", memory_bytes=16 * 1_000)
+    assert not trained.rows.fits
+    assert trained.losses()[-1] < 0.12
+
+
+def test_the_plan_counts_steps() -> None:
+    assert Plan.of(trainer(train_steps=None, epochs=2, save_checkpoints_steps=None), 1_000, 16).num_steps == 63
+    assert Plan.of(trainer(train_steps=10, save_checkpoints_steps=1_000), 1_000, 16).every == 10
+    plan = Plan(1_050, 500, 32, 300)
+    assert list(plan.lengths(0)) == [300, 200, 300, 200, 50]
+    assert list(plan.lengths(500)) == [300, 200, 50]
+    assert list(plan.lengths(1_050)) == []
+    wide = Plan.of(trainer(train_steps=10_000, save_checkpoints_steps=10_000, train_batch_size=100_000), 10**6, 4_000)
+    assert wide.chunk_steps == 1

@@ -1,0 +1,139 @@
+"""The model: its encoders against NumPy, and the file that is whole by itself."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from encoded import INPUTS, class_head, regression_head, trainer
+
+from cengine.config.resolve import Label
+from cengine.config.schema import TrainerConfig
+from cengine.errors import TrainingError
+from cengine.networks.encodings import Embedding, Linear, OneHot, Ordinal, Periodic, PiecewiseLinear
+from cengine.networks.layers import LAYERS
+from cengine.preprocess.apply import Input
+from cengine.training import encoders
+from cengine.training.heads import heads_of
+from cengine.training.model import build_model, load_model, save_model, signature_of, training_model
+
+EDGES = [-1.0, 0.0, 0.5, 3.0]
+
+
+def test_piecewise_linear() -> None:
+    """0 before a bin, 1 after it, linear within; the outer bins go on beyond their edges."""
+    x = np.array([-2.0, -1.0, -0.25, 0.0, 0.1, 0.5, 2.0, 3.0, 5.0], np.float32)
+    low, high = np.array(EDGES[:-1]), np.array(EDGES[1:])
+    share = (x[:, None] - low) / (high - low)
+    expected = np.clip(share, 0, 1)
+    expected[:, 0] = np.minimum(share[:, 0], 1)
+    expected[:, -1] = np.maximum(share[:, -1], 0)
+    found = np.asarray(encoders.PiecewiseLinearBins(EDGES)(x[:, None]))
+    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6)
+
+
+def test_periodic() -> None:
+    layer = encoders.PeriodicCode(5, 0.7)
+    x = np.linspace(-2, 2, 9, dtype=np.float32)[:, None]
+    found = np.asarray(layer(x))
+    angle = 2 * np.pi * x * np.asarray(layer.frequencies)
+    np.testing.assert_allclose(found, np.concatenate([np.sin(angle), np.cos(angle)], axis=1), atol=1e-5)
+    assert layer.frequencies.trainable
+
+
+def test_one_hot_and_ordinal() -> None:
+    codes = np.array([[0], [2], [3], [-1], [7]], np.int32)
+    expected = np.zeros((5, 4), np.float32)
+    expected[0, 0] = expected[1, 2] = expected[2, 3] = 1
+    np.testing.assert_array_equal(np.asarray(encoders.OneHotCode(4)(codes)), expected)
+    np.testing.assert_allclose(np.asarray(encoders.OrdinalCode(4)(codes))[:3, 0], [0, 2 / 3, 1], rtol=1e-6)
+    np.testing.assert_array_equal(np.asarray(encoders.OrdinalCode(1)(np.zeros((2, 1), np.int32)))[:, 0], [0, 0])
+
+
+def test_columns() -> None:
+    matrix = np.arange(12, dtype=np.float32).reshape(3, 4)
+    np.testing.assert_array_equal(np.asarray(encoders.Columns([2, 0])(matrix)), matrix[:, [2, 0]])
+
+
+ALL_INPUTS = [
+    Input("plain", None, Linear(), {}),
+    Input("bins", None, PiecewiseLinear(num_bins=3), {"edges": EDGES}),
+    Input("waves", None, Periodic(num_frequencies=3, dim=4), {}),
+    Input("other", None, Linear(), {}),
+    Input("hot", 3, OneHot(), {}),
+    Input("vector", 30, Embedding(dim=5), {}),
+    Input("place", 9, Ordinal(), {}),
+]
+
+
+def rows(num_rows: int = 50):
+    random = np.random.default_rng(0)
+    numbers = random.normal(size=(num_rows, 4)).astype(np.float32)
+    codes = np.stack([random.integers(0, size, num_rows) for size in (3, 30, 9)], axis=1).astype(np.int32)
+    return numbers, codes
+
+
+def test_every_encoding_enters_with_its_own_column() -> None:
+    """The first layer sees plain numbers, then bins, waves, one-hot, vector and place, each of its own column."""
+    model = build_model(ALL_INPUTS, trainer(), [regression_head()])
+    numbers, codes = rows()
+    joined = next(layer for layer in model.layers if type(layer).__name__ == "Concatenate")
+    found = np.asarray(encoders.keras.Model(model.inputs, joined.output)([numbers, codes]))
+    assert found.shape == (50, 2 + 3 + 4 + 3 + 5 + 1)
+    np.testing.assert_array_equal(found[:, :2], numbers[:, [0, 3]])
+    np.testing.assert_allclose(found[:, 2:5], np.asarray(encoders.PiecewiseLinearBins(EDGES)(numbers[:, 1:2])), rtol=1e-6)
+    np.testing.assert_array_equal(found[:, 9:12], np.eye(3)[codes[:, 0]])
+    vectors = next(layer for layer in model.layers if type(layer).__name__ == "Embedding").get_weights()[0]
+    np.testing.assert_array_equal(found[:, 12:17], vectors[codes[:, 1]])
+    np.testing.assert_allclose(found[:, 17], codes[:, 2] / 8, rtol=1e-6)
+
+
+@pytest.mark.parametrize("only", ["numbers", "codes"])
+def test_numbers_or_codes_alone(only, tmp_path) -> None:
+    inputs = [i for i in ALL_INPUTS if (i.size is None) == (only == "numbers")]
+    model = build_model(inputs, trainer(), [regression_head()])
+    numbers, codes = rows()
+    arrays = [numbers, codes[:, :0]] if only == "numbers" else [numbers[:, :0], codes]
+    assert np.asarray(model(arrays)).reshape(-1).shape == (50,)
+    save_model(model, tmp_path, signature_of(inputs, [regression_head()]))
+    np.testing.assert_array_equal(np.asarray(load_model(tmp_path)(arrays)), np.asarray(model(arrays)))
+
+
+def test_a_saved_model_predicts_the_same(tmp_path) -> None:
+    """Read in safe mode, so that no code of the file is run."""
+    heads = [regression_head(offset=1977.0, scale=11.0), class_head(["a", "b", "c"], "z")]
+    layers = (LAYERS["dense"](units=8), LAYERS["batch_normalization"](), LAYERS["dropout"](rate=0.5))
+    model = build_model(ALL_INPUTS, trainer(layers=layers), heads)
+    save_model(model, tmp_path, signature_of(ALL_INPUTS, heads))
+    loaded = load_model(tmp_path)
+    numbers, codes = rows()
+    for found, expected in zip(loaded([numbers, codes]), model([numbers, codes]), strict=True):
+        np.testing.assert_array_equal(np.asarray(found), np.asarray(expected))
+    signature = json.loads((tmp_path / "signature.json").read_text())
+    assert signature["numbers"] == ["plain", "bins", "waves", "other"]
+    assert signature["codes"] == [{"column": "hot", "size": 3}, {"column": "vector", "size": 30}, {"column": "place", "size": 9}]
+    assert [output["label"] for output in signature["outputs"]] == ["y", "z"]
+    assert signature["outputs"][1]["classes"] == ["a", "b", "c"]
+
+
+def test_outputs_are_in_the_labels_unit() -> None:
+    head = regression_head(offset=1977.0, scale=11.0)
+    model = build_model(INPUTS, trainer(), [head])
+    arrays = [np.ones((4, 2), np.float32), np.ones((4, 1), np.int32)]
+    inner, outer = (np.asarray(m(arrays)).reshape(-1) for m in (training_model(model, 1), model))
+    np.testing.assert_allclose(outer, inner * 11 + 1977, rtol=1e-6)
+
+
+def test_initial_weights_are_the_seeds_alone() -> None:
+    one, same, other = (build_model(ALL_INPUTS, trainer(seed=seed), [regression_head()]).get_weights() for seed in (1, 1, 2))
+    for a, b in zip(one, same, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert not np.array_equal(one[0], other[0])
+
+
+def test_a_network_that_cannot_be_is_told() -> None:
+    label = Label("y", "string", "classes", None, (), None, None)
+    fitted = {"labels": {"y": {"classes": ["a", "b", "c"], "counts": [1, 1, 1]}}}
+    with pytest.raises(TrainingError, match="3 classes and needs 3 output units, found num_output_units: 7"):
+        heads_of([label], TrainerConfig(type="classification", num_output_units=7), fitted)
