@@ -19,9 +19,9 @@ import pyarrow.parquet as pq
 
 from cengine.config.read import parse_config
 from cengine.config.resolve import resolve
+from cengine.networks.encodings import Linear
 from cengine.networks.keras_setup import import_keras
 from cengine.preprocess.apply import Input
-from cengine.networks.encodings import Linear
 from cengine.tables import Column, TableSchema
 from cengine.training.batches import EncodedFile, TrainRows
 from cengine.training.heads import heads_of

@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from io import StringIO
 from pathlib import Path
 
 from rich.console import Console
@@ -25,7 +26,7 @@ COMMANDS = (
 
 def main() -> None:
     """Runs the commands and draws what they print."""
-    console = Console(record=True, width=118, file=open("/dev/null", "w"), force_terminal=True)
+    console = Console(record=True, width=118, file=StringIO(), force_terminal=True)
     with tempfile.TemporaryDirectory() as folder:
         call(folder, "sample trips trips.csv --rows 1000000")
         (Path(folder) / "trips.yaml").write_text((ROOT / "examples" / "trips.yaml").read_text())

@@ -38,7 +38,7 @@ def test_a_few_lines(registered, tmp_path) -> None:
     frame = run.results.overall.to_pandas()
     assert frame.loc[0, "metric"] == "mae"
     predictions = run.predictions()
-    assert predictions.num_rows == frame.loc[0, "num_rows"] == 80
+    assert predictions.num_rows == frame.loc[0, "num_rows"] == 81
     model = run.model()
     assert np.asarray(model([np.zeros((2, 1), np.float32), np.zeros((2, 1), np.int32)])).size == 2
     again = cengine.plan(registered[0], cengine.load_config(tmp_path / "c.yaml"), registered[1])

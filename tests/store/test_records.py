@@ -47,7 +47,7 @@ def test_a_newer_database_is_refused(tmp_path) -> None:
     Records(tmp_path / "records.db").engine.dispose()
     with sqlite3.connect(tmp_path / "records.db") as connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
-    with pytest.raises(StoreError, match="newer cengine .version 9999") as caught:
+    with pytest.raises(StoreError, match=r"newer cengine \(version 9999") as caught:
         Records(tmp_path / "records.db")
     assert "upgrade cengine" in str(caught.value)
 

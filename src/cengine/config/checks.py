@@ -15,6 +15,7 @@ from cengine.config.resolve import BUILT_IN, Feature, Label, Resolved, resolve
 from cengine.errors import ConfigError, Problem, near_miss
 from cengine.expressions.filters import NotAFilter, columns_of, parse_filter, with_columns
 from cengine.networks.losses import Loss
+from cengine.networks.metrics import METRICS
 from cengine.tables import TableSchema
 from cengine.transforms import Filling, InvertibleTransform
 from cengine.transforms.fill import Custom
@@ -22,6 +23,8 @@ from cengine.transforms.fill import Custom
 # Why an expression cannot be evaluated on such a table, or None.
 Bind = Callable[[exp.Expr, TableSchema], str | None]
 MANY_DISTINCT = 100
+# Columns of the tables of slices beside the slice's own.
+TAKEN_NAMES = ("split", "num_rows", *METRICS)
 
 
 def check(file: ConfigFile, schema: TableSchema, bind: Bind | None = None) -> tuple[Resolved, tuple[Problem, ...]]:
@@ -72,6 +75,9 @@ class _Checker:
         for i, columns in enumerate(self.config.evaluator.slices):
             for j, name in enumerate(columns):
                 self._exists(name, ("evaluator", "slices", i, j))
+                if name in TAKEN_NAMES:
+                    self.add(f"slices by '{name}' cannot be told from the results' own column '{name}'", ("evaluator", "slices", i, j),
+                             "rename the column in the table")  # fmt: skip
 
     def _exists(self, name: str, path: tuple[str | int, ...], *, key: bool = False) -> bool:
         if name not in self.schema:

@@ -196,6 +196,8 @@ class _Reader:
     def words(self, node: Node, table: Mapping[str, type[Word]], what: str, aliases: Mapping[str, str] | None = None) -> Any:
         """The words of a list (or of one word); None where one is wrong."""
         children = node.value if node.is_list else [node]
+        if not children and what != "layer":  # a network without hidden layers is a linear model
+            self.problems.add(f"the list is empty; leave the key out for the default, or name a {what}", node.mark)
         words = [self.word(child, table, what, aliases) for child in children]
         return None if any(word is None for word in words) else tuple(words)
 

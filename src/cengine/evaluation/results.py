@@ -82,5 +82,5 @@ def evaluate(
 def read_results(folder: Path) -> Results:
     """The results that `evaluate` wrote."""
     record = json.loads((folder / "results.json").read_text())
-    slices = [SliceTable(s["label"], tuple(s["columns"]), pq.read_table(folder / s["file"])) for s in record["slices"]]
+    slices = [SliceTable(s["label"], tuple(s["columns"]), pq.ParquetFile(folder / s["file"]).read()) for s in record["slices"]]
     return Results(pa.Table.from_pylist(record["overall"]), slices, record["verdicts"])

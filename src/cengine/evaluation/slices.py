@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from sqlglot import exp
 
 from cengine.engines.duckdb import DuckDB
@@ -69,7 +70,7 @@ class _Grouping:
 
     def divide(self, table: pa.Table) -> dict[tuple[str, ...], pa.Table]:
         """The rows of each grouping set."""
-        return {keys: table.filter(pa.compute.equal(table["_which"], self.mask(keys))) for keys in self.sets}
+        return {keys: table.filter(pc.equal(table["_which"], self.mask(keys))) for keys in self.sets}
 
 
 def _row_sums(

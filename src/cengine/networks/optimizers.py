@@ -33,6 +33,12 @@ class CosineDecay(Schedule):
     warmup_target: float | None = Field(default=None, gt=0)
     warmup_steps: int = Field(default=0, ge=0)
 
+    @model_validator(mode="after")
+    def _warms_up_to_something(self) -> CosineDecay:
+        if (self.warmup_target is None) != (self.warmup_steps == 0):
+            raise ValueError("warmup_steps and warmup_target go together: from the initial rate to the target in so many steps")
+        return self
+
 
 class ExponentialDecay(Schedule):
     """initial * decay_rate ** (step / decay_steps)."""

@@ -62,7 +62,7 @@ class Split:
 
         Rows come in the order of the snapshot: there is no join in it.
         """
-        cuts = pq.read_table(self.folder / "cuts.parquet")
+        cuts = pq.ParquetFile(self.folder / "cuts.parquet").read()
         group = self._group_index(engine, cuts)
 
         def of_group(name: str) -> exp.Expr:

@@ -15,7 +15,7 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
+import pyarrow.compute as pc
 from sqlglot import exp
 
 from cengine.engines.duckdb import DuckDB
@@ -186,7 +186,7 @@ def _counts(engine: DuckDB, train: TrainRows, questions: list[Question]) -> dict
     limits = " OR ".join(f"(which = {masks[i]} AND place <= {(questions[i].needs.top or MAX_VOCABULARY) + 1})" for i in asked)
     table = engine.fetch(f"SELECT * FROM ({ordered}) WHERE {limits} ORDER BY which, place")
     for i in asked:
-        part = table.filter(pa.compute.equal(table["which"], masks[i]))
+        part = table.filter(pc.equal(table["which"], masks[i]))
         pairs = [(v, n) for v, n in zip(part[names[i]].to_pylist(), part["n"].to_pylist(), strict=True) if v is not None]
         pairs.sort(key=lambda pair: (-pair[1], pair[0]))
         top = questions[i].needs.top

@@ -45,11 +45,12 @@ class Artifacts:
         folder = self.folder(stage, fingerprint)
         try:
             data = json.loads((folder / "artifact.json").read_text())
+            version = data["format_version"]
         except (FileNotFoundError, NotADirectoryError):
             return None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, TypeError, KeyError) as error:
             raise StoreError(f"the stored {stage} cannot be read: {error}", f"remove the folder {folder} and run again") from None
-        if data["format_version"] > FORMAT_VERSION:
+        if version > FORMAT_VERSION:
             raise StoreError("the project folder was written by a newer cengine", "upgrade cengine")
         return Artifact(folder, data["seconds"], data["num_bytes"], data["details"])
 
