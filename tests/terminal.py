@@ -109,8 +109,10 @@ class Typed:
 
     def __init__(self, words: list[str], folder: Path) -> None:
         environment = {**os.environ, "CENGINE_PROJECT": str(folder)}
-        self.process = subprocess.Popen([*COMMAND, *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                        text=True, env=environment, start_new_session=True)  # fmt: skip
+        # A shell that runs the tests in the background lets them ignore Ctrl-C; the command is to hear it.
+        command = ["env", "--default-signal=INT", *COMMAND, *words]
+        pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        self.process = subprocess.Popen(command, **pipes, text=True, env=environment, start_new_session=True)
 
     def says(self, text: str) -> None:
         """Waits until a line of the error stream holds `text`."""

@@ -279,7 +279,7 @@ def test_disk_that_is_full_while_registering(terminal, small_disk, leave) -> Non
     assert not list(small_disk.glob(".cengine/artifacts/.work/*"))
 
 
-@pytest.mark.parametrize("leave", [16_000, 400_000, 900_000])
+@pytest.mark.parametrize("leave", [16_000, 200_000, 400_000])
 def test_disk_that_is_full_while_running(terminal, small_disk, leave) -> None:
     path = terminal.write("t.csv", table_text(100_000))
     terminal("--project", small_disk, "datasource", "create", "csv", "--name", "t", "--path", path)

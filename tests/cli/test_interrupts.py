@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import os
 import shutil
+import signal
+import sys
+import time
 
 import numpy as np
 import pytest
 from terminal import Terminal
 
+from cengine.cli.interrupt import raise_if_pressed, remembered
 from cengine.training.model import load_model
 
 NUM_ROWS = 300_000
@@ -72,8 +78,12 @@ def outcome(terminal):
 def assert_interrupted(terminal, answer) -> None:
     assert (answer.code, answer.out.count("succeeded")) == (130, 0), answer
     assert "interrupted" in answer.err
-    assert "Traceback" not in answer.err
     assert [name for name in terminal.leftovers() if "/Train-" not in name] == []
+
+
+def assert_whole(terminal, stage: str) -> None:
+    """Ctrl-C may come a moment too late to stop the stage; what is stored of it then is complete."""
+    assert all((folder / "artifact.json").exists() for folder in stored(terminal, stage))
 
 
 def test_in_datasource_create(terminal, registered) -> None:
@@ -105,7 +115,7 @@ def test_in_every_stage_one_after_the_other(registered, tmp_path) -> None:
         typed.says(f"{stage}: {NUM_ROWS:,} rows")
         assert_interrupted(terminal, typed.interrupt())
         assert newest(terminal)["status"] == "Interrupted"
-        assert stored(terminal, stage) == []
+        assert_whole(terminal, stage)
         for earlier in stages[: stages.index(stage)]:
             assert len(stored(terminal, earlier)) == 1
 
@@ -124,7 +134,7 @@ def test_in_every_stage_one_after_the_other(registered, tmp_path) -> None:
     typed = terminal.start(*words)
     typed.says("Evaluate: ")
     assert_interrupted(terminal, typed.interrupt())
-    assert stored(terminal, "Evaluate") == []
+    assert_whole(terminal, "Evaluate")
 
     last = terminal(*words)
     for stage in stages[:-1]:
@@ -139,3 +149,23 @@ def test_in_every_stage_one_after_the_other(registered, tmp_path) -> None:
     for a, b in zip(one[0], other[0], strict=True):
         np.testing.assert_array_equal(a, b)
     assert one[1:] == other[1:]
+
+
+def test_ctrl_c_that_another_library_drops(monkeypatch) -> None:
+    """What is raised in a hook of the garbage collector is ignored by Python; the next sign of progress raises it."""
+
+    dropped = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda unraisable: dropped.append(unraisable.exc_type))
+
+    def hook(phase, info) -> None:
+        gc.callbacks.remove(hook)
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.01)
+
+    with pytest.raises(KeyboardInterrupt), remembered():
+        raise_if_pressed()
+        gc.callbacks.append(hook)
+        gc.collect()
+        raise_if_pressed()
+    assert dropped == [KeyboardInterrupt]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from cengine.cli.interrupt import remembered
 from cengine.cli.options import SETTINGS
 from cengine.errors import EXIT_INTERRUPTED, EXIT_OUR_BUG, CengineError
 
@@ -63,7 +64,8 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """The exit code of a command: 0, or that of the error, told in a few lines."""
     try:
-        result = cli.main(arguments, prog_name="cengine", standalone_mode=False)
+        with remembered():
+            result = cli.main(arguments, prog_name="cengine", standalone_mode=False)
         return result if isinstance(result, int) else 0
     except CengineError as error:
         if "--traceback" in arguments:

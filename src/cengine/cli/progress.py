@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from cengine.cli.interrupt import raise_if_pressed
 from cengine.cli.output import short_duration
 from cengine.pipeline.progress import Progress
 
@@ -33,6 +34,7 @@ class Bars(Progress):
             self._bars.stop()
 
     def begin(self, stage: str, total: int, unit: str) -> None:
+        raise_if_pressed()
         self._total = total
         if self._bars is not None:
             self._task = self._bars.add_task(stage, total=total, unit=unit, note="", began=time.monotonic())
@@ -40,10 +42,12 @@ class Bars(Progress):
             click.echo(f"{stage}: {total:,} {unit}", err=True)
 
     def advance(self, done: float, note: str = "") -> None:
+        raise_if_pressed()
         if self._bars is not None:
             self._bars.update(self._task, completed=min(done, self._total), note=note)
 
     def end(self, stage: str, seconds: float) -> None:
+        raise_if_pressed()
         if self._bars is not None:
             self._bars.update(self._task, completed=self._total, note=f"done in {short_duration(seconds)}")
             self._bars.stop_task(self._task)
@@ -82,6 +86,7 @@ class IngestBar:
 
     def report(self, phase: str, share: float, rows: int) -> None:
         """Shows how far a phase is."""
+        raise_if_pressed()
         if self._bars is not None:
             names = {"hash": "Fingerprint", "read": "Read", "write": "Write"}
             self._bars.update(self._task, description=names[phase], completed=share, note=f"{rows:,} rows" if rows else "")
