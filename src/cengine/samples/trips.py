@@ -104,6 +104,7 @@ def generate_trips(
 
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
+    partial.unlink(missing_ok=True)
     target = str(partial).replace("'", "''")
     connection = _connect(threads, memory)
 
