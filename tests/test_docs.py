@@ -50,6 +50,7 @@ def test_the_commands_of_the_readme_work_in_order(folder: Path) -> None:
         assert done.returncode == 0, done.stderr
         outputs[arguments[1]] = done.stdout
     assert "citibike_trips" in outputs["list"]
+    assert "rows do not pass `where` or have no label" in outputs["run"]
     assert "Succeeded" in outputs["status"]
     assert "always saying" in outputs["evaluate"]
     assert "by start_station_name" in outputs["evaluate"]

@@ -161,6 +161,32 @@ def test_filters_that_can_be_used(tmp_path) -> None:
     assert len(resolved.split.where) == 5
 
 
+def test_a_text_that_is_no_time_is_refused_before_a_row_is_read(tmp_path) -> None:
+    ((place, message),) = refused(tmp_path, split="split: {ratio: {train: 0.5, eval: 0.5}, where: [\"starttime > 'yesterday'\"]}")
+    assert place.startswith("3:")
+    assert "'yesterday'" in message or '"yesterday"' in message
+
+
+def test_a_slice_that_the_results_could_not_hold_is_refused() -> None:
+    with pytest.raises(ConfigError, match="slices by 'mae' cannot be told from the results' own column"):
+        schema = TableSchema((*SCHEMA.columns, Column("mae", "INTEGER", "integer", 0, 0, 9)), SCHEMA.num_rows)
+        check(parse_config(yaml(evaluator="evaluator: {mae: {}}"), "c.yaml"), schema)
+
+
+def test_a_warm_up_needs_its_target() -> None:
+    trainer = "trainer: {type: regression, optimizer: {type: adam, learning_rate: {type: cosine_decay, warmup_steps: 10}}}"
+    with pytest.raises(ConfigError, match="warmup_steps and warmup_target go together"):
+        parse_config(yaml(trainer=trainer), "c.yaml")
+
+
+@pytest.mark.parametrize(
+    "blocks", [{"features": "features: {usertype: {transform: []}}"}, {"labels": "labels: {birth_year: {metrics: []}}"}]
+)
+def test_an_empty_list_is_not_the_default(blocks) -> None:
+    with pytest.raises(ConfigError, match="the list is empty; leave the key out for the default"):
+        parse_config(yaml(**blocks), "c.yaml")
+
+
 WARNINGS = [
     ({"features": "features: {birth_year: {}, price: {}}"}, "1:12",
      "'birth_year' is a label and a feature too: the network is told the answer", "remove it from features"),

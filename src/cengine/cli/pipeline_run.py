@@ -61,7 +61,7 @@ def run(
             {"pipeline_id": record["id"], "run": finished["number"], "saved_seconds": result.saved_seconds, **_results_json(result, None)}
         )
         return
-    _print_split(result)
+    _print_split(result, planned.snapshot.schema.num_rows)
     seconds = _seconds_between(finished["started_at"], finished["ended_at"])
     saved = f", {short_duration(result.saved_seconds)} saved by what was stored" if result.saved_seconds else ""
     click.echo(f"\nrun {finished['number']} of {record['name']} succeeded in {short_duration(seconds)}{saved}")
@@ -161,7 +161,7 @@ def _plan_json(planned: Plan) -> dict[str, Any]:
                        for s in planned.stages]}  # fmt: skip
 
 
-def _print_split(result: Run) -> None:
+def _print_split(result: Run, num_rows: int) -> None:
     from cengine.preprocess.split import read_split
 
     split = read_split(result.folders["Split"])
@@ -172,6 +172,9 @@ def _print_split(result: Run) -> None:
     if report.num_small_groups:
         named = ", ".join(str(name) for name in report.small_groups)
         click.echo(f"  {report.num_small_groups:,} groups have fewer rows than there are splits and fill train first: {named}")
+    unused = num_rows - sum(report.rows.values()) - report.num_left_out
+    if unused:
+        click.echo(f"  {unused:,} of {num_rows:,} rows do not pass `where` or have no label")
     if report.num_left_out:
         click.echo(f"  {report.num_left_out:,} rows are of groups that no split names, and are left out")
 

@@ -136,11 +136,16 @@ class DuckDB:
         return int(row[0]) if row else 0
 
     def bind_error(self, expression: exp.Expr, schema: TableSchema) -> str | None:
-        """Why the expression cannot be evaluated on such a table, None where it can; no row is read."""
+        """Why the expression cannot be evaluated on such a table, None where it can; no row of the table is read.
+
+        It is evaluated on a row of nulls, since a text that is no time (`t > 'yesterday'`) only fails then.
+        """
         columns = ", ".join(f"{exp.to_identifier(c.name, quoted=True).sql(self.dialect)} {c.sql_type}" for c in schema.columns)
         try:
             self.connection.execute(f"CREATE OR REPLACE TEMP TABLE bind_check ({columns})")
+            self.connection.execute("INSERT INTO bind_check DEFAULT VALUES")
             kind = self.connection.execute(f"DESCRIBE SELECT {expression.sql(self.dialect)} FROM bind_check").fetchall()[0][1]
+            self.connection.execute(f"SELECT {expression.sql(self.dialect)} FROM bind_check").fetchall()
         except duckdb.Error as error:
             return _first_line(error)
         return None if kind == "BOOLEAN" else f"it gives a {kind.lower()}, not true or false"
