@@ -77,5 +77,6 @@ def test_a_run_asks_draws_bars_and_ends_them_full(folder: Path) -> None:
 def test_answering_no_ends_without_a_run(folder: Path) -> None:
     assert talk(folder, ["pipeline", "push", "c.yaml", "c"])[0] == 0
     code, shown = talk(folder, ["pipeline", "run", "c"], ("n",))
-    assert code == 130
+    assert code == 1
+    assert "nothing was run" in shown
     assert "Train" not in shown.split("[Y/n]")[1]

@@ -125,7 +125,7 @@ def test_answering_no_runs_nothing(terminal) -> None:
     environment = {**os.environ, "CENGINE_PROJECT": str(terminal.folder)}
     command = [sys.executable, "-m", "cengine.cli.main", "pipeline", "run", "mine"]
     refused = subprocess.run(command, input="n\n", capture_output=True, text=True, env=environment, check=False)
-    assert (refused.returncode, "run it? [Y/n]" in refused.stdout) == (130, True)
+    assert (refused.returncode, "run it? [Y/n]" in refused.stdout, "nothing was run" in refused.stdout) == (1, True, True)
     agreed = subprocess.run(command, input="Y\n", capture_output=True, text=True, env=environment, check=False)
     assert agreed.returncode == 0
     assert terminal("pipeline", "list", "--json").json[0]["runs"] == 1

@@ -139,7 +139,8 @@ def _ask() -> None:
     except EOFError:
         raise CengineError("there is no terminal to answer at", "add -y to run without asking") from None
     if answer not in ("", "y", "yes"):
-        raise click.Abort
+        click.echo("nothing was run")
+        raise click.exceptions.Exit(1)
 
 
 def _print_plan(record: dict[str, Any], datasource: dict[str, Any], planned: Plan) -> None:
