@@ -6,6 +6,7 @@ import os
 import pty
 import re
 import select
+import subprocess
 import time
 from pathlib import Path
 
@@ -27,11 +28,10 @@ def folder(tmp_path: Path) -> Path:
 
 def talk(folder: Path, arguments: list[str], answers: tuple[str, ...] = ()) -> tuple[int, str]:
     """The exit code and all that a terminal showed; an answer is typed whenever a question stands there."""
-    process, terminal = pty.fork()
-    if process == 0:
-        os.chdir(folder)
-        os.environ.update(TERM="xterm", COLUMNS="120", CENGINE_PROJECT=str(folder))
-        os.execv(COMMAND[0], [*COMMAND, *arguments])
+    terminal, inner = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "120", "CENGINE_PROJECT": str(folder)}
+    process = subprocess.Popen([*COMMAND, *arguments], cwd=folder, env=environment, stdin=inner, stdout=inner, stderr=inner)
+    os.close(inner)
     shown, waiting, until = b"", list(answers), time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < until:
         readable, _, _ = select.select([terminal], [], [], 0.2)
@@ -42,9 +42,9 @@ def talk(folder: Path, arguments: list[str], answers: tuple[str, ...] = ()) -> t
                 break
         elif waiting and shown.rstrip().endswith((b":", b"]")):
             os.write(terminal, waiting.pop(0).encode() + b"\n")
-    _, status = os.waitpid(process, 0)
+    code = process.wait(PATIENCE_SECONDS)
     os.close(terminal)
-    return os.waitstatus_to_exitcode(status), re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown.decode())
+    return code, re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown.decode())
 
 
 def test_configure_asks_and_writes_what_was_said(folder: Path) -> None:
