@@ -55,7 +55,7 @@ def run(
     if not yes:
         _ask()
     with bars:
-        finished, result = run_pipeline(record, planned, newest["id"], lambda started: None)
+        finished, result = run_pipeline(record, planned, newest["id"])
     if as_json:
         print_json(
             {"pipeline_id": record["id"], "run": finished["number"], "saved_seconds": result.saved_seconds, **_results_json(result, None)}

@@ -108,11 +108,6 @@ class DuckDB:
         """Makes an Arrow table known to queries under `name`."""
         self.connection.register(name, table)
 
-    def execute_text(self, sql: str, progress: Progress | None = None) -> None:
-        """Runs SQL of our own making that no expression can say (COPY); user text never comes here."""
-        with self._translated(), self._watched(progress):
-            self.connection.execute(sql)
-
     def fetch(self, query: exp.Expr | str, progress: Progress | None = None) -> pa.Table:
         """The result as an Arrow table. Raises PreprocessError where the query fails for what the rows hold."""
         text = query if isinstance(query, str) else query.sql(self.dialect)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from typing import Any
 
 from cengine.config.read import ConfigFile, parse_config
@@ -12,7 +11,7 @@ from cengine.pipeline.execute import Run, StageRecord, execute
 from cengine.pipeline.plan import Plan, default_memory_bytes
 from cengine.pipeline.register import Report, Snapshot, read_snapshot, take_snapshot
 from cengine.sources import SOURCES, FileSource
-from cengine.store.project import Project
+from cengine.store.project import Project, process_exists
 from cengine.store.records import now
 
 ACTIVE = "active_datasource"
@@ -153,7 +152,7 @@ def settled_runs(project: Project) -> list[dict[str, Any]]:
     """All runs; those recorded as running whose process is gone become Interrupted."""
     runs = project.records.all("runs")
     for run in runs:
-        if run["status"] == "Running" and not is_alive(run):
+        if run["status"] == "Running" and not process_exists(run["process_id"]):
             run.update(status="Interrupted", message="the process ended without a word", ended_at=run["ended_at"] or now())
             project.records.update("runs", run["id"], status=run["status"], message=run["message"], ended_at=run["ended_at"])
     return runs
@@ -164,16 +163,13 @@ def pipeline_config(pipeline: dict[str, Any]) -> ConfigFile:
     return parse_config(pipeline["config_text"], pipeline["config_name"])
 
 
-def run_pipeline(
-    pipeline: dict[str, Any], plan: Plan, snapshot_id: int, on_start: Callable[[dict[str, Any]], None]
-) -> tuple[dict[str, Any], Run]:
+def run_pipeline(pipeline: dict[str, Any], plan: Plan, snapshot_id: int) -> tuple[dict[str, Any], Run]:
     """Executes a plan as a recorded run, which says the truth about its end whatever the end is."""
     records = plan.project.records
     record = dict(records.insert_numbered(
         "runs", "pipeline_id", pipeline_id=pipeline["id"], snapshot_id=snapshot_id, status="Running", completion_ratio=0.0,
         compute_cost=0.0, training_cost=0.0, started_at=now(), process_id=os.getpid(), stages=_planned(plan),
     ))  # fmt: skip
-    on_start(record)
 
     def recorded(share: float, stages: list[StageRecord]) -> None:
         records.update("runs", record["id"], completion_ratio=share, stages=_stages(stages, plan))
@@ -210,17 +206,6 @@ def finished_run(project: Project, pipeline: dict[str, Any], number: int | None)
         folders[stage["name"]] = artifact.folder
     stages = tuple(StageRecord(s["name"], s["fingerprint"], s["reused"], s["seconds"], s["saved_seconds"]) for s in record["stages"])
     return record, Run(stages, folders)
-
-
-def is_alive(run: dict[str, Any]) -> bool:
-    """Whether the process of a run that is recorded as running still exists."""
-    try:
-        os.kill(run["process_id"], 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def absolute(path: str) -> str:

@@ -120,10 +120,15 @@ class _Ingest:
         self.report = report
         self.num_rows = 0
         self.num_rejected = 0
+        self.found = {file: source.columns(file, engine.fetch) for file in files}
+
+    def _names(self, headers: list[str]) -> list[str]:
+        """What columns of these headers are called in the snapshot."""
+        return headers if self.source.keep_headers else sql_names(headers)
 
     def run(self, *, allow_rejects: bool) -> None:
         headers, types = self._columns()
-        names = headers if self.source.keep_headers else sql_names(headers)
+        names = self._names(headers)
         taken = [name for name in names if name.lower() in RESERVED_NAMES]
         if taken:
             raise SourceError(f"a column must not be called {taken[0]}", "rename it, or leave --keep-headers out")
@@ -131,7 +136,7 @@ class _Ingest:
         for number, file in enumerate(self.files):
             for _ in verify_readable(file):
                 self.report("read", number / len(self.files), self.num_rows)
-            self._copy(file, number, dict(zip(headers, types, strict=True)), columns)
+            self._copy(file, number, columns)
         if self.num_rejected and not allow_rejects:
             raise self._rejected()
         if self.num_rows == 0:
@@ -147,33 +152,27 @@ class _Ingest:
 
     def _columns(self) -> tuple[list[str], list[str]]:
         """The headers all files share, and a type for each that holds the values of all files."""
-        found = {file: self.source.columns(file, self.engine.fetch) for file in self.files}
-        first_file, first = next(iter(found.items()))
-        types = dict(first)
-        as_named = (lambda headers: headers) if self.source.keep_headers else sql_names
-        expected = set(as_named([header for header, _ in first]))
-        for file, columns in found.items():
-            names = as_named([header for header, _ in columns])
-            if set(names) != expected:
-                missing, more = expected - set(names), set(names) - expected
+        first_file, first = next(iter(self.found.items()))
+        headers = [header for header, _ in first]
+        types = dict(zip(self._names(headers), (sql_type for _, sql_type in first), strict=True))
+        for file, columns in self.found.items():
+            names = self._names([header for header, _ in columns])
+            if set(names) != set(types):
+                missing, more = set(types) - set(names), set(names) - set(types)
                 details = [f"not in '{file.name}': {', '.join(sorted(missing))}"] if missing else []
                 details += [f"only in '{file.name}': {', '.join(sorted(more))}"] if more else []
                 raise SourceError(f"'{file.name}' and '{first_file.name}' have different columns", *details,
                                   "register them as two datasources, or give them the same header")  # fmt: skip
-            for (header, sql_type), name in zip(columns, names, strict=True):
-                key = next(h for h, n in zip(types, as_named(list(types)), strict=True) if n == name)
-                types[key] = _wider(types[key], sql_type)
-                del header
-        return list(types), list(types.values())
+            for (_, sql_type), name in zip(columns, names, strict=True):
+                types[name] = _wider(types[name], sql_type)
+        return headers, list(types.values())
 
-    def _copy(self, file: Path, number: int, types: dict[str, str], columns: list[Column]) -> None:
+    def _copy(self, file: Path, number: int, columns: list[Column]) -> None:
         """One file -> one part with the content hash of each row."""
-        named = dict(zip(sql_names(list(types)) if not self.source.keep_headers else types, types.values(), strict=True))
-        own = [header for header, _ in self.source.columns(file, self.engine.fetch)]
-        own_names = own if self.source.keep_headers else sql_names(own)
-        own_types = {header: named[name] for header, name in zip(own, own_names, strict=True)}
-        spelled = {name: header for header, name in zip(own, own_names, strict=True)}
-        scan = self.source.scan(file, own_types, collect_rejects=True)
+        headers = [header for header, _ in self.found[file]]
+        spelled = dict(zip(self._names(headers), headers, strict=True))
+        types = {spelled[column.name]: column.sql_type for column in columns}
+        scan = self.source.scan(file, {header: types[header] for header in headers}, collect_rejects=True)
         cells = [exp.cast(column(spelled[c.name]), c.sql_type, dialect="duckdb").as_(c.name, quoted=True) for c in columns]
         usable = [c for c in columns if c.kind is not None]
         first, second = content_sums(usable)

@@ -151,6 +151,32 @@ def _run_transform(context: Context, work: Work) -> None:
     work.details["num_rows"] = num_rows
 
 
+@dataclass(frozen=True)
+class _Encoded:
+    """What Train and Evaluate both read of the stages before."""
+
+    statistics: Any
+    split: Any
+    inputs: Any
+    heads: Any
+    file: Any
+
+    @staticmethod
+    def of(context: Context, parents: dict[str, Path]) -> _Encoded:
+        from cengine.preprocess.apply import inputs_of
+        from cengine.preprocess.fit import read_statistics
+        from cengine.preprocess.split import read_split
+        from cengine.training.batches import EncodedFile
+        from cengine.training.heads import heads_of
+
+        resolved = context.resolved
+        statistics = read_statistics(parents["Fit"])
+        inputs = inputs_of(resolved.features, statistics)
+        heads = heads_of(resolved.labels, resolved.trainer, statistics)
+        file = EncodedFile(parents["Transform"] / "encoded.parquet", inputs, [label.name for label in resolved.labels])
+        return _Encoded(statistics, read_split(parents["Split"]), inputs, heads, file)
+
+
 # Train
 
 
@@ -176,21 +202,13 @@ def _train_steps(context: Context, parents: dict[str, Path]) -> int:
 
 def _run_train(context: Context, work: Work) -> None:
     from cengine.pipeline.monitor import Monitor
-    from cengine.preprocess.apply import inputs_of
-    from cengine.preprocess.fit import read_statistics
-    from cengine.preprocess.split import read_split
-    from cengine.training.batches import EncodedFile, TrainRows
-    from cengine.training.heads import heads_of
+    from cengine.training.batches import TrainRows
     from cengine.training.loop import Plan, train
     from cengine.training.model import build_model, save_model, signature_of
     from cengine.training.tensorboard import ScalarWriter
 
-    resolved, trainer = context.resolved, context.resolved.trainer
-    statistics = read_statistics(work.parents["Fit"])
-    split = read_split(work.parents["Split"])
-    inputs = inputs_of(resolved.features, statistics)
-    heads = heads_of(resolved.labels, trainer, statistics)
-    file = EncodedFile(work.parents["Transform"] / "encoded.parquet", inputs, [label.name for label in resolved.labels])
+    trainer, encoded = context.resolved.trainer, _Encoded.of(context, work.parents)
+    split, inputs, heads, file = encoded.split, encoded.inputs, encoded.heads, encoded.file
     rows = TrainRows(file, trainer.seed, context.matrix_bytes)
     plan = Plan.of(trainer, rows.num_rows, file.bytes_per_row)
     model = build_model(inputs, trainer, heads)
@@ -198,7 +216,7 @@ def _run_train(context: Context, work: Work) -> None:
     samples = {"train": rows.sample(TRAIN_SAMPLE_ROWS), judged: _evaluation_sample(file, split.report.rows[judged])}
     tensorboard = work.kept / "tensorboard"
     with context.engine() as engine, ScalarWriter(tensorboard) as writer:
-        monitor = Monitor(engine, heads, resolved.metrics, file.num_numbers)
+        monitor = Monitor(engine, heads, context.resolved.metrics, file.num_numbers)
         trained = train(
             model, heads, trainer, plan, rows, samples, monitor.measure, work.kept / "checkpoints",
             lambda step, loss: context.progress.advance(step, f"loss {loss:.4g}"), writer.write,
@@ -239,28 +257,19 @@ def _evaluate_settings(context: Context) -> Any:
 def _run_evaluate(context: Context, work: Work) -> None:
     from cengine.evaluation.predictions import write_predictions
     from cengine.evaluation.results import evaluate
-    from cengine.preprocess.apply import inputs_of
-    from cengine.preprocess.fit import read_statistics
-    from cengine.preprocess.split import read_split
-    from cengine.training.batches import EncodedFile
-    from cengine.training.heads import heads_of
     from cengine.training.model import load_model, training_model
 
-    resolved = context.resolved
-    statistics = read_statistics(work.parents["Fit"])
-    split = read_split(work.parents["Split"])
-    inputs = inputs_of(resolved.features, statistics)
-    heads = heads_of(resolved.labels, resolved.trainer, statistics)
-    file = EncodedFile(work.parents["Transform"] / "encoded.parquet", inputs, [label.name for label in resolved.labels])
+    resolved, encoded = context.resolved, _Encoded.of(context, work.parents)
+    heads, split = encoded.heads, encoded.split
     model = training_model(load_model(work.parents["Train"]), len(heads))
     raw = work.folder / "raw.parquet"
-    _predict(context, model, heads, file, len(split.names), raw)
+    _predict(context, model, heads, encoded.file, len(split.names), raw)
     slice_columns = list(dict.fromkeys(name for columns in resolved.slices for name in columns))
     with context.engine() as engine:
         predictions = work.folder / "predictions.parquet"
-        write_predictions(engine, context.rows, heads, statistics, raw, slice_columns, predictions)
+        write_predictions(engine, context.rows, heads, encoded.statistics, raw, slice_columns, predictions)
         raw.unlink()
-        evaluate(engine, engine.parquet([predictions]), heads, resolved, statistics, split.names, work.folder)
+        evaluate(engine, engine.parquet([predictions]), heads, resolved, encoded.statistics, split.names, work.folder)
 
 
 def _predict(context: Context, model: Any, heads: Any, file: Any, num_splits: int, target: Path) -> None:

@@ -44,12 +44,9 @@ def fit(engine: DuckDB, rows: Rows, split: Split, resolved: Resolved) -> Statist
         open_tracks = [track for track in tracks if track.advance()]
         if not open_tracks:
             break
-        # Two columns may ask the same of one expression; it is answered once.
-        questions = {track.question().expression.sql() + str(track.question().needs): track.question() for track in open_tracks}
-        answers = dict(zip(questions, summarize(engine, train, num_rows, list(questions.values())), strict=True))
-        for track in open_tracks:
-            question = track.question()
-            track.answer(answers[question.expression.sql() + str(question.needs)])
+        summaries = summarize(engine, train, num_rows, [track.question() for track in open_tracks])
+        for track, summary in zip(open_tracks, summaries, strict=True):
+            track.answer(summary)
     return {
         "num_train_rows": num_rows,
         "features": {track.name: track.statistics for track in tracks if isinstance(track, _FeatureTrack)},
@@ -167,15 +164,18 @@ class _LabelTrack(_Track):
                     minimum=summary.minimum,
                     maximum=summary.maximum,
                 )
-                self.statistics["offset"], self.statistics["scale"] = summary.mean, summary.deviation or 1.0
+                self._standardize(summary)
             case "transformed":
                 self.words.pop(0)
-                self.statistics["offset"], self.statistics["scale"] = summary.mean, summary.deviation or 1.0
+                self._standardize(summary)
             case "classes":
                 self.words.pop(0)
                 self._classes(summary)
             case _:
                 super().answer(summary)
+
+    def _standardize(self, summary: Summary) -> None:
+        self.statistics["offset"], self.statistics["scale"] = summary.mean, summary.deviation or 1.0
 
     def _classes(self, summary: Summary) -> None:
         """Classes in the order of their values, so that of two classes the greater (1, true, yes) is the positive one."""

@@ -111,7 +111,7 @@ class Csv(FileSource):
 
     def scan(self, file: Path, types: dict[str, str] | None = None, *, collect_rejects: bool = False) -> exp.Expr:
         options: dict[str, Any] = {"header": True, "nullstr": list(self.null_words), "allow_quoted_nulls": True}
-        options["compression"] = {".gz": "gzip", ".zst": "zstd"}.get(file.suffix, "none")
+        options["compression"] = _compression(file)
         if self.delimiter is not None:
             options["delim"] = self.delimiter
         if collect_rejects:
@@ -142,13 +142,7 @@ class Json(FileSource):
         return _COMPRESSION_OF_SUFFIX.get(file.suffix)
 
     def scan(self, file: Path, types: dict[str, str] | None = None, *, collect_rejects: bool = False) -> exp.Expr:
-        compression = {".gz": "gzip", ".zst": "zstd"}.get(file.suffix, "none")
-        options: dict[str, Any] = {"compression": compression}
-        if types:
-            struct = exp.Struct(expressions=[exp.PropertyEQ(this=exp.to_identifier(name, quoted=True), expression=exp.Literal.string(kind))
-                                             for name, kind in types.items()])  # fmt: skip
-            return _reader("read_json", file, options | {"columns": struct}, None)
-        return _reader("read_json", file, options, None)
+        return _reader("read_json", file, {"compression": _compression(file)}, types, key="columns")
 
 
 def verify_readable(file: Path, chunk_bytes: int = 2**20) -> Iterator[int]:
@@ -178,14 +172,19 @@ def _check_gzip_head(file: Path) -> None:
         raise truncated(file, error) from None
 
 
-def _reader(function: str, file: Path, options: dict[str, Any], types: dict[str, str] | None) -> exp.Expr:
+def _compression(file: Path) -> str:
+    return _COMPRESSION_OF_SUFFIX.get(file.suffix, "none")
+
+
+def _reader(function: str, file: Path, options: dict[str, Any], types: dict[str, str] | None, key: str = "types") -> exp.Expr:
+    """A call of a reader as an item of FROM; `key` is the reader's option for the types of columns."""
     arguments: list[exp.Expr] = [exp.Literal.string(str(file))]
-    for key, value in options.items():
-        arguments.append(exp.EQ(this=exp.var(key), expression=value if isinstance(value, exp.Expr) else exp.convert(value)))
+    for name, value in options.items():
+        arguments.append(exp.EQ(this=exp.var(name), expression=exp.convert(value)))
     if types:
         struct = exp.Struct(expressions=[exp.PropertyEQ(this=exp.to_identifier(name, quoted=True), expression=exp.Literal.string(kind))
                                          for name, kind in types.items()])  # fmt: skip
-        arguments.append(exp.EQ(this=exp.var("types"), expression=struct))
+        arguments.append(exp.EQ(this=exp.var(key), expression=struct))
     return exp.Table(this=exp.Anonymous(this=function, expressions=arguments))
 
 

@@ -59,12 +59,19 @@ def open_project(path: str | Path | None = None) -> Project:
 def _clear_scratch(scratch: Path) -> None:
     """Removes what engines of processes that were killed have left; nobody else would."""
     for folder in scratch.glob("*"):
-        try:
-            os.kill(int(folder.name), 0)
-        except ProcessLookupError:
+        if folder.name.isdigit() and not process_exists(int(folder.name)):
             shutil.rmtree(folder, ignore_errors=True)
-        except (PermissionError, ValueError):
-            continue  # another user's process, or not ours
+
+
+def process_exists(process_id: int) -> bool:
+    """Whether there is a process of this number, whosoever."""
+    try:
+        os.kill(process_id, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another user's
+        return True
+    return True
 
 
 def _find(path: str | Path | None) -> Path:

@@ -83,7 +83,7 @@ def train(
     state = Checkpoint(start.step, [], start.history, start.best_step, start.best_loss, start.best_arrays)
     judged = list(samples)[-1]
     stopped = _patience_over(state, trainer, judged)
-    chunks = _Prefetched(_padded(rows.chunks(state.step, plan.lengths(state.step), plan.batch_rows), plan, rows), stopped)
+    chunks = _Prefetched(_padded(rows.chunks(state.step, plan.lengths(state.step), plan.batch_rows), plan), stopped)
     with chunks:
         for length in plan.lengths(state.step) if not stopped else ():
             losses = trainee.advance(chunks.next(), length)
@@ -118,7 +118,6 @@ class _Trainee:
         self.predictor = Predictor(self.inner, rows.file.num_numbers, trainer.eval_batch_size)
         self.heads = heads
         self.num_numbers = rows.file.num_numbers
-        self.batch_rows = plan.batch_rows
         self.per_row = [head.loss.build() for head in heads]
         self.norms = self._norms(rows)
         self.state = tuple([v.value for v in group] for group in self._variables())
@@ -225,7 +224,7 @@ def _compiled_steps(trainee: _Trainee) -> Any:
     return jax.jit(steps, donate_argnums=0)
 
 
-def _padded(chunks: Iterator[Matrices], plan: Plan, rows: TrainRows) -> Iterator[tuple[Any, Any]]:
+def _padded(chunks: Iterator[Matrices], plan: Plan) -> Iterator[tuple[Any, Any]]:
     """Chunks as device arrays of one shape, (chunk_steps, batch_rows, columns); what a short one lacks is zeros."""
     import jax
 

@@ -15,7 +15,6 @@ from cengine.words import Word
 
 NUMBERS = ("boolean", "integer", "float")
 DISCRETE = ("boolean", "integer", "string")
-# The columns of a lookup table; no column of a datasource is called so.
 
 
 @dataclass(frozen=True)
