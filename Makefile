@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 DEMO := build/demo
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test check lock clean
+.PHONY: demo test check browser lock clean
 
 demo: $(VENV)/.runtime
 	rm -rf $(DEMO) && mkdir -p $(DEMO)
@@ -15,15 +15,21 @@ demo: $(VENV)/.runtime
 	$(BIN)/cengine --project $(DEMO) datasource create csv --name trips --path $(DEMO)/trips.csv
 	$(BIN)/cengine --project $(DEMO) pipeline push examples/trips.yaml birth_year
 	$(BIN)/cengine --project $(DEMO) pipeline run birth_year --yes
-	$(BIN)/cengine --project $(DEMO) pipeline evaluate birth_year --rows 5
+	$(BIN)/cengine --project $(DEMO) pipeline evaluate birth_year --rows 5 --no-open
 
-test: check
+test: check browser
 	$(BIN)/python -m pytest
 
 check: $(VENV)/.development
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The tests of the page open it in Chromium: installed where we may, else those tests are skipped and say why.
+browser:
+	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+		&& apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes --no-install-recommends chromium >/dev/null; } \
+		|| echo "chromium is not here and cannot be installed; the tests of the page will be skipped"
 
 $(VENV)/.python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "cengine needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; name another one: make PYTHON=python3.12")'

@@ -96,7 +96,7 @@ class Subject:
         reached: list[tuple[int, float]] = []
         sample = rows.sample(1000)
         train(model, self.heads, self.resolved.trainer, plan, rows, {"train": sample, "eval": sample}, lambda outputs, rows: {},
-              self.folder / "checkpoints", lambda step, loss: reached.append((step, time.perf_counter())), lambda step, values: None)  # fmt: skip
+              self.folder / "checkpoints", lambda step, loss: reached.append((step, time.perf_counter())), lambda step, values, weights: None)  # fmt: skip
         # From the end of the first chunk on, so that compiling does not count; neither does it for the others.
         (first, began), (last, ended) = reached[0], reached[-1]
         return (ended - began) / (last - first)

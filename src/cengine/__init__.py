@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from cengine.evaluation.results import Results
     from cengine.pipeline.api import register
     from cengine.pipeline.execute import Run, execute
+    from cengine.pipeline.finished import FinishedRun, find_run
     from cengine.pipeline.plan import Plan, plan
     from cengine.pipeline.register import Snapshot
     from cengine.store.project import Project, open_project
@@ -32,6 +33,7 @@ _HOMES = {
     "CengineError": "cengine.errors",
     "ConfigError": "cengine.errors",
     "ConfigFile": "cengine.config.read",
+    "FinishedRun": "cengine.pipeline.finished",
     "Plan": "cengine.pipeline.plan",
     "PreprocessError": "cengine.errors",
     "Project": "cengine.store.project",
@@ -42,6 +44,7 @@ _HOMES = {
     "StoreError": "cengine.errors",
     "TrainingError": "cengine.errors",
     "execute": "cengine.pipeline.execute",
+    "find_run": "cengine.pipeline.finished",
     "load_config": "cengine.config.read",
     "open_project": "cengine.store.project",
     "parse_config": "cengine.config.read",
@@ -50,8 +53,8 @@ _HOMES = {
 }
 
 __all__ = [
-    "CengineError", "ConfigError", "ConfigFile", "Plan", "PreprocessError", "Project", "Results", "Run", "Snapshot",
-    "SourceError", "StoreError", "TrainingError", "__version__", "execute", "load_config", "open_project", "parse_config",
+    "CengineError", "ConfigError", "ConfigFile", "FinishedRun", "Plan", "PreprocessError", "Project", "Results", "Run", "Snapshot",
+    "SourceError", "StoreError", "TrainingError", "__version__", "execute", "find_run", "load_config", "open_project", "parse_config",
     "plan", "register",
 ]  # fmt: skip
 

@@ -264,3 +264,16 @@ def test_sentences(model, constant, says) -> None:
     statistics = {"labels": {"birth_year": {"offset": 0.0, "scale": 1.0, "transforms": []}}}
     (head,) = heads_of([label], TrainerConfig(type="regression"), statistics)
     assert says in verdict(head, METRICS["mae"](), model, constant, Baseline("train median", 1983.0))
+
+
+def test_a_difference_within_the_noise_is_not_praised() -> None:
+    label = Label("number", "float", "regression", None, (), None, None)
+    (head,) = heads_of(
+        [label], TrainerConfig(type="regression", train_steps=1), {"labels": {"number": {"offset": 0, "scale": 1, "transforms": []}}}
+    )
+    baseline = Baseline("train median", 1977)
+    noisy = verdict(head, METRICS["mae"](), 9.0, 10.0, baseline, (7.5, 10.5))
+    assert noisy == ("The model of number cannot be told from always saying 1977 (train median): mae 9 against 10 is within the noise of "
+                     "these rows (7.5 to 10.5).")  # fmt: skip
+    assert "10.0 % better" in verdict(head, METRICS["mae"](), 9.0, 10.0, baseline, (8.8, 9.2))
+    assert "NO BETTER" in verdict(head, METRICS["mae"](), 10.1, 10.0, baseline, (8.0, 12.0))

@@ -87,7 +87,7 @@ class Trained:
         self.result = None
         with contextlib.suppress(Stopped):
             self.result = train(self.model, heads, config, plan, self.rows, samples, self._measure, folder, self._report,
-                                lambda step, values: self._log(step, values, until))  # fmt: skip
+                                lambda step, values, weights: self._log(step, values, until))  # fmt: skip
 
     def _measure(self, outputs, rows) -> dict[str, float]:
         return {"mean_output": float(np.mean(outputs[0]))}

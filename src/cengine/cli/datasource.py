@@ -8,6 +8,7 @@ import click
 
 from cengine.cli.options import SETTINGS, json_option, project, resource_options
 from cengine.cli.output import gigabytes, megabytes, print_json, print_table
+from cengine.cli.statistics import datasource_statistics
 
 COLUMNS = ("Selection", "ID", "Name", "Rows", "Cols", "Size (MB)")
 
@@ -192,3 +193,6 @@ def delete(key: str, yes: bool) -> None:
         click.confirm(f"forget datasource {record['id']} ({record['name']}) and its snapshots?", abort=True)
     freed = delete_datasource(home, record)
     click.echo(f"datasource {record['id']} ({record['name']}) is gone, {gigabytes(freed)} freed")
+
+
+datasource.add_command(datasource_statistics)

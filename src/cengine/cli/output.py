@@ -12,6 +12,11 @@ import click
 
 
 def print_table(headers: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Prints `table_text`."""
+    click.echo(table_text(headers, rows))
+
+
+def table_text(headers: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     """A table with numbers to the right and text to the left, never cut."""
     texts = [[cell(value) for value in row] for row in rows]
     numeric = [bool(rows) and all(isinstance(row[i], int | float | None) for row in rows) for i in range(len(headers))]
@@ -21,10 +26,8 @@ def print_table(headers: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         padded = [_pad(value, widths[i], right=numeric[i]) for i, value in enumerate(values)]
         return (" " + " | ".join(padded)).rstrip()
 
-    click.echo(line(headers))
-    click.echo("-" + "-+-".join("-" * width for width in widths) + "-")
-    for row in texts:
-        click.echo(line(row))
+    rule = "-" + "-+-".join("-" * width for width in widths) + "-"
+    return "\n".join([line(headers), rule, *(line(row) for row in texts)])
 
 
 def print_json(data: Any) -> None:

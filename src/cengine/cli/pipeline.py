@@ -1,4 +1,4 @@
-"""`cengine pipeline`: push a YAML, check it, list what there is. Running and evaluating are in `pipeline_run`."""
+"""`cengine pipeline`: push a YAML, check it, list what there is. Other commands have files of their own."""
 
 from __future__ import annotations
 
@@ -7,9 +7,15 @@ from typing import Any
 
 import click
 
+from cengine.cli.compare import compare
+from cengine.cli.evaluate import evaluate
 from cengine.cli.options import SETTINGS, json_option, project
 from cengine.cli.output import gigabytes, print_json, print_table, warn
-from cengine.cli.pipeline_run import evaluate, run, status
+from cengine.cli.pipeline_run import resume, run, work
+from cengine.cli.slice import slice_
+from cengine.cli.statistics import pipeline_statistics
+from cengine.cli.tensorboard import tensorboard
+from cengine.cli.watch import attach, cancel, logs, runs, status
 
 
 @click.group(context_settings=SETTINGS)
@@ -128,7 +134,7 @@ def pull(key: str, output: Path | None, original: bool) -> None:
 @json_option
 def list_(as_json: bool) -> None:
     """The pipelines, with their datasource and how their newest run ended."""
-    from cengine.pipeline.api import settled_runs
+    from cengine.pipeline.runs import settled_runs
 
     home = project()
     runs = settled_runs(home)
@@ -177,5 +183,5 @@ def _write(text: str, output: Path | None) -> None:
     click.echo(f"written to {output}")
 
 
-for command in (run, status, evaluate):
+for command in (run, resume, work, status, runs, logs, attach, cancel, evaluate, tensorboard, slice_, compare, pipeline_statistics):
     pipeline.add_command(command)

@@ -92,6 +92,32 @@ class IngestBar:
             self._bars.update(self._task, description=names[phase], completed=share, note=f"{rows:,} rows" if rows else "")
 
 
+class Busy:
+    """A line that says what is being done for as long as it takes; nothing where the output is not a terminal."""
+
+    def __init__(self) -> None:
+        self._status: Any = None
+        if sys.stderr.isatty():
+            from rich.console import Console
+
+            self._status = Console(stderr=True).status("")
+
+    def __enter__(self) -> Busy:
+        if self._status is not None:
+            self._status.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._status is not None:
+            self._status.stop()
+
+    def say(self, what: str) -> None:
+        """Changes the line."""
+        raise_if_pressed()
+        if self._status is not None:
+            self._status.update(what)
+
+
 def _bars() -> Any:
     from rich.console import Console
     from rich.progress import BarColumn, ProgressColumn, TextColumn, TimeRemainingColumn

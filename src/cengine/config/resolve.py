@@ -8,7 +8,8 @@ from typing import Any
 from cengine.config.schema import ColumnConfig, Config, KindDefaults, LabelConfig, SplitConfig, TrainerConfig
 from cengine.networks.encodings import Auto, Encoding
 from cengine.networks.losses import BinaryCrossentropy, Loss, MeanSquaredError, SparseCategoricalCrossentropy
-from cengine.networks.metrics import METRICS, Metric
+from cengine.networks.metric import Metric
+from cengine.networks.metrics import METRICS
 from cengine.tables import TableSchema
 from cengine.transforms import FILLINGS, TRANSFORMS, Filling, Transform
 from cengine.transforms.fill import Custom

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, field_validat
 from cengine.networks.encodings import Encoding
 from cengine.networks.layers import Activation, Layer
 from cengine.networks.losses import Loss
-from cengine.networks.metrics import Metric
+from cengine.networks.metric import Metric
 from cengine.networks.optimizers import Adam, Optimizer
 from cengine.transforms import Filling, Transform
 from cengine.words import Word

@@ -12,7 +12,8 @@ from cengine.engines.duckdb import DuckDB
 from cengine.evaluation.predictions import roles_of
 from cengine.evaluation.slices import measure
 from cengine.expressions.build import double, step_function
-from cengine.networks.metrics import Metric, Roles, metric_label
+from cengine.networks.metric import Metric, Roles
+from cengine.networks.metrics import metric_label
 from cengine.preprocess.fit import Statistics
 from cengine.training.heads import Head
 
@@ -61,8 +62,10 @@ def skill(metric: Metric, model: float, constant: float) -> float | None:
     return None if distance == 0 else 1 - abs(perfect - model) / distance
 
 
-def verdict(head: Head, metric: Metric, model: float, constant: float, baseline: Baseline) -> str:
-    """A sentence that says plainly whether the model is worth anything."""
+def verdict(
+    head: Head, metric: Metric, model: float, constant: float, baseline: Baseline, interval: tuple[float, float] | None = None
+) -> str:  # fmt: skip
+    """A sentence that says plainly whether the model is worth anything; `interval` is that of the model's metric."""
     gained = skill(metric, model, constant)
     name, always = metric_label(metric), f"always saying {shown(baseline.value)} ({baseline.what})"
     numbers = f"{name} {model:.4g} against {constant:.4g}"
@@ -70,6 +73,9 @@ def verdict(head: Head, metric: Metric, model: float, constant: float, baseline:
         return f"{always} is perfect already: {numbers}."
     if gained <= 0:
         return f"The model of {head.label.name} is NO BETTER than {always}: {numbers}."
+    if interval is not None and interval[0] <= constant <= interval[1]:
+        ends = f"{interval[0]:.4g} to {interval[1]:.4g}"
+        return f"The model of {head.label.name} cannot be told from {always}: {numbers} is within the noise of these rows ({ends})."
     if gained < HARDLY_BETTER:
         return f"The model of {head.label.name} is hardly better than {always}: {numbers}, {100 * gained:.1f} % better."
     return f"The model of {head.label.name} is {100 * gained:.1f} % better than {always}: {numbers}."

@@ -2,7 +2,8 @@
 
 For a label L: `label: L` (its value; for classes the class' number), and `prediction: L` (a number; for two classes
 the probability of the positive one; for more the number of the likeliest class), and for more than two classes
-`label_probability: L` and `label_rank: L`, what the network gave the true class.
+`label_probability: L` and `label_rank: L`, what the network gave the true class, `predicted_probability: L`, what it
+gave the likeliest, and of at most MAX_LISTED_CLASSES classes `class_probabilities: L`, a list with one for each.
 """
 
 from __future__ import annotations
@@ -18,13 +19,15 @@ from sqlglot import exp
 from cengine.config.resolve import Label
 from cengine.engines.duckdb import DuckDB
 from cengine.expressions.build import as_number, column, double
-from cengine.networks.metrics import Roles
+from cengine.networks.metric import Roles
 from cengine.preprocess.fit import Statistics
 from cengine.preprocess.source import Rows
 from cengine.tables import ROW_ID
 from cengine.training.heads import Head
 from cengine.transforms import Value
 from cengine.transforms.fill import filled
+
+MAX_LISTED_CLASSES = 20
 
 
 def prediction_columns(heads: Sequence[Head], outputs: Sequence[np.ndarray], encoded_labels: np.ndarray) -> dict[str, np.ndarray]:
@@ -43,7 +46,10 @@ def prediction_columns(heads: Sequence[Head], outputs: Sequence[np.ndarray], enc
         known = label >= 0
         own = np.where(known, read[np.arange(len(read)), np.maximum(label, 0)], 0.0)
         columns[f"prediction: {name}"] = read.argmax(axis=1).astype(np.float64)
+        columns[f"predicted_probability: {name}"] = read.max(axis=1)
         columns[f"label_probability: {name}"] = own
+        if len(head.classes) <= MAX_LISTED_CLASSES:
+            columns[f"class_probabilities: {name}"] = read.astype(np.float32)
         rank = 1.0 + (read > own[:, None]).sum(axis=1)
         columns[f"label_rank: {name}"] = np.where(known, rank, read.shape[1] + 1.0)
     return columns
@@ -65,18 +71,18 @@ def roles_of(head: Head) -> Roles:
 
 
 def write_predictions(
-    engine: DuckDB, rows: Rows, heads: Sequence[Head], statistics: Statistics, raw: Path, slice_columns: Sequence[str], target: Path
+    engine: DuckDB, rows: Rows, heads: Sequence[Head], statistics: Statistics, raw: Path, beside: Sequence[str], target: Path
 ) -> int:
-    """Joins raw predictions (`_row_id`, `_split`, columns of `prediction_columns`) with labels and slice columns.
+    """Joins raw predictions (`_row_id`, `_split`, columns of `prediction_columns`) with labels and the columns `beside`.
 
     Gives the number of rows written.
     """
-    names = list(dict.fromkeys([*slice_columns, *(head.label.name for head in heads)]))
+    names = list(dict.fromkeys([*beside, *(head.label.name for head in heads)]))
     source = rows.select(engine, names).subquery("source")
     predictions = engine.parquet([raw], alias="predictions")
     predicted = [name for name in pq.ParquetFile(raw).schema_arrow.names if name not in (ROW_ID, "_split")]
     outputs: list[exp.Expr] = [column(ROW_ID, "predictions"), column("_split", "predictions")]
-    outputs += [column(name, "source") for name in dict.fromkeys(slice_columns)]
+    outputs += [column(name, "source") for name in dict.fromkeys(beside)]
     outputs += [_label(head.label, statistics).as_(f"label: {head.label.name}", quoted=True) for head in heads if head.task == "regression"]
     outputs += [column(name, "predictions") for name in predicted]
     joined = (
@@ -85,6 +91,18 @@ def write_predictions(
         .join(source, on=exp.EQ(this=column(ROW_ID, "predictions"), expression=column(ROW_ID, "source")), join_type="inner")
     )
     return engine.write(joined, target)
+
+
+def raw_table(identities: np.ndarray, split: int, columns: dict[str, np.ndarray], schema: pa.Schema) -> pa.Table:
+    """Raw predictions of rows of one split, as `raw_schema` says."""
+    data = {ROW_ID: identities.astype(np.int64), "_split": np.full(len(identities), split), **columns}
+    return pa.table({field.name: _arrow(data[field.name]).cast(field.type) for field in schema})
+
+
+def _arrow(values: np.ndarray) -> pa.Array:
+    if values.ndim == 1:
+        return pa.array(values)
+    return pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), values.shape[1])
 
 
 def raw_schema(heads: Sequence[Head]) -> pa.Schema:
@@ -96,7 +114,9 @@ def raw_schema(heads: Sequence[Head]) -> pa.Schema:
             fields.append((f"label: {name}", pa.float64()))
         fields.append((f"prediction: {name}", pa.float64()))
         if head.task == "classes":
-            fields += [(f"label_probability: {name}", pa.float64()), (f"label_rank: {name}", pa.float64())]
+            fields += [(f"{what}: {name}", pa.float64()) for what in ("predicted_probability", "label_probability", "label_rank")]
+            if len(head.classes) <= MAX_LISTED_CLASSES:
+                fields.append((f"class_probabilities: {name}", pa.list_(pa.float32(), len(head.classes))))
     return pa.schema(fields)
 
 
@@ -105,3 +125,22 @@ def _label(label: Label, statistics: Statistics) -> exp.Expr:
     if label.filling is not None:
         value = filled(value, statistics["labels"][label.name]["filling"])
     return exp.cast(as_number(value.expression, value.kind), "double")
+
+
+def with_columns(engine: DuckDB, rows: Rows, predictions: Path, names: Sequence[str]) -> exp.Expr:
+    """Written predictions with these columns of the table beside, those that are not there already, as an item of FROM."""
+    there = pq.ParquetFile(predictions).schema_arrow.names
+    missing = [name for name in dict.fromkeys(names) if name not in there]
+    scan = engine.parquet([predictions], alias="predictions")
+    if not missing:
+        return scan
+    joined = (
+        exp.select(*[column(name, "predictions") for name in there], *[column(name, "source") for name in missing])
+        .from_(scan)
+        .join(
+            rows.select(engine, missing).subquery("source"),
+            on=exp.EQ(this=column(ROW_ID, "predictions"), expression=column(ROW_ID, "source")),
+            join_type="inner",
+        )
+    )
+    return joined.subquery("predictions")

@@ -24,7 +24,7 @@ from cengine.training.heads import Head
 
 @dataclass(frozen=True)
 class SliceTable:
-    """The slices of one label by one set of columns: `split`, the columns, `num_rows`, the metrics."""
+    """The slices of one label by one set of columns: `split`, the columns, `num_rows`, and `METRIC`, `METRIC: low`, `METRIC: high`."""
 
     label: str
     columns: tuple[str, ...]
@@ -35,8 +35,8 @@ class SliceTable:
 class Results:
     """What an evaluation found.
 
-    `overall` has a row for each split, label and metric: model, constant, skill, unit, higher_is_better. `verdicts`
-    has a sentence for each split and label.
+    `overall` has a row for each split, label and metric: model (low and high end of its 95 % interval), constant, skill,
+    unit, higher_is_better. `verdicts` has a sentence for each split and label.
     """
 
     overall: pa.Table
@@ -54,7 +54,7 @@ def evaluate(
     tables: list[dict[str, Any]] = []
     for head in heads:
         metrics = metrics_of(head.label, head.task, resolved.metrics)
-        measured = measure(engine, predictions, roles_of(head), head.task, metrics, (OVERALL, *resolved.slices))
+        measured = measure(engine, predictions, roles_of(head), head.task, metrics, (OVERALL, *resolved.slices), intervals=True)
         constants = measure_baselines(engine, predictions, head, metrics, statistics)
         for row in measured[0].table.to_pylist():
             number = row["_split"]
@@ -64,11 +64,13 @@ def evaluate(
                 baseline = baseline_of(head, metric, statistics)
                 overall.append({
                     "split": split_names[number], "label": head.label.name, "metric": name, "num_rows": row["num_rows"],
-                    "model": model, "constant": constant, "constant_is": f"{baseline.what} {shown(baseline.value)}",
+                    "model": model, "low": row[f"{name}: low"], "high": row[f"{name}: high"],
+                    "constant": constant, "constant_is": f"{baseline.what} {shown(baseline.value)}",
                     "skill": skill(metric, model, constant), "unit": metric.unit, "higher_is_better": metric.higher_is_better,
                 })  # fmt: skip
             first = metric_label(metrics[0])
-            sentence = verdict(head, metrics[0], row[first], constants[number][first], baseline_of(head, metrics[0], statistics))
+            baseline, ends = baseline_of(head, metrics[0], statistics), (row[f"{first}: low"], row[f"{first}: high"])
+            sentence = verdict(head, metrics[0], row[first], constants[number][first], baseline, ends)
             verdicts.append({"split": split_names[number], "label": head.label.name, "sentence": sentence})
         for number, found in enumerate(measured[1:]):
             name = f"slices-{len(tables):03d}.parquet"

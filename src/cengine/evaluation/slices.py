@@ -12,16 +12,21 @@ from sqlglot import exp
 
 from cengine.engines.duckdb import DuckDB
 from cengine.expressions.build import column, double
-from cengine.networks.metrics import Metric, Roles, Sums, metric_label
+from cengine.networks.metric import Metric, Roles, Sums
+from cengine.networks.metrics import metric_label
 
 OVERALL: tuple[str, ...] = ()
 # Threads add numbers in any order; what they disagree on lies far below this.
 SIGNIFICANT_DIGITS = 12
+INTERVAL_ENDS = ("low", "high")
 
 
 @dataclass(frozen=True)
 class Measured:
-    """The metrics of one set of slices: `keys` columns, then `num_rows` and a column for each metric."""
+    """The metrics of one set of slices: `keys` columns, `num_rows`, a column for each metric.
+
+    Where intervals were asked for each metric has its `METRIC: low` and `METRIC: high` beside it.
+    """
 
     keys: tuple[str, ...]
     table: pa.Table
@@ -30,18 +35,29 @@ class Measured:
 def measure(
     engine: DuckDB, predictions: exp.Expr, roles: Roles, task: str, metrics: Sequence[Metric],
     slices: Sequence[tuple[str, ...]] = (OVERALL,), within: tuple[str, ...] = ("_split",),
+    intervals: bool = False,
 ) -> list[Measured]:  # fmt: skip
     """Metrics of each slice, largest first; every slice is also divided by the columns `within`."""
-    grouping = _Grouping(tuple(dict.fromkeys(tuple(within) + tuple(s) for s in slices)))
-    sums = _row_sums(engine, predictions, roles, task, metrics, grouping)
+    grouping = Grouping(tuple(dict.fromkeys(tuple(within) + tuple(s) for s in slices)))
+    sums = _row_sums(engine, predictions, _terms(roles, task, metrics, intervals), grouping)
     if any(metric.grouping == "scores" for metric in metrics):
         _merge(sums, _score_sums(engine, predictions, roles, grouping), grouping)
     if task == "classes" and any(metric.grouping == "confusion" for metric in metrics):
         _merge(sums, _confusion_sums(engine, predictions, roles, grouping), grouping)
-    return [_measured(sums[keys], keys, grouping.aliases, metrics) for keys in grouping.sets]
+    return [_measured(sums[keys], keys, grouping.aliases, metrics, intervals) for keys in grouping.sets]
 
 
-class _Grouping:
+def _terms(roles: Roles, task: str, metrics: Sequence[Metric], intervals: bool) -> dict[str, exp.Expr]:
+    """What is summed over the rows of a slice, by name."""
+    terms: dict[str, exp.Expr] = {}
+    for metric in metrics:
+        terms |= metric.sums(roles, task)
+        if intervals:
+            terms |= metric.spread(roles, task)
+    return terms
+
+
+class Grouping:
     """GROUPING SETS over the keys of all slices."""
 
     def __init__(self, sets: tuple[tuple[str, ...], ...]) -> None:
@@ -73,17 +89,14 @@ class _Grouping:
         return {keys: table.filter(pc.equal(table["_which"], self.mask(keys))) for keys in self.sets}
 
 
-def _row_sums(
-    engine: DuckDB, predictions: exp.Expr, roles: Roles, task: str, metrics: Sequence[Metric], grouping: _Grouping
-) -> dict[tuple[str, ...], pa.Table]:
-    terms = {name: term for metric in metrics for name, term in metric.sums(roles, task).items()}
+def _row_sums(engine: DuckDB, predictions: exp.Expr, terms: dict[str, exp.Expr], grouping: Grouping) -> dict[tuple[str, ...], pa.Table]:
     keys, which, group_by = grouping.sql(engine.dialect)
     sums = "".join(f", SUM({term.sql(engine.dialect)}) AS {column(name).sql(engine.dialect)}" for name, term in terms.items())
     source = grouping.source(predictions, engine.dialect)
     return grouping.divide(engine.fetch(f"SELECT {_list(keys)}{which}, COUNT(*) AS num_rows{sums} FROM {source} GROUP BY {group_by}"))
 
 
-def _score_sums(engine: DuckDB, predictions: exp.Expr, roles: Roles, grouping: _Grouping) -> dict[tuple[str, ...], pa.Table]:
+def _score_sums(engine: DuckDB, predictions: exp.Expr, roles: Roles, grouping: Grouping) -> dict[tuple[str, ...], pa.Table]:
     """For AUC: rows counted by slice and score; positives above a negative, and precision at each score."""
     dialect = engine.dialect
     keys, which, _ = grouping.sql(dialect)
@@ -101,33 +114,64 @@ def _score_sums(engine: DuckDB, predictions: exp.Expr, roles: Roles, grouping: _
             SELECT *, SUM(p) OVER ({partition}) AS through_p, SUM(n) OVER ({partition}) AS through_n FROM counted
         )
         SELECT {_list(keys)}_which, SUM(p) AS num_positive, SUM(n) AS num_negative,
-               SUM(n * (through_p - p + p / 2)) AS concordant, SUM(p * through_p / (through_p + through_n)) AS precision_sum
+               SUM(n * (through_p - p / 2)) AS concordant, SUM(p * through_p / (through_p + through_n)) AS precision_sum,
+               SUM(n * POWER(through_p - p / 2, 2)) AS above_negative_squared, SUM(p * POWER(through_n - n / 2, 2)) AS above_positive_squared
         FROM running GROUP BY {_list(keys)}_which
     """))  # fmt: skip
 
 
-def _confusion_sums(engine: DuckDB, predictions: exp.Expr, roles: Roles, grouping: _Grouping) -> dict[tuple[str, ...], pa.Table]:
-    """Precision, recall and F1 of each class, averaged over the classes that occur (macro average)."""
+def _confusion_sums(engine: DuckDB, predictions: exp.Expr, roles: Roles, grouping: Grouping) -> dict[tuple[str, ...], pa.Table]:
+    """Precision, recall and F1 of each class, averaged over the classes that occur (macro average), and their variances.
+
+    Those of precision and recall are of shares; that of F1 is the sum of its influence function's squares over the
+    rows: a hit in class k moves F1_k by 2 (1 - F1_k) / D_k, a miss the F1 of both its classes by - F1_k / D_k, with D_k
+    the number of rows of class k and rows given class k.
+    """
     dialect = engine.dialect
     keys, which, _ = grouping.sql(dialect)
     label, predicted = roles("label").sql(dialect), roles("predicted_class").sql(dialect)
     source = grouping.source(predictions, dialect)
     return grouping.divide(engine.fetch(f"""
-        WITH sides AS (
-            SELECT {_list(keys)}{label} AS _class, 1.0 AS actual, 0.0 AS chosen, CASE WHEN {label} = {predicted} THEN 1.0 ELSE 0.0 END AS hit FROM {source}
-            UNION ALL SELECT {_list(keys)}{predicted}, 0.0, 1.0, 0.0 FROM {source}
+        WITH cells AS (
+            SELECT {_list(keys)}{which}, _actual, _chosen, CAST(COUNT(*) AS DOUBLE) AS n
+            FROM (SELECT *, {label} AS _actual, {predicted} AS _chosen FROM {source}) GROUP BY GROUPING SETS ({grouping.sets_with("_actual", "_chosen")})
+        ),
+        sides AS (
+            SELECT {_list(keys)}_which, _actual AS _class, n AS actual, 0.0 AS chosen, CASE WHEN _actual = _chosen THEN n ELSE 0.0 END AS hit FROM cells
+            UNION ALL SELECT {_list(keys)}_which, _chosen, 0.0, n, 0.0 FROM cells
         ),
         classes AS (
-            SELECT {_list(keys)}{which}, _class, CAST(SUM(actual) AS DOUBLE) AS actual, CAST(SUM(chosen) AS DOUBLE) AS chosen, CAST(SUM(hit) AS DOUBLE) AS hit
-            FROM sides GROUP BY GROUPING SETS ({grouping.sets_with("_class")})
+            SELECT {_list(keys)}_which, _class, SUM(actual) AS actual, SUM(chosen) AS chosen, SUM(hit) AS hit,
+                   2 * SUM(hit) / (SUM(actual) + SUM(chosen)) AS f1, SUM(actual) + SUM(chosen) AS weight
+            FROM sides GROUP BY {_list(keys)}_which, _class
+        ),
+        influence AS (
+            SELECT {_list(_qualified(keys, "cells"))}cells._which, SUM(n * CASE WHEN _actual = _chosen
+                THEN POWER(2 * (1 - a.f1) / a.weight, 2) ELSE POWER(a.f1 / a.weight + c.f1 / c.weight, 2) END) AS f1
+            FROM cells JOIN classes a ON a._class = _actual AND {_same(grouping, "cells", "a")}
+                       JOIN classes c ON c._class = _chosen AND {_same(grouping, "cells", "c")}
+            GROUP BY {_list(_qualified(keys, "cells"))}cells._which
         )
-        SELECT {_list(keys)}_which, AVG(COALESCE(hit / NULLIF(chosen, 0), 0)) AS macro_precision,
-               AVG(COALESCE(hit / NULLIF(actual, 0), 0)) AS macro_recall, AVG(2 * hit / (actual + chosen)) AS macro_f1
-        FROM classes GROUP BY {_list(keys)}_which
+        SELECT {_list(_qualified(keys, "classes"))}classes._which, AVG(COALESCE(hit / NULLIF(chosen, 0), 0)) AS macro_precision,
+               AVG(COALESCE(hit / NULLIF(actual, 0), 0)) AS macro_recall, AVG(classes.f1) AS macro_f1,
+               SUM(COALESCE(hit / chosen * (1 - hit / chosen) / NULLIF(chosen, 0), 0)) / POWER(COUNT(*), 2) AS macro_precision_variance,
+               SUM(COALESCE(hit / actual * (1 - hit / actual) / NULLIF(actual, 0), 0)) / POWER(COUNT(*), 2) AS macro_recall_variance,
+               ANY_VALUE(influence.f1) / POWER(COUNT(*), 2) AS macro_f1_variance
+        FROM classes JOIN influence ON {_same(grouping, "classes", "influence")} GROUP BY {_list(_qualified(keys, "classes"))}classes._which
     """))  # fmt: skip
 
 
-def _merge(into: dict[tuple[str, ...], pa.Table], more: dict[tuple[str, ...], pa.Table], grouping: _Grouping) -> None:
+def _qualified(keys: str, table: str) -> str:
+    return ", ".join(f"{table}.{key}" for key in keys.split(", ") if key)
+
+
+def _same(grouping: Grouping, one: str, other: str) -> str:
+    """The condition that two tables' rows are of the same slice, nulls being equal."""
+    keys = [f"{one}.{alias} IS NOT DISTINCT FROM {other}.{alias}" for alias in grouping.aliases.values()]
+    return " AND ".join([f"{one}._which = {other}._which", *keys])
+
+
+def _merge(into: dict[tuple[str, ...], pa.Table], more: dict[tuple[str, ...], pa.Table], grouping: Grouping) -> None:
     """Adds columns of the same slices; rows are brought into the same order by their keys."""
     for keys in grouping.sets:
         order = [(grouping.aliases[name], "ascending") for name in keys]
@@ -138,12 +182,15 @@ def _merge(into: dict[tuple[str, ...], pa.Table], more: dict[tuple[str, ...], pa
         into[keys] = left
 
 
-def _measured(sums: pa.Table, keys: tuple[str, ...], aliases: dict[str, str], metrics: Sequence[Metric]) -> Measured:
+def _measured(sums: pa.Table, keys: tuple[str, ...], aliases: dict[str, str], metrics: Sequence[Metric], intervals: bool) -> Measured:
     summed = [name for name in sums.column_names if name not in (*aliases.values(), "_which")]
     arrays: Sums = {name: sums[name].to_numpy().astype(np.float64) for name in summed}
     columns = {name: sums[aliases[name]] for name in keys} | {"num_rows": sums["num_rows"]}
     for metric in metrics:
         columns[metric_label(metric)] = pa.array(_rounded(np.atleast_1d(metric.value(arrays))))
+        if intervals:
+            for end, values in zip(INTERVAL_ENDS, metric.interval(arrays), strict=True):
+                columns[f"{metric_label(metric)}: {end}"] = pa.array(_rounded(np.atleast_1d(values)))
     table = pa.table(columns)
     return Measured(keys, table.sort_by([("num_rows", "descending"), *((name, "ascending") for name in keys)]))
 

@@ -1,125 +1,24 @@
-"""`metrics:`, each defined once, as sums over rows that any engine can form; training and slices use the same.
-
-A metric is told by three parts: `rows` sums expressions over the rows of a slice, `scores` reads rows grouped by
-predicted probability (AUC), `confusion` reads rows grouped by true and predicted class. `value` turns the sums,
-arrays with one entry a slice, into the metric; NaN where it is not defined for a slice.
-"""
+"""`metrics:`, each defined once, as sums over rows that any engine can form; training and slices use the same."""
 
 from __future__ import annotations
-
-from abc import abstractmethod
-from collections.abc import Callable
-from typing import ClassVar
 
 import numpy as np
 from pydantic import Field
 from sqlglot import exp
 
 from cengine.expressions.build import double
-from cengine.words import Word, table_of
-
-Sums = dict[str, np.ndarray]
-# From a role ("label", "prediction", ...) to its column in the table of predictions.
-Roles = Callable[[str], exp.Expr]
+from cengine.networks.intervals import Interval, auc_variance, logit_interval, mean_interval, normal_interval, share_interval
+from cengine.networks.metric import Metric, Roles, Sums, indicator, ratio
+from cengine.networks.regression_metrics import (
+    R2,
+    MeanAbsoluteError,
+    MeanAbsolutePercentageError,
+    MeanSquaredError,
+    RootMeanSquaredError,
+)
+from cengine.words import table_of
 
 SMALLEST_PROBABILITY = 1e-15
-
-
-class Metric(Word):
-    """A number that tells how good predictions are."""
-
-    tasks: ClassVar[tuple[str, ...]]
-    higher_is_better: ClassVar[bool] = False
-    unit: ClassVar[str] = ""
-    grouping: ClassVar[str] = "rows"
-
-    @abstractmethod
-    def sums(self, roles: Roles, task: str) -> dict[str, exp.Expr]:
-        """Expressions over one row, by name; what is to be summed in each slice beside `num_rows`."""
-
-    @abstractmethod
-    def value(self, sums: Sums) -> np.ndarray:
-        """The metric of each slice, float64."""
-
-
-def _error(roles: Roles) -> exp.Expr:
-    return exp.Paren(this=roles("label") - roles("prediction"))
-
-
-class MeanAbsoluteError(Metric):
-    """mean |y - p|"""
-
-    name = "mae"
-    tasks = ("regression",)
-    unit = "label"
-
-    def sums(self, roles: Roles, task: str) -> dict[str, exp.Expr]:
-        return {"absolute_error": exp.Abs(this=_error(roles))}
-
-    def value(self, sums: Sums) -> np.ndarray:
-        return _ratio(sums["absolute_error"], sums["num_rows"])
-
-
-class MeanSquaredError(Metric):
-    """mean (y - p)^2"""
-
-    name = "mse"
-    tasks = ("regression",)
-    unit = "label squared"
-
-    def sums(self, roles: Roles, task: str) -> dict[str, exp.Expr]:
-        return {"squared_error": _error(roles) * _error(roles)}
-
-    def value(self, sums: Sums) -> np.ndarray:
-        return _ratio(sums["squared_error"], sums["num_rows"])
-
-
-class RootMeanSquaredError(Metric):
-    """sqrt(mse)"""
-
-    name = "rmse"
-    tasks = ("regression",)
-    unit = "label"
-
-    def sums(self, roles: Roles, task: str) -> dict[str, exp.Expr]:
-        return MeanSquaredError().sums(roles, task)
-
-    def value(self, sums: Sums) -> np.ndarray:
-        return np.sqrt(MeanSquaredError().value(sums))
-
-
-class MeanAbsolutePercentageError(Metric):
-    """100 * mean |y - p| / |y|, over the rows whose label is not 0"""
-
-    name = "mape"
-    tasks = ("regression",)
-    unit = "%"
-
-    def sums(self, roles: Roles, task: str) -> dict[str, exp.Expr]:
-        size = exp.Nullif(this=exp.Abs(this=roles("label")), expression=double(0.0))
-        nonzero = exp.Case().when(exp.NEQ(this=roles("label"), expression=double(0.0)), double(1.0)).else_(double(0.0))
-        return {"percentage_error": exp.Abs(this=_error(roles)) / size, "num_nonzero": nonzero}
-
-    def value(self, sums: Sums) -> np.ndarray:
-        return 100 * _ratio(sums["percentage_error"], sums["num_nonzero"])
-
-
-class R2(Metric):
-    """1 - sum (y - p)^2 / sum (y - mean y)^2, the mean being the slice's own"""
-
-    name = "r2"
-    tasks = ("regression",)
-    higher_is_better = True
-
-    def sums(self, roles: Roles, task: str) -> dict[str, exp.Expr]:
-        # Labels are centred on the overall mean: sums of squares of large labels would cancel.
-        centred = exp.Paren(this=roles("label") - roles("center"))
-        return {**MeanSquaredError().sums(roles, task), "centred": centred, "centred_squared": centred.copy() * centred.copy()}
-
-    def value(self, sums: Sums) -> np.ndarray:
-        total = sums["centred_squared"] - _ratio(sums["centred"] ** 2, sums["num_rows"])
-        # Of equal labels rounding leaves a little more, or less, than nothing.
-        return 1 - _ratio(sums["squared_error"], np.where(total > 1e-12 * sums["centred_squared"], total, 0.0))
 
 
 class Accuracy(Metric):
@@ -130,10 +29,16 @@ class Accuracy(Metric):
     higher_is_better = True
 
     def sums(self, roles: Roles, task: str) -> dict[str, exp.Expr]:
-        return {"correct": _indicator(exp.EQ(this=roles("label"), expression=_predicted(roles, task, 0.5)))}
+        return {"correct": indicator(exp.EQ(this=roles("label"), expression=_predicted(roles, task, 0.5)))}
 
     def value(self, sums: Sums) -> np.ndarray:
-        return _ratio(sums["correct"], sums["num_rows"])
+        return ratio(sums["correct"], sums["num_rows"])
+
+    def spread(self, roles: Roles, task: str) -> dict[str, exp.Expr]:
+        return {}
+
+    def interval(self, sums: Sums) -> Interval:
+        return share_interval(sums["correct"], sums["num_rows"])
 
 
 class LogLoss(Metric):
@@ -153,7 +58,14 @@ class LogLoss(Metric):
         return {"surprise": exp.Neg(this=exp.Ln(this=bounded))}
 
     def value(self, sums: Sums) -> np.ndarray:
-        return _ratio(sums["surprise"], sums["num_rows"])
+        return ratio(sums["surprise"], sums["num_rows"])
+
+    def spread(self, roles: Roles, task: str) -> dict[str, exp.Expr]:
+        surprise = exp.Paren(this=self.sums(roles, task)["surprise"])
+        return {"surprise_squared": surprise * surprise.copy()}
+
+    def interval(self, sums: Sums) -> Interval:
+        return mean_interval(self.value(sums), sums["surprise_squared"], sums["num_rows"])
 
 
 class TopK(Metric):
@@ -165,10 +77,16 @@ class TopK(Metric):
     k: int = Field(default=5, ge=1)
 
     def sums(self, roles: Roles, task: str) -> dict[str, exp.Expr]:
-        return {f"top_{self.k}": _indicator(exp.LTE(this=roles("label_rank"), expression=double(self.k)))}
+        return {f"top_{self.k}": indicator(exp.LTE(this=roles("label_rank"), expression=double(self.k)))}
 
     def value(self, sums: Sums) -> np.ndarray:
-        return _ratio(sums[f"top_{self.k}"], sums["num_rows"])
+        return ratio(sums[f"top_{self.k}"], sums["num_rows"])
+
+    def spread(self, roles: Roles, task: str) -> dict[str, exp.Expr]:
+        return {}
+
+    def interval(self, sums: Sums) -> Interval:
+        return share_interval(sums[f"top_{self.k}"], sums["num_rows"])
 
 
 class Auc(Metric):
@@ -183,7 +101,14 @@ class Auc(Metric):
         return {}
 
     def value(self, sums: Sums) -> np.ndarray:
-        return _ratio(sums["concordant"], sums["num_positive"] * sums["num_negative"])
+        return ratio(sums["concordant"], sums["num_positive"] * sums["num_negative"])
+
+    def spread(self, roles: Roles, task: str) -> dict[str, exp.Expr]:
+        return {}
+
+    def interval(self, sums: Sums) -> Interval:
+        auc = self.value(sums)
+        return normal_interval(auc, auc_variance(auc, sums), 0.0, 1.0)
 
 
 class PrAuc(Metric):
@@ -198,7 +123,13 @@ class PrAuc(Metric):
         return {}
 
     def value(self, sums: Sums) -> np.ndarray:
-        return _ratio(sums["precision_sum"], sums["num_positive"])
+        return ratio(sums["precision_sum"], sums["num_positive"])
+
+    def spread(self, roles: Roles, task: str) -> dict[str, exp.Expr]:
+        return {}
+
+    def interval(self, sums: Sums) -> Interval:
+        return logit_interval(self.value(sums), sums["num_positive"])
 
 
 class _Thresholded(Metric):
@@ -215,17 +146,23 @@ class _Thresholded(Metric):
         positive = exp.EQ(this=roles("label"), expression=double(1.0))
         chosen = exp.GTE(this=roles("prediction"), expression=double(self.threshold))
         return {
-            f"true_positive_{self.threshold}": _indicator(exp.And(this=positive, expression=chosen)),
-            f"chosen_{self.threshold}": _indicator(chosen.copy()),
-            "positive": _indicator(positive.copy()),
+            f"true_positive_{self.threshold}": indicator(exp.And(this=positive, expression=chosen)),
+            f"chosen_{self.threshold}": indicator(chosen.copy()),
+            "positive": indicator(positive.copy()),
         }
 
     def _binary(self, sums: Sums) -> tuple[np.ndarray, np.ndarray] | None:
         if "positive" not in sums:
             return None
         true_positive = sums[f"true_positive_{self.threshold}"]
-        precision = _ratio(true_positive, sums[f"chosen_{self.threshold}"], empty=0.0)
-        return precision, _ratio(true_positive, sums["positive"], empty=0.0)
+        precision = ratio(true_positive, sums[f"chosen_{self.threshold}"], empty=0.0)
+        return precision, ratio(true_positive, sums["positive"], empty=0.0)
+
+    def spread(self, roles: Roles, task: str) -> dict[str, exp.Expr]:
+        return {}
+
+    def _macro_interval(self, sums: Sums) -> Interval:
+        return normal_interval(sums[f"macro_{self.name}"], sums[f"macro_{self.name}_variance"], 0.0, 1.0)
 
 
 class Precision(_Thresholded):
@@ -237,6 +174,11 @@ class Precision(_Thresholded):
         binary = self._binary(sums)
         return binary[0] if binary else sums["macro_precision"]
 
+    def interval(self, sums: Sums) -> Interval:
+        if "positive" not in sums:
+            return self._macro_interval(sums)
+        return share_interval(sums[f"true_positive_{self.threshold}"], sums[f"chosen_{self.threshold}"])
+
 
 class Recall(_Thresholded):
     """True positives / positives, 0 where there is none"""
@@ -246,6 +188,11 @@ class Recall(_Thresholded):
     def value(self, sums: Sums) -> np.ndarray:
         binary = self._binary(sums)
         return binary[1] if binary else sums["macro_recall"]
+
+    def interval(self, sums: Sums) -> Interval:
+        if "positive" not in sums:
+            return self._macro_interval(sums)
+        return share_interval(sums[f"true_positive_{self.threshold}"], sums["positive"])
 
 
 class F1(_Thresholded):
@@ -258,7 +205,15 @@ class F1(_Thresholded):
         if binary is None:
             return sums["macro_f1"]
         precision, recall = binary
-        return _ratio(2 * precision * recall, precision + recall, empty=0.0)
+        return ratio(2 * precision * recall, precision + recall, empty=0.0)
+
+    def interval(self, sums: Sums) -> Interval:
+        if "positive" not in sums:
+            return self._macro_interval(sums)
+        # F1 = 2 J / (1 + J), J the share of true positives among the rows that are positive or chosen.
+        true_positive = sums[f"true_positive_{self.threshold}"]
+        low, high = share_interval(true_positive, sums["positive"] + sums[f"chosen_{self.threshold}"] - true_positive)
+        return 2 * low / (1 + low), 2 * high / (1 + high)
 
 
 METRICS = table_of(
@@ -296,14 +251,4 @@ def metric_label(metric: Metric) -> str:
 def _predicted(roles: Roles, task: str, threshold: float) -> exp.Expr:
     if task == "classes":
         return roles("predicted_class")
-    return _indicator(exp.GTE(this=roles("prediction"), expression=double(threshold)))
-
-
-def _indicator(condition: exp.Expr) -> exp.Expr:
-    return exp.Case().when(condition, double(1.0)).else_(double(0.0))
-
-
-def _ratio(numerator: np.ndarray, denominator: np.ndarray, empty: float = np.nan) -> np.ndarray:
-    denominator = np.asarray(denominator, dtype=np.float64)
-    safe = np.where(denominator == 0, 1.0, denominator)
-    return np.where(denominator == 0, empty, np.asarray(numerator, dtype=np.float64) / safe)
+    return indicator(exp.GTE(this=roles("prediction"), expression=double(threshold)))

@@ -1,17 +1,15 @@
-"""What the command line and the Python API share: datasources, pipelines and runs as the records know them."""
+"""What the command line and the Python API share: datasources and pipelines as the records know them."""
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 from cengine.config.read import ConfigFile, parse_config
-from cengine.errors import CengineError, SourceError, StoreError
-from cengine.pipeline.execute import Run, StageRecord, execute
-from cengine.pipeline.plan import Plan, default_memory_bytes
+from cengine.errors import SourceError, StoreError
+from cengine.pipeline.plan import default_memory_bytes
 from cengine.pipeline.register import Report, Snapshot, read_snapshot, take_snapshot
 from cengine.sources import SOURCES, FileSource
-from cengine.store.project import Project, process_exists
+from cengine.store.project import Project
 from cengine.store.records import now
 
 ACTIVE = "active_datasource"
@@ -126,7 +124,7 @@ def _record_snapshot(project: Project, datasource_id: int, snapshot: Snapshot) -
     ))  # fmt: skip
 
 
-# Pipelines and runs
+# Pipelines
 
 
 def push_pipeline(project: Project, name: str, file: ConfigFile, datasource: dict[str, Any]) -> tuple[dict[str, Any], bool]:
@@ -148,64 +146,9 @@ def push_pipeline(project: Project, name: str, file: ConfigFile, datasource: dic
     raise StoreError(f"there is a pipeline named '{name}' already (id {row['id']}), with another configuration", "choose another name")
 
 
-def settled_runs(project: Project) -> list[dict[str, Any]]:
-    """All runs; those recorded as running whose process is gone become Interrupted."""
-    runs = project.records.all("runs")
-    for run in runs:
-        if run["status"] == "Running" and not process_exists(run["process_id"]):
-            run.update(status="Interrupted", message="the process ended without a word", ended_at=run["ended_at"] or now())
-            project.records.update("runs", run["id"], status=run["status"], message=run["message"], ended_at=run["ended_at"])
-    return runs
-
-
 def pipeline_config(pipeline: dict[str, Any]) -> ConfigFile:
     """The configuration as it was pushed."""
     return parse_config(pipeline["config_text"], pipeline["config_name"])
-
-
-def run_pipeline(pipeline: dict[str, Any], plan: Plan, snapshot_id: int) -> tuple[dict[str, Any], Run]:
-    """Executes a plan as a recorded run, which says the truth about its end whatever the end is."""
-    records = plan.project.records
-    record = dict(records.insert_numbered(
-        "runs", "pipeline_id", pipeline_id=pipeline["id"], snapshot_id=snapshot_id, status="Running", completion_ratio=0.0,
-        compute_cost=0.0, training_cost=0.0, started_at=now(), process_id=os.getpid(), stages=_planned(plan),
-    ))  # fmt: skip
-
-    def recorded(share: float, stages: list[StageRecord]) -> None:
-        records.update("runs", record["id"], completion_ratio=share, stages=_stages(stages, plan))
-
-    try:
-        run = execute(plan, recorded)
-    except KeyboardInterrupt:
-        records.update("runs", record["id"], status="Interrupted", ended_at=now(), message="interrupted at the terminal")
-        raise
-    except CengineError as error:
-        records.update("runs", record["id"], status="Failed", ended_at=now(), message=error.render())
-        raise
-    except BaseException as error:
-        records.update("runs", record["id"], status="Failed", ended_at=now(), message=f"{type(error).__name__}: {error}")
-        raise
-    records.update("runs", record["id"], status="Succeeded", completion_ratio=1.0, ended_at=now(), stages=_stages(list(run.stages), plan))
-    return records.get("runs", record["id"]), run
-
-
-def finished_run(project: Project, pipeline: dict[str, Any], number: int | None) -> tuple[dict[str, Any], Run]:
-    """A run that succeeded, by number or the newest one, with its folders."""
-    runs = project.records.all("runs", pipeline_id=pipeline["id"])
-    chosen = [run for run in runs if run["status"] == "Succeeded" and number in (None, run["number"])]
-    if not chosen:
-        what = f"run {number} of pipeline '{pipeline['name']}'" if number else f"pipeline '{pipeline['name']}'"
-        state = f"the newest run is {runs[-1]['status'].lower()}" if runs else "it was never run"
-        raise StoreError(f"{what} has no results: {state}", f"run it: cengine pipeline run {pipeline['id']}")
-    record = chosen[-1]
-    folders = {}
-    for stage in record["stages"]:
-        artifact = project.artifacts.find(stage["name"], stage["fingerprint"])
-        if artifact is None:
-            raise StoreError(f"the stored result of {stage['name']} is gone", f"run it again: cengine pipeline run {pipeline['id']}")
-        folders[stage["name"]] = artifact.folder
-    stages = tuple(StageRecord(s["name"], s["fingerprint"], s["reused"], s["seconds"], s["saved_seconds"]) for s in record["stages"])
-    return record, Run(stages, folders)
 
 
 def absolute(path: str) -> str:
@@ -213,14 +156,3 @@ def absolute(path: str) -> str:
     from pathlib import Path
 
     return str(Path(path).expanduser().absolute())
-
-
-def _planned(plan: Plan) -> list[dict[str, Any]]:
-    return [{"name": s.name, "fingerprint": s.fingerprint, "reused": s.stored_seconds is not None, "seconds": None, "saved_seconds": None}
-            for s in plan.stages]  # fmt: skip
-
-
-def _stages(done: list[StageRecord], plan: Plan) -> list[dict[str, Any]]:
-    finished = [{"name": s.name, "fingerprint": s.fingerprint, "reused": s.reused, "seconds": s.seconds, "saved_seconds": s.saved_seconds}
-                for s in done]  # fmt: skip
-    return finished + _planned(plan)[len(done) :]

@@ -61,11 +61,30 @@ class Run:
         return sum(stage.saved_seconds for stage in self.stages)
 
 
-# Told the share of the run that is done and the stages so far.
-Recorded = Callable[[float, list[StageRecord]], None]
+@dataclass(frozen=True)
+class Position:
+    """Where the stage at work is: `done` of `total` in its unit, after so many seconds."""
+
+    stage: str
+    done: float
+    total: int
+    unit: str
+    note: str
+    seconds: float
+
+    def to_json(self, share: float, run_seconds: float) -> dict[str, Any]:
+        """Plain data, with the rate and the time left of the whole run, `share` of which is done after `run_seconds`."""
+        rate = self.done / self.seconds if self.seconds > 0 else None
+        left = run_seconds * (1 - share) / share if share > 0.02 else None
+        return {"stage": self.stage, "done": self.done, "total": self.total, "unit": self.unit, "note": self.note, "rate": rate,
+                "seconds_left": left}  # fmt: skip
 
 
-def execute(plan: Plan, recorded: Recorded = lambda share, stages: None) -> Run:
+# Told the share of the run that is done, the stages so far, and where the one at work is.
+Recorded = Callable[[float, list[StageRecord], Position | None], None]
+
+
+def execute(plan: Plan, recorded: Recorded = lambda share, stages, position: None) -> Run:
     """Runs what is not stored. Raises what the stages raise; whatever was complete before stays stored."""
     folders: dict[str, Path] = {}
     records: list[StageRecord] = []
@@ -93,7 +112,7 @@ def execute(plan: Plan, recorded: Recorded = lambda share, stages: None) -> Run:
             seconds = time.monotonic() - began
             records.append(StageRecord(stage.name, planned.fingerprint, False, seconds, 0.0))
             progress.end(stage.name, seconds)
-        recorded(_done_share(records, None, 0.0), records)
+        recorded(_done_share(records, None, 0.0), records, None)
     return Run(tuple(records), folders)
 
 
@@ -117,17 +136,20 @@ class _Watched(Progress):
         self.records = records
         self.recorded = recorded
         self.total = 0
+        self.unit = ""
+        self.began = time.monotonic()
         self.next_record = 0.0
 
     def begin(self, stage: str, total: int, unit: str) -> None:
-        self.total = total
+        self.total, self.unit, self.began = total, unit, time.monotonic()
         self.progress.begin(stage, total, unit)
 
     def advance(self, done: float, note: str = "") -> None:
         self.progress.advance(done, note)
         if time.monotonic() >= self.next_record:
             self.next_record = time.monotonic() + 1.0
-            self.recorded(_done_share(self.records, self.stage, min(1.0, done / max(self.total, 1))), self.records)
+            position = Position(self.stage, done, self.total, self.unit, note, time.monotonic() - self.began)
+            self.recorded(_done_share(self.records, self.stage, min(1.0, done / max(self.total, 1))), self.records, position)
 
     def end(self, stage: str, seconds: float) -> None:
         self.progress.end(stage, seconds)

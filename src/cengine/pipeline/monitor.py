@@ -12,7 +12,7 @@ from cengine.config.resolve import metrics_of
 from cengine.engines.duckdb import DuckDB
 from cengine.evaluation.predictions import prediction_columns, roles_of
 from cengine.evaluation.slices import measure
-from cengine.networks.metrics import Metric
+from cengine.networks.metric import Metric
 from cengine.training.batches import Matrices
 from cengine.training.heads import Head
 
@@ -32,7 +32,8 @@ class Monitor:
         columns = prediction_columns(self.heads, outputs, labels)
         for i, head in enumerate(self.heads):
             columns.setdefault(f"label: {head.label.name}", head.read_label(labels[:, i]))
-        self.engine.register("monitored", pa.table(columns))
+        # What is a list for each row is for pictures; no metric reads it.
+        self.engine.register("monitored", pa.table({name: values for name, values in columns.items() if values.ndim == 1}))
         found = {}
         for head in self.heads:
             metrics = metrics_of(head.label, head.task, self.metrics)

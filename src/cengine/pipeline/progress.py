@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import datetime
+import time
 from abc import ABC, abstractmethod
+from pathlib import Path
 
 
 class Progress(ABC):
@@ -46,3 +49,48 @@ class Silent(Progress):
 
     def wait(self, stage: str) -> None:
         pass
+
+
+class Journal(Progress):
+    """Writes what happens into a file, a line each, and passes it on."""
+
+    EVERY_SECONDS = 10.0
+
+    def __init__(self, file: Path, progress: Progress) -> None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        self.file = file
+        self.progress = progress
+        self._stage = ""
+        self._next = 0.0
+
+    def write(self, text: str) -> None:
+        """Lines of a text, each with the time."""
+        now = datetime.datetime.now(datetime.UTC).isoformat(sep=" ", timespec="seconds")[:19]
+        try:
+            with self.file.open("a", encoding="utf-8") as stream:
+                stream.writelines(f"{now} {line}\n" for line in text.splitlines())
+        except OSError:
+            pass  # a full disk must not end a run for want of a log line
+
+    def begin(self, stage: str, total: int, unit: str) -> None:
+        self._stage, self._next = stage, time.monotonic() + self.EVERY_SECONDS
+        self.write(f"{stage}: {total:,} {unit}")
+        self.progress.begin(stage, total, unit)
+
+    def advance(self, done: float, note: str = "") -> None:
+        if time.monotonic() >= self._next:
+            self._next = time.monotonic() + self.EVERY_SECONDS
+            self.write(f"{self._stage}: {done:,.0f} {note}".rstrip())
+        self.progress.advance(done, note)
+
+    def end(self, stage: str, seconds: float) -> None:
+        self.write(f"{stage}: done in {seconds:.1f} s")
+        self.progress.end(stage, seconds)
+
+    def reuse(self, stage: str, saved_seconds: float) -> None:
+        self.write(f"{stage}: stored already, {saved_seconds:.1f} s saved")
+        self.progress.reuse(stage, saved_seconds)
+
+    def wait(self, stage: str) -> None:
+        self.write(f"{stage}: another run is building it; waiting for that one")
+        self.progress.wait(stage)

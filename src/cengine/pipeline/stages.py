@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 from sqlglot import exp
 
@@ -203,9 +202,10 @@ def _train_steps(context: Context, parents: dict[str, Path]) -> int:
 def _run_train(context: Context, work: Work) -> None:
     from cengine.pipeline.monitor import Monitor
     from cengine.training.batches import TrainRows
+    from cengine.training.graph import graph_of
     from cengine.training.loop import Plan, train
     from cengine.training.model import build_model, save_model, signature_of
-    from cengine.training.tensorboard import ScalarWriter
+    from cengine.training.tensorboard import TrainingLog, hyperparameters
 
     trainer, encoded = context.resolved.trainer, _Encoded.of(context, work.parents)
     split, inputs, heads, file = encoded.split, encoded.inputs, encoded.heads, encoded.file
@@ -214,14 +214,19 @@ def _run_train(context: Context, work: Work) -> None:
     model = build_model(inputs, trainer, heads)
     judged = split.names[1]
     samples = {"train": rows.sample(TRAIN_SAMPLE_ROWS), judged: _evaluation_sample(file, split.report.rows[judged])}
-    tensorboard = work.kept / "tensorboard"
-    with context.engine() as engine, ScalarWriter(tensorboard) as writer:
+    tensorboard, signature = work.kept / "tensorboard", signature_of(inputs, heads)
+    with context.engine() as engine, TrainingLog(tensorboard) as log:
+        log.begin(
+            graph_of(model, signature),
+            hyperparameters(trainer, heads, len(context.resolved.features), plan.num_steps, model.count_params()),
+        )
         monitor = Monitor(engine, heads, context.resolved.metrics, file.num_numbers)
         trained = train(
             model, heads, trainer, plan, rows, samples, monitor.measure, work.kept / "checkpoints",
-            lambda step, loss: context.progress.advance(step, f"loss {loss:.4g}"), writer.write,
+            lambda step, loss: context.progress.advance(step, f"loss {loss:.4g}"), log.write,
         )  # fmt: skip
-    save_model(model, work.folder, signature_of(inputs, heads))
+        log.finish(trained.best_step, trained.best[judged])
+    save_model(model, work.folder, signature)
     shutil.copy(work.parents["Fit"] / "statistics.json", work.folder / "statistics.json")
     shutil.copytree(tensorboard, work.folder / "tensorboard", dirs_exist_ok=True)
     result = {"history": trained.history, "num_steps": trained.num_steps, "best_step": trained.best_step,
@@ -257,6 +262,7 @@ def _evaluate_settings(context: Context) -> Any:
 def _run_evaluate(context: Context, work: Work) -> None:
     from cengine.evaluation.predictions import write_predictions
     from cengine.evaluation.results import evaluate
+    from cengine.evaluation.search import columns_beside
     from cengine.training.model import load_model, training_model
 
     resolved, encoded = context.resolved, _Encoded.of(context, work.parents)
@@ -264,17 +270,16 @@ def _run_evaluate(context: Context, work: Work) -> None:
     model = training_model(load_model(work.parents["Train"]), len(heads))
     raw = work.folder / "raw.parquet"
     _predict(context, model, heads, encoded.file, len(split.names), raw)
-    slice_columns = list(dict.fromkeys(name for columns in resolved.slices for name in columns))
     with context.engine() as engine:
         predictions = work.folder / "predictions.parquet"
-        write_predictions(engine, context.rows, heads, encoded.statistics, raw, slice_columns, predictions)
+        write_predictions(engine, context.rows, heads, encoded.statistics, raw, columns_beside(resolved), predictions)
         raw.unlink()
         evaluate(engine, engine.parquet([predictions]), heads, resolved, encoded.statistics, split.names, work.folder)
 
 
 def _predict(context: Context, model: Any, heads: Any, file: Any, num_splits: int, target: Path) -> None:
     """Predictions of every row that was not trained on, block by block."""
-    from cengine.evaluation.predictions import prediction_columns, raw_schema
+    from cengine.evaluation.predictions import prediction_columns, raw_schema, raw_table
     from cengine.training.predict import Predictor
 
     predictor = Predictor(model, file.num_numbers)
@@ -287,8 +292,7 @@ def _predict(context: Context, model: Any, heads: Any, file: Any, num_splits: in
                 rows = file.load(number, groups, sum(counts[g] for g in groups))
                 identities = file.column(ROW_ID, number, groups)
                 columns = prediction_columns(heads, predictor.outputs(rows), rows.floats[:, file.num_numbers :])
-                data = {ROW_ID: identities.astype("int64"), "_split": [number] * len(rows), **columns}
-                writer.write_table(pa.table({name: pa.array(data[name]).cast(schema.field(name).type) for name in schema.names}))
+                writer.write_table(raw_table(identities, number, columns, schema))
                 done += len(rows)
                 context.progress.advance(done)
 
@@ -325,5 +329,5 @@ STAGES = (
     Stage("Fit", "rows", _fit_settings, _all_rows, _run_fit),
     Stage("Transform", "rows", lambda context: {}, _all_rows, _run_transform, version=2),
     Stage("Train", "steps", _train_settings, _train_steps, _run_train),
-    Stage("Evaluate", "rows", _evaluate_settings, _evaluated_rows, _run_evaluate),
+    Stage("Evaluate", "rows", _evaluate_settings, _evaluated_rows, _run_evaluate, version=2),
 )

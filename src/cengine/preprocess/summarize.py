@@ -1,14 +1,13 @@
 """Aggregates of many expressions over the train rows in as few queries as possible, the same for any number of threads.
 
-Sums of floating-point numbers depend on their order, and with threads the order is not known. So sums are formed of
-integers: whole numbers as they are, others as fixed-point numbers of 70 binary digits relative to the column's span.
+Sums are formed of integers (`fixed_point.py`): sums of floating-point numbers depend on their order, and with threads the
+order is not known.
 Quantiles come from at most 2**20 rows, drawn by identity: exact up to that size, and repeatable above it.
 """
 
 from __future__ import annotations
 
 import datetime
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -20,15 +19,15 @@ from sqlglot import exp
 
 from cengine.engines.duckdb import DuckDB
 from cengine.errors import PreprocessError
-from cengine.expressions.build import as_double, as_number, bigint, column, double
+from cengine.expressions.build import as_double, as_number, bigint, column
 from cengine.expressions.keys import seeded_key
+from cengine.preprocess.fixed_point import FixedPoint
 from cengine.summaries import Needs, Summary
 from cengine.tables import ROW_ID
 from cengine.transforms.scale import epoch_seconds
 
 MAX_SAMPLE_ROWS = 2**20
 MAX_VOCABULARY = 2_000_000
-HIGH_BITS, LOW_BITS = 40, 30
 
 # The train rows with the columns that the expressions read.
 TrainRows = Callable[[], exp.Select]
@@ -88,7 +87,7 @@ def _moments(
 ) -> dict[int, tuple[float | None, float | None, int]]:
     """Mean, deviation and number of values."""
     outputs: list[exp.Expr] = []
-    plans: dict[int, _FixedPoint | None] = {}
+    plans: dict[int, FixedPoint | None] = {}
     for i, question in enumerate(questions):
         if not question.needs.moments:
             continue
@@ -96,10 +95,10 @@ def _moments(
         if bounds is None:
             plans[i] = None
             continue
-        plan = _FixedPoint.of(bounds, whole=question.kind in ("integer", "boolean"))
+        plan = FixedPoint.of(bounds, whole=question.kind in ("integer", "boolean"))
         plans[i] = plan
         value = _numeric(question)
-        outputs += [_exact_sum(term).as_(f"sum_{i}_{name}") for name, term in plan.terms(value).items()]
+        outputs += [total.as_(f"sum_{i}_{name}") for name, total in plan.sums(value).items()]
         outputs.append(exp.Count(this=value.copy()).as_(f"num_{i}"))
     if not plans:
         return {}
@@ -110,60 +109,9 @@ def _moments(
         if planned is None or not count:
             found[i] = (None, None, 0)
         else:
-            sums = {key.removeprefix(f"sum_{i}_"): int(value) for key, value in row.items() if key.startswith(f"sum_{i}_")}
+            sums = {key.removeprefix(f"sum_{i}_"): value for key, value in row.items() if key.startswith(f"sum_{i}_")}
             found[i] = (*planned.moments(sums, count), count)
     return found
-
-
-@dataclass(frozen=True)
-class _FixedPoint:
-    """Sums of x - pivot and of its square as integers; `scale`, a power of two, spans the values."""
-
-    pivot: float
-    scale: float
-    whole: bool
-
-    @staticmethod
-    def of(bounds: tuple[float, float], *, whole: bool) -> _FixedPoint:
-        low, high = bounds
-        pivot = float(math.floor((low + high) / 2)) if whole else (low + high) / 2
-        span = max(high - pivot, pivot - low, 1.0 if whole else 5e-324)
-        exponent = math.frexp(span)[1]
-        small = whole and exponent <= 30 and abs(pivot) < 2**53
-        return _FixedPoint(pivot, math.ldexp(1.0, max(exponent, -1000)), small)
-
-    def terms(self, value: exp.Expr) -> dict[str, exp.Expr]:
-        """Whole-numbered expressions to be summed."""
-        if self.whole:
-            shifted = exp.Paren(this=exp.cast(value.copy(), "bigint") - bigint(int(self.pivot)))
-            return {"x": shifted, "xx": shifted.copy() * shifted.copy()}
-        unit = exp.Paren(this=exp.Paren(this=as_double(value.copy()) - double(self.pivot)) / double(self.scale))
-        return {**_digits("x", unit), **_digits("xx", unit * unit.copy())}
-
-    def moments(self, sums: dict[str, int], count: int) -> tuple[float, float]:
-        """Mean and population deviation, in exact arithmetic until the last step."""
-        if self.whole:
-            first, second, scale = Fraction(sums["x"]), Fraction(sums["xx"]), Fraction(1)
-        else:
-            first, second = (Fraction(sums[f"{n}_high"], 2**HIGH_BITS) + Fraction(sums[f"{n}_low"], 2 ** (HIGH_BITS + LOW_BITS))
-                             for n in ("x", "xx"))  # fmt: skip
-            scale = Fraction(self.scale)
-        mean = first / count
-        variance = max(second / count - mean * mean, Fraction(0))
-        return float(Fraction(self.pivot) + scale * mean), math.sqrt(variance) * float(scale)
-
-
-def _digits(name: str, value: exp.Expr) -> dict[str, exp.Expr]:
-    """A number in [-1, 1] as the integers of its first 40 and next 30 binary digits."""
-    shifted = exp.Paren(this=exp.Paren(this=value) * double(2.0**HIGH_BITS))
-    whole = exp.Floor(this=shifted)
-    rest = exp.Paren(this=shifted.copy() - whole.copy()) * double(2.0**LOW_BITS)
-    return {f"{name}_high": exp.cast(whole, "bigint"), f"{name}_low": exp.cast(exp.Floor(this=rest), "bigint")}
-
-
-def _exact_sum(term: exp.Expr) -> exp.Expr:
-    """A sum of integers that neither overflows nor rounds, as text."""
-    return exp.cast(exp.Sum(this=exp.cast(term, "decimal(38, 0)")), "text")
 
 
 def _counts(engine: DuckDB, train: TrainRows, questions: list[Question]) -> dict[int, tuple[tuple[tuple[Any, int], ...], int]]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from cengine.errors import StoreError
 from cengine.store.artifacts import Artifacts, disk_error
+from cengine.store.processes import process_exists
 from cengine.store.records import Records
 
 FOLDER_NAME = ".cengine"
@@ -30,6 +31,16 @@ class Project:
     def artifacts(self) -> Artifacts:
         """The folders of finished stages and snapshots."""
         return Artifacts(self.folder / "artifacts")
+
+    @property
+    def cache(self) -> Path:
+        """What can be made again at any time, and is kept because making it takes seconds."""
+        return self.folder / "cache"
+
+    @property
+    def reports(self) -> Path:
+        """Pages and notebooks, a folder for each run."""
+        return self.folder / "reports"
 
     @property
     def scratch(self) -> Path:
@@ -63,21 +74,10 @@ def _clear_scratch(scratch: Path) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def process_exists(process_id: int) -> bool:
-    """Whether there is a process of this number, whosoever."""
-    try:
-        os.kill(process_id, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # another user's
-        return True
-    return True
-
-
 def _find(path: str | Path | None) -> Path:
     given = path or os.environ.get("CENGINE_PROJECT")
     if given:
-        folder = Path(given).expanduser().absolute()
+        folder = Path(given).expanduser().resolve()  # without `..`: its name is looked at
         return folder if folder.name == FOLDER_NAME else folder / FOLDER_NAME
     here = Path.cwd()
     for folder in (here, *here.parents):

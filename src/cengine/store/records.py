@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from cengine.errors import StoreError, near_miss
 
-HEAD = "0001"  # the newest migration; a test compares it with the migrations' own head
+HEAD = "0002"  # the newest migration; a test compares it with the migrations' own head
 BUSY_SECONDS = 30
 
 metadata = sa.MetaData()
@@ -72,6 +72,14 @@ runs = sa.Table(
     sa.Column("process_id", sa.Integer, nullable=False),
     sa.Column("message", sa.Text),
     sa.Column("stages", sa.JSON, nullable=False),
+    sa.Column("process", sa.String),  # who does it, see processes.py
+    sa.Column("heartbeat_at", sa.String),
+    sa.Column("attempt", sa.Integer, nullable=False, server_default="1"),
+    sa.Column("cancelled_at", sa.String),  # when somebody asked it to end
+    sa.Column("options", sa.JSON, nullable=False, server_default="{}"),  # what it was started with, for `resume`
+    sa.Column("progress", sa.JSON),  # the stage at work: name, done, total, unit, note, rate, seconds_left
+    sa.Column("saved_cost", sa.Float, nullable=False, server_default="0"),
+    sa.Column("seconds", sa.Float),  # of work, all attempts together
     sa.UniqueConstraint("pipeline_id", "number"),
     sqlite_autoincrement=True,
 )  # fmt: skip
@@ -151,6 +159,12 @@ class Records:
         """Changes a row."""
         with self._transaction() as connection:
             connection.execute(TABLES[table].update().where(TABLES[table].c.id == row_id).values(**values))
+
+    def update_run(self, row_id: int, among: Sequence[str], **values: Any) -> bool:
+        """Changes a run whose status is among these, and says whether it was: of two that want to, one does."""
+        with self._transaction() as connection:
+            changed = connection.execute(runs.update().where(runs.c.id == row_id, runs.c.status.in_(among)).values(**values))
+            return changed.rowcount == 1
 
     def all(self, table: str, **equal: Any) -> list[dict[str, Any]]:
         """The rows whose columns have these values, by id."""

@@ -26,8 +26,8 @@ NUM_CHECKPOINTS = 10
 # Told steps done and the loss of the last step; metrics of a split's sample from its predictions and encoded rows.
 Report = Callable[[int, float], None]
 Measure = Callable[[list[np.ndarray], Matrices], dict[str, float]]
-# Told a finished checkpoint: step, then values by split and name.
-Logged = Callable[[int, dict[str, dict[str, float]]], None]
+# Told a finished checkpoint: step, then values by split and name, then the network's weights by name.
+Logged = Callable[[int, dict[str, dict[str, float]], dict[str, np.ndarray]], None]
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,11 @@ class Trained:
     best_step: int
     stopped_early: bool
 
+    @property
+    def best(self) -> dict[str, dict[str, float]]:
+        """What was measured at the step whose weights were kept, by split and name."""
+        return next(entry for entry in self.history if entry["step"] == self.best_step)
+
 
 def train(
     model: Any, heads: Sequence[Head], trainer: TrainerConfig, plan: Plan, rows: TrainRows, samples: dict[str, Matrices],
@@ -95,7 +100,7 @@ def train(
             values = trainee.measured(samples, measure)
             values["train"]["running_loss"] = float(losses.mean())
             state.history.append({"step": state.step, **values})
-            logged(state.step, values)
+            logged(state.step, values, trainee.named_weights())
             state.arrays = trainee.arrays()
             if values[judged]["loss"] < state.best_loss:
                 state.best_loss, state.best_step = values[judged]["loss"], state.step
@@ -177,6 +182,12 @@ class _Trainee:
     def weights(self) -> list[np.ndarray]:
         """The network's variables."""
         return [np.array(array) for group in self.state[:2] for array in group]
+
+    def named_weights(self) -> dict[str, np.ndarray]:
+        """The network's weights by layer and name; the state of random generators is none."""
+        variables = [variable for group in self._variables()[:2] for variable in group]
+        weights = {id(weight) for weight in self.inner.weights}
+        return {v.path: array for v, array in zip(variables, self.weights(), strict=True) if id(v) in weights}
 
     def restore(self, arrays: list[np.ndarray]) -> None:
         """Puts back what `arrays` gave."""

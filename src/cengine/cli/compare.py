@@ -1,0 +1,156 @@
+"""`cengine pipeline compare`: finished runs side by side, at the terminal and as a page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cengine.cli.evaluate import interval, shown_path
+from cengine.cli.options import SETTINGS, json_option, project
+from cengine.cli.output import cell, print_json, print_table, short_duration
+from cengine.cli.progress import Busy
+
+# So many runs have a column each in the table of settings; of more the values are counted.
+MAX_SETTING_COLUMNS = 6
+MAX_VALUE = 40
+
+
+@click.command(context_settings=SETTINGS)
+@click.argument("keys", nargs=-1, metavar="[ID|NAME[:RUN] ...]")
+@click.option("--against", metavar="ID|NAME[:RUN]", help="The run that the others are compared with. Default: the best one.")
+@click.option("--all", "show_all", is_flag=True, help="Show every run in the tables; by default the best 20.")
+@click.option("--page", "with_page", is_flag=True, help="Write a page and open it.")
+@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Write the page to this file. Default: in the project.")
+@click.option("--no-open", is_flag=True, help="Write the page, do not open it.")
+@json_option
+def compare(
+    keys: tuple[str, ...], against: str | None, show_all: bool, with_page: bool, output: Path | None, no_open: bool, as_json: bool
+) -> None:  # fmt: skip
+    """Compare finished runs: their metrics, whether these differ by more than noise, and what differs in their YAMLs.
+
+    \b
+    cengine pipeline compare              the newest finished run of each pipeline
+    cengine pipeline compare 1 2:3        the newest of pipeline 1 with run 3 of pipeline 2
+    cengine pipeline compare '1:*'        all runs of pipeline 1
+
+    A difference is taken row by row over the rows that both runs evaluated, with its 95 % interval.
+    """
+    from cengine.pipeline.compare import choose_runs, compare_runs, comparison_file
+
+    home = project()
+    chosen = choose_runs(home, keys, against)
+    with Busy() as busy:
+        comparison = compare_runs(chosen, against, busy.say)
+    target = (output or comparison_file(home, chosen.runs)) if with_page or output or no_open else None
+    if target is not None:
+        _write_page(comparison, target, home.cache)
+    if as_json:
+        print_json(comparison)
+    else:
+        _print(comparison, 20 if not show_all else None)
+        if target is not None:
+            click.echo(f"\npage: {shown_path(target)}")
+    if target is not None and with_page and not no_open:
+        from cengine.cli.opening import open_page
+
+        open_page(target)
+
+
+def _write_page(comparison: dict[str, Any], target: Path, cache: Path) -> None:
+    from cengine.reports.compare import page
+    from cengine.store.artifacts import disk_error
+
+    text = page(comparison, cache=cache)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise disk_error(error) from error
+
+
+def _print(comparison: dict[str, Any], num_runs: int | None) -> None:
+    runs = {run["key"]: run for run in comparison["runs"]}
+    print_table(
+        ("Run", "Pipeline", "Datasource", "Rows", "Started (UTC)", "Took"),
+        [(key, run["pipeline"], run["data"]["datasource"], run["data"]["rows"], run["started_at"][:19].replace("T", " "), short_duration(run["seconds"]))
+         for key, run in runs.items()],
+    )  # fmt: skip
+    for entry in comparison["left_out"]:
+        click.echo(f"left out: {cell(entry['name'])}, {cell(entry['reason'])}")
+    for label in comparison["labels"]:
+        for split in label["splits"]:
+            _print_split(label, split, num_runs)
+    for entry in comparison["alone"]:
+        click.echo(f"\nlabel {cell(entry['label'])} ({entry['task']}) is in {entry['run']} only, and is compared with nothing")
+    if comparison["note"]:
+        click.echo(f"\n{comparison['note']}")
+    _print_settings(comparison["differing"], list(runs))
+
+
+def _print_split(label: dict[str, Any], split: dict[str, Any], num_runs: int | None) -> None:
+    """The metrics of one label in one split, best first, and what the first one's differences mean."""
+    rows: list[tuple[Any, ...]] = []
+    reference = split["reference"]
+    num_left_out = 0
+    for metric in label["metrics"]:
+        ordered = _best_first(split["runs"], metric)
+        shown = ordered if num_runs is None else ordered[:num_runs]
+        num_left_out = len(ordered) - len(shown)
+        for run in shown:
+            found = run["metrics"][metric["name"]]
+            against = found["against"]
+            difference, ends = (against["difference"], interval(against["low"], against["high"])) if against else (None, "")
+            skill = None if found["skill"] is None else f"{100 * found['skill']:.1f} %"
+            rows.append((metric["name"], run["run"], "*" if found["best"] else "", found["model"], interval(found["low"], found["high"]),
+                         found["constant"], skill, difference, ends, against["verdict"] if against else "", run["num_rows"]))  # fmt: skip
+    click.echo(f"\n{cell(label['name'])}, {cell(split['name'])}; differences are from {reference}, * is the best")
+    print_table(("Metric", "Run", "", "Model", "95 %", "Constant", "Better by", "Difference", "95 % of it", "", "Rows"), rows)
+    if num_left_out:
+        click.echo(f"and {num_left_out} more: --all")
+    first = label["metrics"][0]
+    sentences = [run["metrics"][first["name"]]["against"] for run in _best_first(split["runs"], first)]
+    told = [found["sentence"] for found in sentences if found]
+    click.echo(
+        "\n" + "\n".join(cell(text.replace("\u2068", "").replace("\u2069", "")) for text in (told if num_runs is None else told[:num_runs]))
+    )
+
+
+def _best_first(runs: Sequence[dict[str, Any]], metric: dict[str, Any]) -> list[dict[str, Any]]:
+    def rank(run: dict[str, Any]) -> tuple[bool, float]:
+        value = run["metrics"][metric["name"]]["model"]
+        return value is None, 0.0 if value is None else -value if metric["higher_is_better"] else value
+
+    return sorted(runs, key=rank)
+
+
+def _print_settings(rows: Sequence[dict[str, Any]], keys: Sequence[str]) -> None:
+    if not rows:
+        click.echo("\ntheir configurations and data are the same")
+        return
+    click.echo(f"\n{len(rows)} {'setting differs' if len(rows) == 1 else 'settings differ'}")
+    if len(keys) <= MAX_SETTING_COLUMNS:
+        told = [[row["path"], *(_setting(row["values"][key]) if key in row["values"] else "" for key in keys)] for row in rows]
+        print_table(("Setting", *keys), told)
+        return
+    print_table(("Setting", "Values (runs)"), [(row["path"], _counted(row["values"], len(keys))) for row in rows])
+
+
+def _counted(values: dict[str, Any], num_runs: int) -> str:
+    """The values with the number of runs that have each."""
+    counts: dict[str, int] = {}
+    for value in values.values():
+        counts[_setting(value)] = counts.get(_setting(value), 0) + 1
+    if len(values) < num_runs:
+        counts["not set"] = num_runs - len(values)
+    shown = [f"{value} ({count})" for value, count in list(counts.items())[:8]]
+    return ", ".join(shown) + (", ..." if len(counts) > 8 else "")
+
+
+def _setting(value: Any) -> str:
+    from cengine.reports.formats import setting
+
+    told = setting(value)
+    return told if len(told) <= MAX_VALUE else f"{told[: MAX_VALUE - 1]}…"

@@ -1,0 +1,157 @@
+"""`cengine pipeline evaluate`: how good a model is, at the terminal, as a page and as a notebook."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cengine.cli.options import SETTINGS, json_option, project
+from cengine.cli.output import print_json, print_table
+from cengine.cli.progress import Busy
+
+if TYPE_CHECKING:
+    from cengine.evaluation.results import Results
+    from cengine.pipeline.finished import FinishedRun
+    from cengine.pipeline.report import ReportFiles
+
+LOW, HIGH = ": low", ": high"
+
+
+@click.command(context_settings=SETTINGS)
+@click.argument("key", metavar="ID|NAME[:RUN]")
+@click.option("--slice", "columns", multiple=True, help="Only the slices by this column (or a,b for a cross). May be repeated.")
+@click.option("--sort", metavar="METRIC", help="Order slices by this metric, worst first; by default the largest first.")
+@click.option("--rows", "num_rows", type=click.IntRange(min=1), default=10, show_default=True, help="Slices shown of each set.")
+@click.option("--min-count", type=click.IntRange(min=0), default=0, help="Leave out slices with fewer rows.")
+@click.option("--all", "show_all", is_flag=True, help="Show every slice.")
+@click.option("--against", metavar="ID|NAME[:RUN]", help="A second run, shown beside the first on the page.")
+@click.option(
+    "--output", type=click.Path(file_okay=False, path_type=Path), help="The folder for page and notebook. Default: in the project."
+)
+@click.option("--browser", is_flag=True, help="Open the page instead of the notebook.")
+@click.option("--no-open", is_flag=True, help="Write page and notebook, open neither.")
+@json_option
+def evaluate(
+    key: str, columns: tuple[str, ...], sort: str | None, num_rows: int, min_count: int, show_all: bool, against: str | None,
+    output: Path | None, browser: bool, no_open: bool, as_json: bool,
+) -> None:  # fmt: skip
+    """How good the model of a pipeline's newest run is: overall, beside a constant, and by slice; as a page and a notebook."""
+    from cengine.pipeline.finished import find_run
+
+    home = project()
+    run = find_run(home, key)
+    other = find_run(home, against) if against else None
+    if as_json:
+        print_json({"pipeline_id": run.pipeline["id"], "run": run.record["number"], **results_json(run.results, sort)})
+        return
+    click.echo(run.name)
+    print_overall(run.results)
+    _print_slices(run.results, columns, sort, None if show_all else num_rows, min_count)
+    files = _write(run, other, output)
+    click.echo(f"\npage:     {shown_path(files.page)}\nnotebook: {shown_path(files.notebook)}")
+    if no_open:
+        return
+    from cengine.cli.opening import open_notebook, open_page
+
+    if browser:
+        open_page(files.page)
+    else:
+        open_notebook(files.notebook)
+
+
+def shown_path(path: Path) -> str:
+    """The path as it is typed from here, where that is the shorter one."""
+    relative = os.path.relpath(path)
+    return min(relative, str(path), key=len)
+
+
+def _write(run: FinishedRun, other: FinishedRun | None, output: Path | None) -> ReportFiles:
+    """The report, with a word on what takes its time."""
+    from cengine.pipeline.report import write_report
+
+    with Busy() as busy:
+        return write_report(run, other=other, folder=output, report=busy.say)
+
+
+def print_overall(results: Results) -> None:
+    """The metrics beside the constants', and what is to be thought of them."""
+    rows = []
+    for row in results.overall.to_pylist():
+        skill = None if row["skill"] is None else f"{100 * row['skill']:.1f} %"
+        ends = interval(row["low"], row["high"])
+        rows.append(
+            (row["split"], row["label"], row["metric"], row["model"], ends, row["constant"], row["constant_is"], skill, row["num_rows"])
+        )
+    click.echo()
+    print_table(("Split", "Label", "Metric", "Model", "95 %", "Constant", "The constant is", "Better by", "Rows"), rows)
+    click.echo()
+    for found in results.verdicts:
+        prefix = f"{found['split']}: " if len(results.verdicts) > 1 else ""
+        click.echo(prefix + found["sentence"])
+
+
+def _print_slices(results: Results, columns: tuple[str, ...], sort: str | None, num_rows: int | None, min_count: int) -> None:
+    from cengine.errors import StoreError
+
+    wanted = [tuple(c.strip() for c in text.split(",")) for text in columns]
+    known = [found.columns for found in results.slices]
+    for choice in wanted:
+        if choice not in known:
+            raise StoreError(f"there are no slices by {', '.join(choice)}", f"there are slices by: {'; '.join(', '.join(k) for k in known)}",
+                             "slice the kept predictions anew: cengine pipeline slice RUN 'COLUMN, COLUMN where CONDITION'")  # fmt: skip
+    for found in results.slices:
+        if wanted and found.columns not in wanted:
+            continue
+        table = _sorted(found.table, sort, results)
+        rows = [row for row in table.to_pylist() if row["num_rows"] >= min_count]
+        shown = rows if num_rows is None else rows[:num_rows]
+        click.echo(f"\nby {', '.join(found.columns)}" + (f" ({len(shown)} of {len(rows):,} slices)" if len(shown) < len(rows) else ""))
+        several = len({row["split"] for row in rows}) > 1
+        print_slices([name for name in table.column_names if several or name != "split"], shown)
+
+
+def print_slices(names: Sequence[str], rows: Sequence[dict[str, Any]]) -> None:
+    """Slices as a table, the two ends of each interval in one column."""
+    headers = [name for name in names if not name.endswith(": high")]
+    titles = [f"{name.removesuffix(LOW)} 95 %" if name.endswith(LOW) else {"num_rows": "rows"}.get(name, name) for name in headers]
+    print_table(titles, [[_slice_cell(row, name) for name in headers] for row in rows])
+
+
+def _slice_cell(row: dict[str, Any], name: str) -> Any:
+    if not name.endswith(LOW):
+        return "null" if row[name] is None else row[name]
+    return interval(row[name], row[name.removesuffix(LOW) + HIGH])
+
+
+def interval(low: float | None, high: float | None) -> str:
+    """An interval for a table, empty where it cannot be told."""
+    return "" if low is None or high is None or math.isnan(low) or math.isnan(high) else f"{low:.5g} to {high:.5g}"
+
+
+def _sorted(table: Any, sort: str | None, results: Results) -> Any:
+    if sort is None:
+        return table
+    from cengine.errors import StoreError, near_miss
+
+    metrics = {row["metric"]: row["higher_is_better"] for row in results.overall.to_pylist()}
+    if sort not in (*metrics, "num_rows"):
+        raise StoreError(f"there is no metric '{sort}'", f"metrics: {', '.join(metrics)}", *near_miss(sort, metrics))
+    if sort not in table.column_names:
+        return table
+    return table.sort_by([(sort, "ascending" if metrics.get(sort) else "descending")])
+
+
+def results_json(results: Results, sort: str | None) -> dict[str, Any]:
+    """The same for programs."""
+    return {
+        "metrics": results.overall.to_pylist(),
+        "verdicts": results.verdicts,
+        "slices": [
+            {"label": s.label, "columns": list(s.columns), "rows": _sorted(s.table, sort, results).to_pylist()} for s in results.slices
+        ],
+    }

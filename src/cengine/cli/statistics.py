@@ -1,0 +1,241 @@
+"""`cengine pipeline statistics` and `cengine datasource statistics`: what the columns hold, at the terminal and as a page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cengine.cli.options import SETTINGS, json_option, project
+from cengine.cli.output import cell, print_json, print_table
+from cengine.cli.progress import Busy
+
+BLOCKS = "▁▂▃▄▅▆▇█"
+QUANTILES = {"0.05": "5 %", "0.25": "25 %", "0.5": "Median", "0.75": "75 %", "0.95": "95 %"}
+NUM_SHOWN_TOP = 5
+MAX_SHOWN_TEXT = 60
+
+
+def _shown_as(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that both commands have."""
+    for option in (
+        json_option,
+        click.option("--no-open", is_flag=True, help="Write the page, do not open it."),
+        click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Write the page to this file. Default: in the project."),
+        click.option("--page", "with_page", is_flag=True, help="Write a page and open it."),
+        click.option("--column", "names", multiple=True, metavar="NAME", help="Only this column. May be repeated."),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+@click.command("statistics", context_settings=SETTINGS)
+@click.argument("key", metavar="ID|NAME[:RUN]")
+@_shown_as
+def pipeline_statistics(key: str, **options: Any) -> None:
+    """The columns of a run's table by split: nulls, distinct values, quantiles, histogram, commonest values, and drift."""
+    from cengine.pipeline.describe import run_columns
+    from cengine.pipeline.finished import find_run
+
+    home = project()
+    run = find_run(home, key)
+    with Busy() as busy:
+        busy.say("describing the columns")
+        columns = run_columns(run)
+    heading = {"name": run.name, "under": f"{len(columns)} columns, {_rows_told(run.split.report.rows)}"}
+    file = home.reports / f"statistics-run-{run.pipeline['id']}-{run.record['number']}.html"
+    _show(columns, heading, {"pipeline_id": run.pipeline["id"], "run": run.record["number"]}, file, home.cache, **options)
+
+
+@click.command("statistics", context_settings=SETTINGS)
+@click.argument("key", metavar="[ID|NAME]", required=False)
+@_shown_as
+def datasource_statistics(key: str | None, **options: Any) -> None:
+    """The columns of a datasource: nulls, distinct values, quantiles, histogram, commonest values."""
+    from cengine.pipeline.api import find_datasource, newest_snapshot, snapshot_of
+    from cengine.pipeline.describe import datasource_columns
+
+    home = project()
+    record = find_datasource(home, key)
+    number, snapshot = newest_snapshot(home, record)["number"], snapshot_of(home, record)
+    with Busy() as busy:
+        busy.say("describing the columns")
+        columns = datasource_columns(home, snapshot)
+    heading = {"name": record["name"], "under": f"{len(columns)} columns, {snapshot.schema.num_rows:,} rows"}
+    file = home.reports / f"statistics-datasource-{record['id']}-{number}.html"
+    _show(columns, heading, {"datasource_id": record["id"], "snapshot": number}, file, home.cache, **options)
+
+
+def _rows_told(rows: dict[str, int]) -> str:
+    return ", ".join(f"{name} {num_rows:,} rows" for name, num_rows in rows.items())
+
+
+def _show(
+    columns: list[dict[str, Any]], heading: dict[str, str], identity: dict[str, Any], file: Path, cache: Path, *,
+    names: tuple[str, ...], with_page: bool, output: Path | None, no_open: bool, as_json: bool,
+) -> None:  # fmt: skip
+    """Prints the chosen columns, and writes and opens the page where one is wanted."""
+    chosen = _chosen(columns, names)
+    target = (output or file) if with_page or output or no_open else None
+    if target is not None:
+        _write_page(chosen, heading, target, cache)
+    if as_json:
+        print_json({**identity, "columns": chosen})
+    else:
+        click.echo(f"{cell(heading['name'])}: {heading['under']}")
+        for column in chosen:
+            _print_column(column)
+        _print_drift(chosen)
+        _print_sampling(chosen)
+        if target is not None:
+            from cengine.cli.evaluate import shown_path
+
+            click.echo(f"\npage: {shown_path(target)}")
+    if target is not None and with_page and not no_open:
+        from cengine.cli.opening import open_page
+
+        open_page(target)
+
+
+def _chosen(columns: list[dict[str, Any]], names: Sequence[str]) -> list[dict[str, Any]]:
+    from cengine.errors import SourceError, near_miss
+
+    known = {column["name"]: column for column in columns}
+    for name in names:
+        if name not in known:
+            raise SourceError(f"there is no column '{name}'", f"columns: {', '.join(known)}", *near_miss(name, known))
+    return [known[name] for name in dict.fromkeys(names)] if names else columns
+
+
+def _write_page(columns: list[dict[str, Any]], heading: dict[str, str], target: Path, cache: Path) -> None:
+    from cengine.reports.html import render
+    from cengine.store.artifacts import disk_error
+
+    text = render("statistics.html", cache=cache, columns=columns, heading=heading)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise disk_error(error) from error
+
+
+# The terminal
+
+
+def _print_column(column: dict[str, Any]) -> None:
+    told = ", ".join([column["kind"], *column["roles"]])
+    marks = [f"{split['level']} drift in {cell(name)}" for name, split in _drifted(column)]
+    click.echo("\n" + "   ".join([cell(column["name"]), cell(told), *(f"! {mark}" for mark in marks)]))
+    headers, rows = _figures(column)
+    print_table(headers, rows)
+    _print_histogram(column)
+    _print_top(column)
+
+
+def _figures(column: dict[str, Any]) -> tuple[list[str], list[list[Any]]]:
+    """One row a split; figures that no split has are left out."""
+    headers = ["Split", "Rows", "Nulls", "Distinct", "Mean", "Deviation", "Min", *QUANTILES.values(), "Max"]
+    rows = []
+    for name, split in column["splits"].items():
+        distinct = split["num_distinct"]
+        about = distinct if distinct is None or split["distinct_exact"] else f"~{distinct}"
+        quantiles = [split["quantiles"].get(p) for p in QUANTILES]
+        # Least and greatest of booleans are in the commonest values already.
+        low, high = (None, None) if column["kind"] == "boolean" else (split["minimum"], split["maximum"])
+        nulls = _share(split["num_nulls"], split["num_rows"])
+        rows.append([name, split["num_rows"], nulls, about, split["mean"], split["deviation"], low, *quantiles, high])
+    kept = [i for i in range(len(headers)) if any(row[i] is not None for row in rows)]
+    return [headers[i] for i in kept], [[row[i] for i in kept] for row in rows]
+
+
+def _print_histogram(column: dict[str, Any]) -> None:
+    histogram = column["histogram"]
+    if histogram is None:
+        return
+    width = max(len(cell(name)) for name in histogram["counts"])
+    edges = histogram["edges"]
+    for name, counts in histogram["counts"].items():
+        if any(counts):
+            click.echo(f"   {cell(name):<{width}}  {_bars(counts)}")
+    ends = [_edge(edge, column, last=place == 1) for place, edge in enumerate((edges[0], edges[-1]))]
+    click.echo(f"   {'':<{width}}  {' to '.join(ends)}")
+
+
+def _bars(counts: Sequence[int]) -> str:
+    """The histogram as one line: a space where there is nothing, else a block at least as high as the lowest."""
+    highest = max(counts)
+    return "".join(BLOCKS[min(7, 8 * count // (highest + 1))] if count else " " for count in counts)
+
+
+def _edge(value: float, column: dict[str, Any], *, last: bool) -> str:
+    if column["histogram"]["is_time"]:
+        import datetime
+
+        # Rows of years that Python has no name for are rare; their seconds are told.
+        try:
+            return (datetime.datetime(1970, 1, 1) + datetime.timedelta(seconds=round(value))).isoformat(sep=" ")
+        except OverflowError:
+            return f"{value:.0f} s"
+    if column["kind"] == "integer" and value % 1 == 0.5:
+        return f"{value + (-0.5 if last else 0.5):.0f}"
+    return f"{value:.6g}"
+
+
+def _print_top(column: dict[str, Any]) -> None:
+    """The commonest values with their shares of each split; of columns in which values repeat."""
+    splits = column["splits"]
+    top = {name: split["top"][:NUM_SHOWN_TOP] for name, split in splits.items()}
+    values = list(dict.fromkeys((type(value).__name__, value) for pairs in top.values() for value, _ in pairs))[: 2 * NUM_SHOWN_TOP]
+    if not values or all(n <= 1 for pairs in top.values() for _, n in pairs):
+        return
+    known = {name: {(type(value).__name__, value): n for value, n in split["top"]} for name, split in splits.items()}
+    click.echo("   commonest: " + ", ".join(
+        f"{_value(value[1])} " + " / ".join(_share(known[name][value], splits[name]["num_rows"]) if value in known[name] else "-" for name in splits)
+        for value in values
+    ))  # fmt: skip
+
+
+def _value(value: Any) -> str:
+    """A value in one line: quotes where it would not be seen otherwise."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    text = cell(value)
+    text = text if len(text) <= MAX_SHOWN_TEXT else f"{text[: MAX_SHOWN_TEXT - 1]}…"
+    return f"'{text}'" if text.strip() != text or not text or "," in text else text
+
+
+def _share(num_rows: int, total: int) -> str:
+    percent = 100 * num_rows / max(total, 1)
+    return f"{percent:.1f} %" if percent >= 0.05 or not num_rows else "<0.1 %"
+
+
+def _print_drift(columns: Sequence[dict[str, Any]]) -> None:
+    """What differs between the splits, the strongest first."""
+    compared = [column for column in columns if column["drift"]]
+    if not compared:
+        return
+    drifted = sorted(((split["psi"], split) for column in compared for _, split in _drifted(column)), key=lambda pair: -pair[0])
+    if not drifted:
+        reference = compared[0]["drift"]["reference"]
+        click.echo(f"\nno column differs from {cell(reference)} by more than noise")
+        return
+    click.echo(f"\n{len(drifted)} {'difference' if len(drifted) == 1 else 'differences'} between the splits")
+    for psi, split in drifted:
+        click.echo(f"   {split['level']:<8}  {cell(split['sentence'])} (psi {psi:.2g}, noise {split['noise']:.1g})")
+
+
+def _drifted(column: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    splits = column["drift"]["splits"] if column["drift"] else {}
+    return [(name, split) for name, split in splits.items() if split["level"] != "same"]
+
+
+def _print_sampling(columns: Sequence[dict[str, Any]]) -> None:
+    sampled = {name: split["sampled_rows"] for column in columns for name, split in column["splits"].items() if split["sampled_rows"]}
+    if sampled:
+        told = ", ".join(f"{num_rows:,} rows of {cell(name)}" for name, num_rows in sampled.items())
+        click.echo(f"\nquantiles, histograms and commonest values are estimated from {told}; ~ marks an estimate of distinct values")
+
+
+__all__ = ["datasource_statistics", "pipeline_statistics"]

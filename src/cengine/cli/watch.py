@@ -1,0 +1,218 @@
+"""`cengine pipeline status`, `runs`, `logs`, `attach`, `cancel`: looking at runs from any terminal."""
+
+from __future__ import annotations
+
+import datetime
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cengine.cli.options import SETTINGS, json_option, project
+from cengine.cli.output import duration, print_json, print_table, short_duration, table_text
+
+if TYPE_CHECKING:
+    from cengine.store.project import Project
+
+NAMES = ("id", "name", "status", "completion", "compute_cost", "training_cost", "total_cost", "execution_time")
+REFRESH_SECONDS = 0.5
+
+
+@click.command(context_settings=SETTINGS)
+@click.option("--pipeline-id", "key", metavar="ID|NAME", help="One pipeline only; by default all that were run.")
+@click.option(
+    "--watch", "-w", is_flag=True, help="Stay, and show what changes until nothing goes on any more. Ctrl-C leaves; the runs go on."
+)
+@json_option
+def status(key: str | None, watch: bool, as_json: bool) -> None:
+    """How far the newest run of each pipeline is, and what it cost."""
+    home = project()
+    if as_json:
+        print_json([dict(zip(NAMES, row, strict=True)) for row in _status_rows(home, key)[0]])
+    elif watch and sys.stdout.isatty():
+        _watch(home, key)
+    else:
+        click.echo(_status_text(home, key)[0])
+
+
+@click.command(context_settings=SETTINGS)
+@click.argument("key", metavar="ID|NAME")
+@json_option
+def runs(key: str, as_json: bool) -> None:
+    """All runs of a pipeline, the newest first."""
+    from cengine.pipeline.runs import settled
+
+    home = project()
+    pipeline = home.records.find("pipelines", key)
+    found = settled(home.records.all("runs", pipeline_id=pipeline["id"]), home)[::-1]
+    rows = [(run["number"], run["status"], f"{100 * run['completion_ratio']:.0f}%", run["attempt"], run["started_at"][:19].replace("T", " "),
+             duration(_seconds(run)), run["compute_cost"] + run["training_cost"], run["saved_cost"], (run["message"] or "").split("\n")[0])
+            for run in found]  # fmt: skip
+    if as_json:
+        names = ("run", "status", "completion", "attempts", "started_at", "execution_time", "cost", "saved_cost", "message")
+        print_json([dict(zip(names, row, strict=True)) for row in rows])
+        return
+    sign = _sign(home)
+    print_table(
+        ("Run", "Status", "Completion", "Attempts", "Started (UTC)", "Execution Time", f"Cost ({sign})", f"Saved ({sign})", "Message"), rows
+    )
+
+
+@click.command(context_settings=SETTINGS)
+@click.argument("key", metavar="ID|NAME[:RUN]")
+@click.option("--follow", "-f", is_flag=True, help="Stay, and print what is added until the run ends.")
+def logs(key: str, follow: bool) -> None:
+    """What a run wrote into its log: stages, their times, and what went wrong."""
+    from cengine.errors import StoreError
+    from cengine.pipeline.runs import find_record, log_file
+    from cengine.store.lifecycle import ACTIVE
+
+    home = project()
+    _, run = find_record(home, key)
+    file = log_file(home, run)
+    if not file.exists():
+        raise StoreError(f"run {run['number']} has no log", "it is of an older version, or its log was removed")
+    with file.open(encoding="utf-8", errors="replace") as stream:
+        click.echo(stream.read(), nl=False)
+        while follow and _refreshed(home, run)["status"] in ACTIVE:
+            time.sleep(REFRESH_SECONDS)
+            click.echo(stream.read(), nl=False)
+        click.echo(stream.read(), nl=False)
+
+
+@click.command(context_settings=SETTINGS)
+@click.argument("key", metavar="ID|NAME[:RUN]")
+def cancel(key: str) -> None:
+    """End a run; its stages and checkpoints are kept, and `resume` goes on from there."""
+    from cengine.pipeline.runs import cancel_run, find_record
+    from cengine.store.lifecycle import ACTIVE
+
+    home = project()
+    pipeline, run = find_record(home, key)
+    cancel_run(home, run)
+    while (run := _refreshed(home, run))["status"] in ACTIVE:
+        time.sleep(REFRESH_SECONDS)
+    ended = "cancelled" if run["status"] == "Cancelled" else f"over: it is {run['status'].lower()}"
+    click.echo(f"run {run['number']} of {pipeline['name']} is {ended}")
+
+
+@click.command(context_settings=SETTINGS)
+@click.argument("key", metavar="ID|NAME[:RUN]")
+def attach(key: str) -> None:
+    """The bars of a run that goes on elsewhere. Ctrl-C leaves; the run goes on."""
+    from cengine.cli.progress import Bars
+    from cengine.pipeline.runs import find_record
+    from cengine.store.lifecycle import ACTIVE
+
+    home = project()
+    pipeline, run = find_record(home, key)
+    shown: set[str] = set()
+    at_work = ""
+    with Bars() as bars:
+        while True:
+            run = _refreshed(home, run)
+            for stage in run["stages"]:
+                if stage["seconds"] is not None and stage["name"] not in shown:
+                    shown.add(stage["name"])
+                    if stage["reused"]:
+                        bars.reuse(stage["name"], stage["saved_seconds"])
+                    elif stage["name"] == at_work:
+                        bars.end(stage["name"], stage["seconds"])
+            position = run["progress"]
+            if position and position["stage"] not in shown:
+                if position["stage"] != at_work:
+                    at_work = position["stage"]
+                    bars.begin(at_work, position["total"], position["unit"])
+                bars.advance(position["done"], position["note"])
+            if run["status"] not in ACTIVE:
+                break
+            time.sleep(REFRESH_SECONDS)
+    click.echo(f"run {run['number']} of {pipeline['name']} is {run['status'].lower()}" + (f": {run['message']}" if run["message"] else ""))
+
+
+def _refreshed(home: Project, run: dict[str, Any]) -> dict[str, Any]:
+    from cengine.pipeline.runs import settled
+
+    return settled([home.records.get("runs", run["id"])], home)[0]
+
+
+def _watch(home: Project, key: str | None) -> None:
+    from rich.console import Console
+    from rich.live import Live
+    from rich.text import Text
+
+    with Live(console=Console(), refresh_per_second=4) as live:
+        going_on = True
+        while going_on:
+            text, going_on = _status_text(home, key)
+            live.update(Text(text))
+            time.sleep(REFRESH_SECONDS)
+
+
+def _status_text(home: Project, key: str | None) -> tuple[str, bool]:
+    """The table, what the stages at work are at, the message of one pipeline's run; and whether any run goes on."""
+    from cengine.pipeline.runs import log_file
+    from cengine.store.lifecycle import ACTIVE, FAILED
+
+    rows, newest = _status_rows(home, key)
+    sign = _sign(home)
+    headers = ("ID", "Name", "Pipeline Status", "Completion", f"Compute Cost ({sign})", f"Training Cost ({sign})", f"Total Cost ({sign})",
+               "Execution Time")  # fmt: skip
+    lines = [table_text(headers, rows)]
+    for pipeline, run in newest:
+        if run["status"] in ACTIVE and run["progress"]:
+            lines.append(f"{pipeline['name']}: {_at_work(run['progress'])}")
+        elif key and run["message"]:
+            log = (
+                f"\nlog: cengine pipeline logs {pipeline['id']}:{run['number']}"
+                if run["status"] == FAILED and log_file(home, run).exists()
+                else ""
+            )
+            lines.append(run["message"] + log)
+    return "\n\n".join(lines), any(run["status"] in ACTIVE for _, run in newest)
+
+
+def _at_work(position: dict[str, Any]) -> str:
+    rate = f", {position['rate']:,.0f} {position['unit']}/s" if position["rate"] else ""
+    left = f", about {short_duration(position['seconds_left'])} left" if position["seconds_left"] else ""
+    note = f", {position['note']}" if position["note"] else ""
+    return f"{position['stage']}, {position['done']:,.0f} of {position['total']:,} {position['unit']}{rate}{note}{left}"
+
+
+def _status_rows(home: Project, key: str | None) -> tuple[list[tuple[Any, ...]], list[tuple[dict[str, Any], dict[str, Any]]]]:
+    """The rows of the table, and the pipelines that were run with their newest run."""
+    from cengine.pipeline.runs import settled_runs
+
+    chosen = [home.records.find("pipelines", key)] if key else home.records.all("pipelines")
+    last = {run["pipeline_id"]: run for run in settled_runs(home)}
+    rows: list[tuple[Any, ...]] = []
+    for pipeline in chosen:
+        run = last.get(pipeline["id"])
+        if run is not None:
+            compute, training = run["compute_cost"], run["training_cost"]
+            rows.append((pipeline["id"], pipeline["name"], run["status"], f"{100 * run['completion_ratio']:.0f}%", _cost(compute), _cost(training),
+                         _cost(compute + training), duration(_seconds(run))))  # fmt: skip
+        elif key:
+            rows.append((pipeline["id"], pipeline["name"], "Never run", "0%", 0, 0, 0, ""))
+    return rows, [(pipeline, last[pipeline["id"]]) for pipeline in chosen if pipeline["id"] in last]
+
+
+def _seconds(run: dict[str, Any]) -> float:
+    """Of work; of a run that goes on those since it last said so are counted too."""
+    from cengine.store.records import now
+
+    if run["seconds"] is not None and run["ended_at"]:
+        return float(run["seconds"])
+    began, ended = (datetime.datetime.fromisoformat(text) for text in (run["started_at"], run["ended_at"] or now()))
+    return max(0.0, (ended - began).total_seconds())
+
+
+def _sign(home: Project) -> str:
+    from cengine.store.settings import read_settings
+
+    return read_settings(home.folder).prices.sign
+
+
+def _cost(value: float) -> int | float:
+    return int(value) if value == int(value) else round(value, 2)

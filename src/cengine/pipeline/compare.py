@@ -1,0 +1,276 @@
+"""Finished runs side by side: which ones, their metrics, and the paired differences of each from the best."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from cengine.config.flatten import flattened
+from cengine.config.resolve import metrics_of
+from cengine.engines.duckdb import DuckDB
+from cengine.errors import StoreError
+from cengine.evaluation.baselines import baseline_of, measure_baselines, shown, skill
+from cengine.evaluation.paired import Difference, Side, differences, join_pair
+from cengine.evaluation.predictions import with_columns
+from cengine.evaluation.slices import OVERALL
+from cengine.networks.metric import Metric
+from cengine.networks.metrics import metric_label
+from cengine.pipeline.finished import FinishedRun, find_run
+from cengine.pipeline.slicing import predictions_file, slice_tables
+from cengine.reports.compare import LabelFacts, RunFacts, compared, metric_facts
+from cengine.reports.summary import plain
+from cengine.store.project import Project
+from cengine.training.heads import Head
+
+MAX_FILE_NAME = 80
+# Numbers that all slices of a page may have, so that it stays small with many runs.
+MAX_SLICE_NUMBERS = 250_000
+MAX_SLICES, MIN_SLICES = 1_000, 40
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The runs to compare, and which are not among them and why: `name`, `reason`."""
+
+    runs: list[FinishedRun]
+    left_out: list[dict[str, str]]
+
+
+def choose_runs(project: Project, keys: Sequence[str], against: str | None = None) -> Chosen:
+    """The runs of `ID|NAME[:RUN]`, all that succeeded for `ID|NAME:*`; without keys the newest of each pipeline.
+
+    The run `against` is one of them. Raises StoreError where there are fewer than two.
+    """
+    runs: dict[str, FinishedRun] = {}
+    left_out: list[dict[str, str]] = []
+    if against is not None:
+        _add(runs, find_run(project, against))
+    for key in keys:
+        name, _, number = key.rpartition(":")
+        if name and number == "*":
+            _add_all(project, name, runs, left_out)
+        else:
+            _add(runs, find_run(project, key))
+    if not keys:
+        for pipeline in project.records.all("pipelines"):
+            _try_to_add(project, str(pipeline["id"]), pipeline["name"], runs, left_out)
+    if len(runs) < 2:
+        have = f"only {next(iter(runs))} can be compared" if runs else "there is no finished run"
+        why = [f"{entry['name']}: {entry['reason']}" for entry in left_out]
+        raise StoreError(
+            f"two runs are needed, {have}", *why, "name them, for example: cengine pipeline compare 1 2:3, or 1:* for all of one"
+        )
+    return Chosen(list(runs.values()), left_out)
+
+
+def compare_runs(chosen: Chosen, against: str | None = None, report: Report = lambda what: None) -> dict[str, Any]:
+    """The comparison as plain data (see `reports/compare.py`); differences are from `against`, else from the best run."""
+    runs = chosen.runs
+    reference = None
+    if against is not None:
+        reference = find_run(runs[0].project, against).key
+    groups: dict[tuple[Any, ...], list[tuple[FinishedRun, Head]]] = {}
+    for run in runs:
+        for head in run.heads:
+            # The probability of two classes is that of the second: others are another question.
+            identity = (head.label.name, head.task, head.classes if head.task == "binary" else None)
+            groups.setdefault(identity, []).append((run, head))
+    labels: list[LabelFacts] = []
+    with runs[0].engine() as engine:
+        for members in groups.values():
+            if len(members) > 1:
+                report(f"measuring {members[0][1].label.name}")
+                labels.append(_label_facts(engine, members, reference))
+        _add_differences(engine, {run.key: run for run in runs}, labels, report)
+    alone = [{"label": members[0][1].label.name, "task": members[0][1].task, "run": members[0][0].key}
+             for members in groups.values() if len(members) == 1]  # fmt: skip
+    return dict(plain(compared([_run_facts(run) for run in runs], labels, alone, chosen.left_out)))
+
+
+def comparison_file(project: Project, runs: Sequence[FinishedRun]) -> Path:
+    """Where the page of a comparison goes: named by ids only, never longer than MAX_FILE_NAME and a little."""
+    keys = "_".join(run.key.replace(":", "-") for run in runs)
+    if len(keys) > MAX_FILE_NAME:
+        keys = f"{len(runs)}-runs-{hashlib.sha256(keys.encode()).hexdigest()[:12]}"
+    return project.reports / f"compare-{keys}.html"
+
+
+# Which runs
+
+
+def _add(runs: dict[str, FinishedRun], run: FinishedRun) -> None:
+    runs.setdefault(run.key, run)
+
+
+def _try_to_add(project: Project, key: str, name: str, runs: dict[str, FinishedRun], left_out: list[dict[str, str]]) -> None:
+    try:
+        _add(runs, find_run(project, key))
+    except StoreError as error:
+        left_out.append({"name": name, "reason": error.problems[0].message})
+
+
+def _add_all(project: Project, name: str, runs: dict[str, FinishedRun], left_out: list[dict[str, str]]) -> None:
+    pipeline = project.records.find("pipelines", name)
+    succeeded = 0
+    for record in project.records.all("runs", pipeline_id=pipeline["id"]):
+        if record["status"] == "Succeeded":
+            succeeded += 1
+            key = f"{pipeline['id']}:{record['number']}"
+            _try_to_add(project, key, f"{pipeline['name']}, run {record['number']}", runs, left_out)
+    if not succeeded:
+        find_run(project, str(pipeline["id"]))  # says why there is none
+
+
+def _run_facts(run: FinishedRun) -> RunFacts:
+    records, record = run.project.records, run.record
+    kept = records.get("snapshots", record["snapshot_id"])
+    datasource = records.get("datasources", kept["datasource_id"])["name"]
+    started, ended = (datetime.fromisoformat(record[name] or record["started_at"]) for name in ("started_at", "ended_at"))
+    data = {"datasource": datasource, "snapshot": kept["number"], "rows": run.snapshot.schema.num_rows}
+    settings = [{"path": f"data.{name}", "value": value} for name, value in data.items()]
+    settings += flattened(run.resolved, {head.label.name: head.task for head in run.heads})
+    return RunFacts(
+        run.key, run.pipeline["name"], record["number"], record["started_at"], (ended - started).total_seconds(), data, settings
+    )
+
+
+# Metrics and slices
+
+
+def _label_facts(engine: DuckDB, members: Sequence[tuple[FinishedRun, Head]], against: str | None) -> LabelFacts:
+    metrics = list(dict.fromkeys(m for run, head in members for m in metrics_of(head.label, head.task, run.resolved.metrics)))
+    first = members[0][1]
+    facts = LabelFacts(first.label.name, first.task, [run.key for run, _ in members], [metric_facts(m) for m in metrics])
+    for run, head in members:
+        for split, found in _values(engine, run, head, metrics).items():
+            facts.values.setdefault(split, {})[run.key] = found
+    facts.choose_references(against)
+    facts.slices = _slices(engine, members, metrics)
+    return facts
+
+
+def _values(engine: DuckDB, run: FinishedRun, head: Head, metrics: Sequence[Metric]) -> dict[str, dict[str, Any]]:
+    """By split: `num_rows` and the metrics beside the constants; those that the run's YAML does not name are measured now."""
+    found: dict[str, dict[str, Any]] = {}
+    for row in run.results.overall.to_pylist():
+        if row["label"] == head.label.name:
+            own = found.setdefault(row["split"], {"num_rows": row["num_rows"], "metrics": {}})
+            own["metrics"][row["metric"]] = {key: row.get(key) for key in ("model", "low", "high", "constant", "constant_is", "skill")}
+    known = {name for own in found.values() for name in own["metrics"]}
+    missing = [metric for metric in metrics if metric_label(metric) not in known]
+    if missing:
+        rows = engine.parquet([predictions_file(run)])
+        (overall,) = slice_tables(run, engine, rows, head, missing, [OVERALL])
+        constants = measure_baselines(engine, rows, head, missing, run.statistics)
+        for row in overall.table.to_pylist():
+            for metric in missing:
+                name, baseline = metric_label(metric), baseline_of(head, metric, run.statistics)
+                constant = constants[run.split.names.index(row["split"])][name]
+                found[row["split"]]["metrics"][name] = {
+                    "model": row[name], "low": row[f"{name}: low"], "high": row[f"{name}: high"], "constant": constant,
+                    "constant_is": f"{baseline.what} {shown(baseline.value)}", "skill": skill(metric, row[name], constant),
+                }  # fmt: skip
+    return found
+
+
+def _slices(engine: DuckDB, members: Sequence[tuple[FinishedRun, Head]], metrics: Sequence[Metric]) -> list[dict[str, Any]]:
+    """Each set of columns that a run slices by, over all runs whose table has them; the largest slices of each."""
+    sets = list(dict.fromkeys(columns for run, _ in members for columns in run.resolved.slices))
+    if not sets:
+        return []
+    limit = MAX_SLICE_NUMBERS // (len(members) * len(metrics) * 3 * len(sets))
+    limit = min(MAX_SLICES, max(MIN_SLICES, limit))
+    tables: dict[tuple[str, ...], list[tuple[str, pa.Table]]] = {columns: [] for columns in sets}
+    for run, head in members:
+        for columns, table in _slice_tables_of(engine, run, head, metrics, sets).items():
+            tables[columns].append((run.key, table))
+    names = [metric_label(metric) for metric in metrics]
+    return [_merged(columns, split, found, names, limit) for columns, found in tables.items()
+            for split in dict.fromkeys(name for _, table in found for name in table["split"].unique().to_pylist())]  # fmt: skip
+
+
+def _slice_tables_of(
+    engine: DuckDB, run: FinishedRun, head: Head, metrics: Sequence[Metric], sets: Sequence[tuple[str, ...]]
+) -> dict[tuple[str, ...], pa.Table]:
+    """A run's slices by set: the kept ones, and measured now what the run's YAML does not ask for."""
+    wanted = {metric_label(metric) for metric in metrics}
+    stored = {found.columns: found.table for found in run.results.slices if found.label == head.label.name}
+    found = {columns: table for columns, table in stored.items() if columns in sets and wanted <= set(table.column_names)}
+    missing = [columns for columns in sets if columns not in found and all(name in run.snapshot.schema for name in columns)]
+    if missing:
+        rows = with_columns(engine, run.rows, predictions_file(run), [name for columns in missing for name in columns])
+        measured = slice_tables(run, engine, rows, head, metrics, missing)
+        found |= {table.columns: table.table for table in measured}
+    return {columns: found[columns] for columns in sets if columns in found}
+
+
+def _merged(
+    columns: tuple[str, ...], split: str, tables: Sequence[tuple[str, pa.Table]], metrics: Sequence[str], limit: int
+) -> dict[str, Any]:
+    """One set of slices of one split, the runs' metrics beside each other, slices with most rows first."""
+    rows: dict[tuple[Any, ...], dict[str, dict[str, Any]]] = {}
+    for key, table in tables:
+        for row in table.filter(pa.compute.equal(table["split"], split)).to_pylist():
+            rows.setdefault(tuple(plain(row[name]) for name in columns), {})[key] = row
+    ordered = sorted(rows.items(), key=lambda item: -max(row["num_rows"] for row in item[1].values()))[:limit]
+    ends = {"value": "", "low": ": low", "high": ": high"}
+    return {
+        "columns": list(columns), "split": split, "num_slices": len(rows), "num_left_out": len(rows) - len(ordered),
+        "values": [[values[i] for values, _ in ordered] for i in range(len(columns))],
+        "runs": {key: {
+            "num_rows": [found[key]["num_rows"] if key in found else None for _, found in ordered],
+            "metrics": {name: {end: [_short(found[key][name + suffix]) if key in found else None for _, found in ordered]
+                               for end, suffix in ends.items()} for name in metrics},
+        } for key, _ in tables},
+    }  # fmt: skip
+
+
+def _short(value: float | None) -> float | None:
+    return None if value is None or not math.isfinite(value) else float(f"{value:.7g}")
+
+
+# Differences
+
+
+def _add_differences(engine: DuckDB, runs: dict[str, FinishedRun], labels: Sequence[LabelFacts], report: Report) -> None:
+    """Fills in the differences of every run from its label's reference, joining each pair of runs once."""
+    wanted: dict[tuple[str, str], list[tuple[LabelFacts, str]]] = {}
+    for label in labels:
+        for split, reference in label.references.items():
+            for key in label.values[split]:
+                if key != reference:
+                    wanted.setdefault((reference, key), []).append((label, split))
+    engine.scratch.mkdir(parents=True, exist_ok=True)
+    file = engine.scratch / "pair.parquet"
+    for number, ((reference, key), parts) in enumerate(wanted.items(), start=1):
+        report(f"comparing {key} with {reference} ({number} of {len(wanted)})")
+        names = {label.name for label, _ in parts}
+        pair = join_pair(engine, _side(runs[reference], names), _side(runs[key], names), file)
+        for label in {id(label): label for label, _ in parts}.values():
+            metrics = _metrics(runs, label)
+            found: dict[str, list[Difference]] = {}
+            for difference in differences(engine, pair, label.name, metrics):
+                found.setdefault(difference.split, []).append(difference)
+            for split in [split for other, split in parts if other is label]:
+                label.differences[split, key] = found.get(split, [])
+                label.num_common[split, key] = pair.num_rows.get(split, 0)
+        file.unlink()
+
+
+def _metrics(runs: dict[str, FinishedRun], label: LabelFacts) -> list[Metric]:
+    heads = [(runs[key], next(h for h in runs[key].heads if h.label.name == label.name)) for key in label.runs]
+    return list(dict.fromkeys(m for run, head in heads for m in metrics_of(head.label, head.task, run.resolved.metrics)))
+
+
+def _side(run: FinishedRun, labels: set[str]) -> Side:
+    heads = {head.label.name: head for head in run.heads if head.label.name in labels}
+    return Side(predictions_file(run), run.split.names, heads)

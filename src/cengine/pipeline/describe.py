@@ -1,0 +1,71 @@
+"""Statistics of a table's columns, worked out once: of a finished run by split, and of a datasource."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+from cengine.engines.duckdb import DuckDB
+from cengine.evaluation.drift import with_drift
+from cengine.pipeline.fingerprint import fingerprint
+from cengine.pipeline.finished import LOOKING_MEMORY_BYTES, FinishedRun
+from cengine.pipeline.plan import default_memory_bytes
+from cengine.pipeline.register import Snapshot
+from cengine.preprocess.describe import describe
+from cengine.preprocess.source import Rows
+from cengine.preprocess.split import Split
+from cengine.store.project import Project
+
+# Raised when what `describe` gives changes: what was kept is then not used.
+DESCRIBE_VERSION = 1
+STAGE = "describe"
+
+Engine = Callable[[], AbstractContextManager[DuckDB]]
+
+
+def run_columns(run: FinishedRun) -> list[dict[str, Any]]:
+    """Statistics of all columns of a run's table, by split, with their roles and how the splits differ."""
+    found = columns_of(run.project, run.rows, run.split, run.fingerprint("Split"), run.engine)
+    roles = _roles(run)
+    return with_drift([{**column, "roles": roles.get(column["name"], [])} for column in found])
+
+
+def datasource_columns(project: Project, snapshot: Snapshot) -> list[dict[str, Any]]:
+    """Statistics of all columns of a snapshot, as one split `all`; without roles and drift."""
+    rows = Rows(snapshot.files, snapshot.schema, (), ())
+    limit = min(default_memory_bytes(), LOOKING_MEMORY_BYTES)
+    try:
+        found = columns_of(project, rows, None, snapshot.content, lambda: DuckDB(project.scratch, memory_bytes=limit))
+    finally:
+        shutil.rmtree(project.scratch, ignore_errors=True)
+    return [{**column, "roles": [], "drift": None} for column in found]
+
+
+def columns_of(project: Project, rows: Rows, split: Split | None, parent: str, engine: Engine) -> list[dict[str, Any]]:
+    """What `describe` gives for all columns; kept, and found again by `parent`, which says what rows there are in which split."""
+    identity = fingerprint({"version": DESCRIBE_VERSION, "parent": parent})
+    with project.artifacts.building(STAGE, identity) as building:
+        if building is not None:
+            with engine() as opened:
+                found = describe(opened, rows, split)
+            (building.folder / "columns.json").write_text(json.dumps(found, ensure_ascii=False, allow_nan=False), encoding="utf-8")
+    return list(json.loads((project.artifacts.folder(STAGE, identity) / "columns.json").read_text(encoding="utf-8")))
+
+
+def _roles(run: FinishedRun) -> dict[str, list[str]]:
+    """What the configuration does with a column; a column may be used for several things."""
+    resolved = run.resolved
+    used = {
+        "feature": [feature.name for feature in resolved.features],
+        "label": [label.name for label in resolved.labels],
+        "slice": [name for names in resolved.slices for name in names],
+        "split group": [run.split.by] if run.split.by else [],
+    }
+    roles: dict[str, list[str]] = {}
+    for role, names in used.items():
+        for name in dict.fromkeys(names):
+            roles.setdefault(name, []).append(role)
+    return roles

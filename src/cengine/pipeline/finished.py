@@ -1,0 +1,149 @@
+"""A finished run, looked at again: its records, its folders, and what its configuration meant."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from sqlglot import exp
+
+from cengine.config.checks import filters_of
+from cengine.config.read import ConfigFile
+from cengine.config.resolve import Resolved
+from cengine.engines.duckdb import DuckDB
+from cengine.errors import StoreError
+from cengine.evaluation.results import Results
+from cengine.pipeline.api import pipeline_config
+from cengine.pipeline.execute import Run
+from cengine.pipeline.plan import checked, default_memory_bytes
+from cengine.pipeline.register import Snapshot, read_snapshot
+from cengine.pipeline.runs import finished_run
+from cengine.preprocess.fit import Statistics, read_statistics
+from cengine.preprocess.source import Rows
+from cengine.preprocess.split import Split, read_split
+from cengine.store.project import Project
+
+LOOKING_MEMORY_BYTES = 2 * 2**30
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """A run that succeeded: `pipeline` and `record` are its rows in the records."""
+
+    project: Project
+    pipeline: dict[str, Any]
+    record: dict[str, Any]
+    run: Run
+
+    @property
+    def key(self) -> str:
+        """How the command line calls it: `1:2` is run 2 of pipeline 1."""
+        return f"{self.pipeline['id']}:{self.record['number']}"
+
+    @property
+    def name(self) -> str:
+        """How a person calls it."""
+        return f"{self.pipeline['name']}, run {self.record['number']}"
+
+    @property
+    def results(self) -> Results:
+        """Overall metrics, slices and verdicts."""
+        return self.run.results
+
+    @cached_property
+    def config(self) -> ConfigFile:
+        """The YAML as it was pushed."""
+        return pipeline_config(self.pipeline)
+
+    @cached_property
+    def snapshot(self) -> Snapshot:
+        """The rows it ran on."""
+        return read_snapshot(self.project, self.project.records.get("snapshots", self.record["snapshot_id"])["content"])
+
+    @cached_property
+    def resolved(self) -> Resolved:
+        """The configuration with every default made explicit."""
+        return checked(self.project, self.config, self.snapshot.schema)[0]
+
+    @cached_property
+    def filters(self) -> tuple[exp.Expr, ...]:
+        """The row filters of `where:`."""
+        return tuple(filters_of(self.resolved, self.snapshot.schema))
+
+    @cached_property
+    def rows(self) -> Rows:
+        """The table as the run read it."""
+        return Rows(self.snapshot.files, self.snapshot.schema, self.filters, self.resolved.labels)
+
+    @cached_property
+    def split(self) -> Split:
+        """Which row went where."""
+        return read_split(self.run.folders["Split"])
+
+    @cached_property
+    def statistics(self) -> Statistics:
+        """What Fit learned."""
+        return read_statistics(self.run.folders["Fit"])
+
+    @cached_property
+    def heads(self) -> Any:
+        """One head a label."""
+        from cengine.training.heads import heads_of
+
+        return heads_of(self.resolved.labels, self.resolved.trainer, self.statistics)
+
+    def fingerprint(self, stage: str) -> str:
+        """The identity of a stage's result."""
+        return next(s.fingerprint for s in self.run.stages if s.name == stage)
+
+    @cached_property
+    def summary(self) -> dict[str, Any]:
+        """All that is known of the run as plain data, what its page shows (see `reports/summary.py`)."""
+        from cengine.pipeline.report import summary_of
+
+        return summary_of(self)
+
+    def view(self, *sections: str, other: FinishedRun | None = None) -> Any:
+        """Sections of the page ("answer", "curves", "errors", "slices", "worst", "split", "columns", "configuration"), in a notebook.
+
+        All of them where none is named; `other` is shown beside it. Raises ValueError for an unknown section.
+        """
+        from cengine.reports.html import SECTIONS
+        from cengine.reports.view import View
+
+        return View(self.summary, other=other.summary if other else None, sections=sections or SECTIONS, cache=self.project.cache)
+
+    def predictions(self) -> Any:
+        """The table of predictions, a pyarrow Table."""
+        return self.run.predictions()
+
+    def model(self) -> Any:
+        """The trained Keras model."""
+        return self.run.model()
+
+    @contextmanager
+    def engine(self, memory_bytes: int | None = None, threads: int | None = None) -> Iterator[DuckDB]:
+        """An engine to look with; its scratch folder goes with it."""
+        limit = memory_bytes or min(default_memory_bytes(), LOOKING_MEMORY_BYTES)
+        try:
+            with DuckDB(self.project.scratch, memory_bytes=limit, threads=threads) as engine:
+                yield engine
+        finally:
+            shutil.rmtree(self.project.scratch, ignore_errors=True)
+
+
+def find_run(project: Project, key: str | int) -> FinishedRun:
+    """The run of `ID|NAME[:RUN]`, the pipeline's newest that succeeded where no number is given.
+
+    Raises StoreError where there is none, or where what it stored is gone.
+    """
+    name, _, number = str(key).partition(":")
+    if number and not number.isdigit():
+        raise StoreError(f"'{number}' is not the number of a run", "write for example 1:2 for run 2 of pipeline 1")
+    pipeline = project.records.find("pipelines", name)
+    record, run = finished_run(project, pipeline, int(number) if number else None)
+    return FinishedRun(project, pipeline, record, run)

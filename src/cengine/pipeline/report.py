@@ -1,0 +1,118 @@
+"""What a finished run is told by: evidence computed once and kept, the summary, the page and the notebook."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlglot import exp
+
+from cengine.config.resolve import metrics_of
+from cengine.engines.duckdb import DuckDB
+from cengine.expressions.build import column
+from cengine.pipeline.fingerprint import fingerprint
+from cengine.pipeline.finished import FinishedRun
+
+EVIDENCE_VERSION = 1
+# Told what is being done.
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class ReportFiles:
+    """Where a report was written."""
+
+    page: Path
+    notebook: Path
+    summary: Path
+
+
+def summary_of(run: FinishedRun, report: Report = lambda what: None) -> dict[str, Any]:
+    """The summary of a run (see `reports/summary.py`); what must be computed for it is kept."""
+    from cengine.pipeline.describe import run_columns
+    from cengine.reports.summary import Evidence, summarize
+
+    report("looking for the worst slices")
+    diagnostics, worst = _evidence(run)
+    report("describing the columns")
+    columns = run_columns(run)
+    record, snapshot = run.record, run.snapshot
+    kept = run.project.records.get("snapshots", record["snapshot_id"])
+    datasource = run.project.records.get("datasources", kept["datasource_id"])
+    ended = record["ended_at"] or record["started_at"]
+    return summarize(Evidence(
+        pipeline={"id": run.pipeline["id"], "name": run.pipeline["name"], "config_name": Path(run.pipeline["config_name"]).name},
+        run={"number": record["number"], "key": run.key, "started_at": record["started_at"], "ended_at": ended,
+             "seconds": _seconds(record["started_at"], ended), "saved_seconds": run.run.saved_seconds,
+             "stages": [{key: stage[key] for key in ("name", "seconds", "reused", "saved_seconds")} for stage in record["stages"]]},
+        data={"datasource": datasource["name"], "snapshot": kept["number"], "num_rows": snapshot.schema.num_rows,
+              "num_columns": len(snapshot.schema.columns), "content": snapshot.content, "where": list(run.resolved.split.where)},
+        yaml=run.pipeline["config_text"], resolved=run.resolved, heads=run.heads, results=run.results,
+        diagnostics=diagnostics, worst=worst,
+        training=json.loads((run.run.folders["Train"] / "training.json").read_text()),
+        split=run.split, columns=columns,
+    ))  # fmt: skip
+
+
+def write_report(
+    run: FinishedRun, *, other: FinishedRun | None = None, folder: Path | None = None, report: Report = lambda what: None
+) -> ReportFiles:
+    """Writes `report.html`, `report.ipynb` and `summary.json`, by default into the project's folder `reports/`."""
+    from cengine.pipeline.tensorboard import chosen_runs
+    from cengine.reports.html import page
+    from cengine.reports.notebook import write_notebook
+
+    summary = summary_of(run, report)
+    beside = summary_of(other, report) if other else None
+    report("writing the page")
+    target = folder or run.project.reports / f"run-{run.pipeline['id']}-{run.record['number']}"
+    target.mkdir(parents=True, exist_ok=True)
+    files = ReportFiles(target / "report.html", target / "report.ipynb", target / "summary.json")
+    files.summary.write_text(json.dumps(summary, ensure_ascii=False, indent=1), encoding="utf-8")
+    files.page.write_text(page(summary, other=beside, cache=run.project.cache), encoding="utf-8")
+    chosen_runs(run.project, [str(run.pipeline["id"])]).linked()
+    write_notebook(files.notebook, run.name, run.key, os.path.relpath(run.project.folder, target))
+    return files
+
+
+def _evidence(run: FinishedRun) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Diagnostics and worst slices by label, computed once for each evaluation."""
+    from cengine.reports.summary import plain
+
+    identity = fingerprint({"version": EVIDENCE_VERSION, "evaluation": run.fingerprint("Evaluate")})
+    with run.project.artifacts.building("evidence", identity) as building:
+        if building is not None:
+            with run.engine() as engine:
+                diagnostics, worst = _looked_at(run, engine, engine.parquet([run.run.folders["Evaluate"] / "predictions.parquet"]))
+            (building.folder / "evidence.json").write_text(json.dumps(plain({"diagnostics": diagnostics, "worst": worst})))
+    artifact = run.project.artifacts.find("evidence", identity)
+    assert artifact is not None
+    kept = json.loads((artifact.folder / "evidence.json").read_text())
+    return kept["diagnostics"], kept["worst"]
+
+
+def _looked_at(run: FinishedRun, engine: DuckDB, predictions: exp.Expr) -> tuple[dict[str, Any], dict[str, Any]]:
+    from cengine.evaluation.diagnostics import diagnose
+    from cengine.evaluation.search import searched_columns, worst_slices
+
+    counts = (
+        exp.select(column("_split"), exp.Count(this=exp.Star()).as_("n")).from_(predictions.copy()).group_by("_split").order_by("_split")
+    )
+    num_rows = {row["_split"]: row["n"] for row in engine.fetch(counts).to_pylist()}
+    searched = searched_columns(engine, predictions, run.resolved)
+    diagnostics, worst = {}, {}
+    for head in run.heads:
+        name = head.label.name
+        diagnostics[name] = diagnose(engine, predictions, head, num_rows, run.split.names)
+        primary = metrics_of(head.label, head.task, run.resolved.metrics)[0]
+        worst[name] = worst_slices(engine, predictions, head, primary, [c for c in searched if c != name], run.split.names)
+    return diagnostics, worst
+
+
+def _seconds(start: str, end: str) -> float:
+    return (datetime.datetime.fromisoformat(end) - datetime.datetime.fromisoformat(start)).total_seconds()

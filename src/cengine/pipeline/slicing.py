@@ -1,0 +1,191 @@
+"""New slices of an old run from its kept predictions: `start_station_name where gender = 2`. Nothing is run again."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from sqlglot import exp
+
+from cengine.config.checks import TAKEN_NAMES
+from cengine.config.resolve import metrics_of
+from cengine.engines.duckdb import DuckDB
+from cengine.errors import SourceError, near_miss
+from cengine.evaluation.predictions import roles_of
+from cengine.evaluation.predictions import with_columns as with_table_columns
+from cengine.evaluation.results import SliceTable
+from cengine.evaluation.slices import INTERVAL_ENDS, OVERALL, measure
+from cengine.expressions.filters import NotAFilter, columns_of, parse_filter, with_columns
+from cengine.networks.metric import Metric
+from cengine.networks.metrics import metric_label
+from cengine.pipeline.finished import FinishedRun
+from cengine.tables import Column, TableSchema
+from cengine.training.heads import Head
+
+HINT = "write for example: start_station_name where gender = 2"
+MAX_LISTED = 20
+# What the table of predictions has of each label.
+OWN_COLUMNS = ("label", "prediction", "predicted_probability", "label_probability", "label_rank", "class_probabilities")
+# A name or text in quotes (a quote within is doubled), or the word that begins the condition.
+_WHERE = re.compile(r"""("(?:[^"]|"")*")|('(?:[^']|'')*')|(?<!\w)(where)(?!\w)""", re.IGNORECASE)
+_NAME = re.compile(r"""\s*(?:"(?P<quoted>(?:[^"]|"")*)"|(?P<bare>[^",]*))\s*(?:,|$)""")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to slice by and which rows: no columns mean the overall of the rows, no condition all of them."""
+
+    columns: tuple[str, ...]
+    condition: str | None
+
+
+@dataclass(frozen=True)
+class Sliced:
+    """The slices of each label; `num_rows` of `num_evaluated` rows pass the condition.
+
+    `higher_is_better` has the metrics of all labels.
+    """
+
+    request: Request
+    num_rows: int
+    num_evaluated: int
+    tables: list[SliceTable]
+    higher_is_better: dict[str, bool]
+
+
+def parse_request(text: str, names: tuple[str, ...]) -> Request:
+    """What the text asks for. A column may stand in double quotes, and must where its name has a comma or quote in it.
+
+    Raises SourceError where it says nothing, or names what is no column.
+    """
+    if not text.strip():
+        raise SourceError("nothing is asked for", HINT)
+    if text.strip() in names:
+        return Request((text.strip(),), None)
+    found = next((match for match in _WHERE.finditer(text) if match.group(3)), None)
+    by, condition = (text[: found.start()], text[found.end() :]) if found else (text, None)
+    if condition is not None and not condition.strip():
+        raise SourceError("nothing stands after `where`", HINT)
+    columns = [_known(name, names) for name in _names(by)] if by.strip() else []
+    return Request(tuple(dict.fromkeys(columns)), condition.strip() if condition is not None else None)
+
+
+def slice_run(run: FinishedRun, text: str) -> Sliced:
+    """The metrics of the slices that the text asks for. Raises SourceError where it cannot be understood."""
+    schema = run.snapshot.schema
+    request = parse_request(text, schema.names)
+    told = _told_columns(run)
+    for name in request.columns:
+        if name in TAKEN_NAMES or name.endswith(tuple(f": {end}" for end in INTERVAL_ENDS)):
+            raise SourceError(f"slices by '{name}' cannot be told from the results' own column '{name}'", "rename the column in the table")
+    with run.engine() as engine:
+        condition = _condition(engine, request.condition, schema, told) if request.condition is not None else None
+        rows = _rows(run, engine, request, condition, told)
+        metrics = {head.label.name: metrics_of(head.label, head.task, run.resolved.metrics) for head in run.heads}
+        tables, num_rows = [], 0
+        for head in run.heads:
+            overall, asked = slice_tables(run, engine, rows, head, metrics[head.label.name], (OVERALL, request.columns))
+            num_rows = sum(overall.table["num_rows"].to_pylist())
+            tables.append(asked)
+    higher = {metric_label(metric): metric.higher_is_better for own in metrics.values() for metric in own}
+    return Sliced(request, num_rows, pq.ParquetFile(predictions_file(run)).metadata.num_rows, tables, higher)
+
+
+def slice_tables(
+    run: FinishedRun, engine: DuckDB, rows: exp.Expr, head: Head, metrics: Sequence[Metric], sets: Sequence[tuple[str, ...]]
+) -> list[SliceTable]:
+    """The slices of one label by each set of columns, all of which `rows` has."""
+    found = measure(engine, rows, roles_of(head), head.task, metrics, sets, intervals=True)
+    by_keys = {measured.keys: measured.table for measured in found}
+    return [SliceTable(head.label.name, columns, _with_names(by_keys["_split", *columns], run.split.names)) for columns in sets]
+
+
+def _rows(run: FinishedRun, engine: DuckDB, request: Request, condition: exp.Expr | None, told: dict[str, exp.Expr]) -> exp.Expr:
+    """The predictions with the columns that are asked for, of the rows that pass the condition."""
+    read = columns_of(condition) if condition is not None else []
+    names = list(dict.fromkeys([*request.columns, *(name for name in read if name not in told)]))
+    own = {f"{what}: {head.label.name}" for head in run.heads for what in OWN_COLUMNS}
+    for name in names:
+        if name in own:
+            raise SourceError(f"column '{name}' cannot be told from the predictions' own column '{name}'", "rename the column in the table")
+    rows = with_table_columns(engine, run.rows, predictions_file(run), names)
+    if condition is None:
+        return rows
+    more = [expression.as_(name, quoted=True) for name, expression in told.items() if name in read]
+    return exp.select("*").from_(exp.select("*", *more).from_(rows).subquery("told")).where(condition).subquery("sliced")
+
+
+def _told_columns(run: FinishedRun) -> dict[str, exp.Expr]:
+    """What a condition may read beside the table's columns: `prediction`, and of numbers `error`, how far off it is.
+
+    Only where there is one label, so that it is clear whose, and of more than two classes not at all.
+    """
+    if len(run.heads) != 1 or run.heads[0].task == "classes":
+        return {}
+    roles = roles_of(run.heads[0])
+    told = {"prediction": roles("prediction")}
+    if run.heads[0].task == "regression":
+        told["error"] = exp.Abs(this=exp.Paren(this=roles("label") - roles("prediction")))
+    return {name: expression for name, expression in told.items() if name not in run.snapshot.schema.names}
+
+
+def _condition(engine: DuckDB, text: str, schema: TableSchema, told: dict[str, exp.Expr]) -> exp.Expr:
+    readable = TableSchema((*schema.columns, *(Column(name, "DOUBLE", "float") for name in told)), schema.num_rows)
+    try:
+        condition = with_columns(parse_filter(text), readable.names)
+    except NotAFilter as reason:
+        raise SourceError(f"the condition cannot be used: {reason}", HINT) from None
+    for name in columns_of(condition):
+        _known(name, readable.names)
+    unbound = engine.bind_error(condition, _as_read(readable))
+    if unbound is not None:
+        raise SourceError(f"the condition cannot be used: {unbound}", HINT)
+    return condition
+
+
+def _as_read(schema: TableSchema) -> TableSchema:
+    """The schema as `Rows` gives its cells: numbers with fractions are DOUBLE."""
+    return replace(schema, columns=tuple(replace(c, sql_type="DOUBLE") if c.kind == "float" else c for c in schema.columns))
+
+
+def _with_names(table: pa.Table, split_names: tuple[str, ...]) -> pa.Table:
+    """The table with `split`, the names, in place of `_split`, the numbers."""
+    names = pa.array([split_names[number] for number in table["_split"].to_pylist()], pa.string())
+    return table.set_column(table.column_names.index("_split"), "split", names)
+
+
+def _names(text: str) -> Iterator[str]:
+    """The names of a list with commas, those in quotes as they are."""
+    place = 0
+    while place < len(text):
+        match = _NAME.match(text, place)
+        if match is None or match.end() == place:
+            raise SourceError(f"this is no list of columns: {text.strip()}", 'a name with commas or quotes stands in double quotes: "a, b"')
+        quoted, bare = match.group("quoted"), match.group("bare")
+        name = quoted.replace('""', '"') if quoted is not None else bare.strip()
+        if not name:
+            raise SourceError(f"a column is missing beside a comma: {text.strip()}", HINT)
+        yield name
+        place = match.end()
+    if text.rstrip().endswith(","):
+        raise SourceError(f"a column is missing beside a comma: {text.strip()}", HINT)
+
+
+def _known(name: str, names: tuple[str, ...]) -> str:
+    """The column as the table spells it."""
+    if name in names:
+        return name
+    spelled = [known for known in names if known.lower() == name.lower()]
+    if spelled:
+        return spelled[0]
+    listed = ", ".join(names[:MAX_LISTED]) + (", ..." if len(names) > MAX_LISTED else "")
+    raise SourceError(f"there is no column '{name}'", f"columns: {listed}", *near_miss(name, names))
+
+
+def predictions_file(run: FinishedRun) -> Path:
+    """Where a run keeps its table of predictions."""
+    return run.run.folders["Evaluate"] / "predictions.parquet"

@@ -1,0 +1,1 @@
+"""Plain data about a run -> a page, a notebook; rendering only."""

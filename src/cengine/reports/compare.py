@@ -1,0 +1,242 @@
+"""A comparison of finished runs as plain data, with the sentences that say what is noise; and its page.
+
+    {"version": 1,
+     "runs": [{"key": "1:2", "pipeline": name, "number": 2, "started_at": iso, "seconds": 4.5, "data": {"datasource", "snapshot", "rows"}}],
+     "left_out": [{"name", "reason"}],
+     "labels": [{"name", "task", "runs": [keys], "metrics": [as in the summary],
+       "splits": [{"name": "eval", "reference": key, "runs": [   # best first
+          {"run": key, "num_rows", "num_common",      # null for the reference itself
+           "metrics": {"mae": {"model", "low", "high", "constant", "constant_is", "skill", "best": bool,
+              "against": null | {"run", "here", "there", "difference", "low", "high", "verdict", "told": in short, "sentence"}}}}]}],
+       "slices": [{"columns", "split", "num_slices", "num_left_out", "values", "runs": {key: {"num_rows", "metrics": {"mae": {"value", "low", "high"}}}}}]}],
+     "alone": [{"label", "task", "run"}],
+     "note": null | sentence,
+     "differing": [{"path": "trainer.layers[0].units", "values": {key: value}}]}
+
+`difference` is the run's metric less the reference's, over the rows that both evaluated; `here` and `there` are both over
+these rows. `verdict` is better, worse, noise, same, unknown (too few rows to tell) or no rows.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cengine.evaluation.paired import Difference
+from cengine.networks.metric import Metric
+from cengine.networks.metrics import metric_label
+from cengine.reports.formats import number
+from cengine.reports.settings import differing
+
+VERSION = 1
+_DIRECTIONS = re.compile("[\u202a-\u202e\u2066-\u2069]")
+# From so many pairs on it is said that some look different by chance.
+MANY_PAIRS = 5
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """What is known of a run beside its metrics; `settings` are those of `config/flatten.py` and of the data."""
+
+    key: str
+    pipeline: str
+    number: int
+    started_at: str
+    seconds: float
+    data: dict[str, Any]
+    settings: list[dict[str, Any]]
+
+
+@dataclass
+class LabelFacts:
+    """What the runs of one label reached: `values` by split and run, `differences` and `num_common` by split and run.
+
+    `references` has the run that the others of a split are compared with.
+    """
+
+    name: str
+    task: str
+    runs: list[str]
+    metrics: list[dict[str, Any]]
+    values: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
+    references: dict[str, str] = field(default_factory=dict)
+    differences: dict[tuple[str, str], list[Difference]] = field(default_factory=dict)
+    num_common: dict[tuple[str, str], int] = field(default_factory=dict)
+    slices: list[dict[str, Any]] = field(default_factory=list)
+
+    def choose_references(self, wanted: str | None) -> None:
+        """The wanted run where it has the split, else the best one by the first metric."""
+        for split, of_runs in self.values.items():
+            best = sorted(best_runs(of_runs, self.metrics[0]), key=self.runs.index)
+            self.references[split] = wanted if wanted in of_runs else next(iter([*best, *of_runs]))
+
+
+def metric_facts(metric: Metric) -> dict[str, Any]:
+    """A metric as the summary describes it."""
+    described = (metric.__doc__ or "").split("\n\n")[0]
+    return {"name": metric_label(metric), "unit": metric.unit, "higher_is_better": metric.higher_is_better, "description": described}
+
+
+def best_runs(of_runs: Mapping[str, dict[str, Any]], metric: Mapping[str, Any]) -> set[str]:
+    """The runs whose metric is best, several where they are equal."""
+    values = {key: found["metrics"][metric["name"]]["model"] for key, found in of_runs.items()}
+    known = {key: value for key, value in values.items() if value is not None and math.isfinite(value)}
+    if not known:
+        return set()
+    best = max(known.values()) if metric["higher_is_better"] else min(known.values())
+    return {key for key, value in known.items() if value == best}
+
+
+def run_name(pipeline: str, key: str) -> str:
+    """How a sentence calls a run. A name that is written from right to left cannot turn the rest of the sentence round."""
+    name = _DIRECTIONS.sub("", pipeline)
+    if any(unicodedata.bidirectional(character) in ("R", "AL") for character in name):
+        name = f"\u2068{name}\u2069"
+    return f"{name} {key}"
+
+
+def compared(
+    runs: Sequence[RunFacts], labels: Sequence[LabelFacts], alone: Sequence[Mapping[str, Any]], left_out: Sequence[Mapping[str, str]]
+) -> dict[str, Any]:
+    """The comparison; numbers that are not finite are for `summary.plain` to make null."""
+    names = {run.key: run_name(run.pipeline, run.key) for run in runs}
+    num_pairs = len({(label.references[split], key) for label in labels for split, key in label.differences})
+    return {
+        "version": VERSION,
+        "runs": [{"key": r.key, "pipeline": r.pipeline, "number": r.number, "started_at": r.started_at, "seconds": r.seconds, "data": r.data}
+                 for r in runs],
+        "left_out": list(left_out),
+        "labels": [_label(label, names) for label in labels],
+        "alone": list(alone),
+        "note": _note(num_pairs),
+        "differing": differing({run.key: run.settings for run in runs}),
+    }  # fmt: skip
+
+
+def sentence(found: Difference, metric: Mapping[str, Any], verdict: str, here: str, there: str, rest: str) -> str:
+    """What a difference means, as a person says it; `rest` tells of rows that are not compared."""
+    name, split = metric["name"], found.split
+    unit = _unit(metric)
+    if verdict == "unknown":
+        return f"{split}: whether the {name} of {here} and {there} differs by more than noise cannot be told from {_rows(found.num_rows)}.{rest}"
+    if verdict == "same":
+        return f"{split}: {here} and {there} have the same {name}.{rest}"
+    if verdict == "noise":
+        size, ends = _short(abs(found.difference)), f"{_short(found.low)} to {_short(found.high)}"
+        return f"{split}: the {name} of {here} and {there} differs by {size}{unit} ({ends}), which is within the noise of the {split} sample.{rest}"
+    low, size, high = (_short(value) for value in sorted(map(abs, (found.low, found.difference, found.high))))
+    direction = "higher" if found.difference > 0 else "lower"
+    return f"{split}: {here} is {verdict} than {there}, its {name} {direction} by {size}{unit} ({low} to {high}).{rest}"
+
+
+def verdict_of(found: Difference, higher_is_better: bool) -> str:
+    """better, worse, noise, same or unknown."""
+    if not math.isfinite(found.low) or not math.isfinite(found.high):
+        return "unknown"
+    if found.difference == found.low == found.high == 0:
+        return "same"
+    if found.low <= 0 <= found.high:
+        return "noise"
+    return "better" if (found.difference > 0) == higher_is_better else "worse"
+
+
+def page(comparison: Mapping[str, Any], *, cache: Path) -> str:
+    """The page of a comparison."""
+    from cengine.reports.compare_charts import axis_choices, parallel_spec, slices_spec
+    from cengine.reports.html import render
+
+    choices = axis_choices(comparison)
+    return render(
+        "compare.html", cache=cache, comparison=comparison, choices=choices, slices_spec=slices_spec(), parallel_spec=parallel_spec()
+    )  # fmt: skip
+
+
+def _label(label: LabelFacts, names: Mapping[str, str]) -> dict[str, Any]:
+    splits = []
+    for split, of_runs in label.values.items():
+        best = {metric["name"]: best_runs(of_runs, metric) for metric in label.metrics}
+        runs = []
+        for key in _best_first([key for key in label.runs if key in of_runs], of_runs, label.metrics[0]):
+            found = {d.metric: d for d in label.differences.get((split, key), [])}
+            metrics = {
+                metric["name"]: {
+                    **of_runs[key]["metrics"][metric["name"]],
+                    "best": key in best[metric["name"]],
+                    "against": _against(label, split, key, metric, found.get(metric["name"]), names),
+                }
+                for metric in label.metrics
+            }
+            runs.append(
+                {"run": key, "num_rows": of_runs[key]["num_rows"], "num_common": label.num_common.get((split, key)), "metrics": metrics}
+            )
+        splits.append({"name": split, "reference": label.references[split], "runs": runs})
+    return {"name": label.name, "task": label.task, "runs": label.runs, "metrics": label.metrics, "splits": splits, "slices": label.slices}
+
+
+def _best_first(keys: Sequence[str], of_runs: Mapping[str, dict[str, Any]], metric: Mapping[str, Any]) -> list[str]:
+    def rank(key: str) -> float:
+        value = of_runs[key]["metrics"][metric["name"]]["model"]
+        unknown = value is None or not math.isfinite(value)
+        return math.inf if unknown else -value if metric["higher_is_better"] else value
+
+    return sorted(keys, key=rank)
+
+
+def _against(
+    label: LabelFacts, split: str, key: str, metric: Mapping[str, Any], found: Difference | None, names: Mapping[str, str]
+) -> dict[str, Any] | None:
+    reference = label.references[split]
+    if key == reference:
+        return None
+    here, there = names[key], names[reference]
+    if found is None:
+        told = f"{split}: there is no row that both {here} and {there} evaluated, so that nothing can be said."
+        empty = dict.fromkeys(("here", "there", "difference", "low", "high"))
+        return {"run": reference, **empty, "verdict": "no rows", "told": "no common rows", "sentence": told}
+    verdict = verdict_of(found, metric["higher_is_better"])
+    rest = _rest(label, split, key, here, there)
+    return {"run": reference, "here": found.second, "there": found.first, "difference": found.difference, "low": found.low, "high": found.high,
+            "verdict": verdict, "told": _told(found, verdict), "sentence": sentence(found, metric, verdict, here, there, rest)}  # fmt: skip
+
+
+def _told(found: Difference, verdict: str) -> str:
+    """What a difference means, for a table: worse by 0.31 (0.29 to 0.33)."""
+    if verdict in ("better", "worse"):
+        low, size, high = (_short(value) for value in sorted(map(abs, (found.low, found.difference, found.high))))
+        return f"{verdict} by {size} ({low} to {high})"
+    if verdict == "noise":
+        return f"within noise: {_short(found.difference)} ({_short(found.low)} to {_short(found.high)})"
+    return {"same": "the same", "unknown": "too few rows to tell"}[verdict]
+
+
+def _rest(label: LabelFacts, split: str, key: str, here: str, there: str) -> str:
+    """Which rows are not compared, where the two did not evaluate the same ones."""
+    common = label.num_common[split, key]
+    of_here, of_there = (label.values[split][run]["num_rows"] - common for run in (key, label.references[split]))
+    if not of_here and not of_there:
+        return ""
+    return f" Compared over the {_rows(common)} that both evaluated; {of_here:,} of {here} and {of_there:,} of {there} are not comparable."
+
+
+def _short(value: float) -> str:
+    return number(float(f"{value:.3g}"))
+
+
+def _rows(count: int) -> str:
+    return f"{count:,} row" if count == 1 else f"{count:,} rows"
+
+
+def _unit(metric: Mapping[str, Any]) -> str:
+    return {"%": " %", "nats": " nats"}.get(metric["unit"], "")
+
+
+def _note(num_pairs: int) -> str | None:
+    if num_pairs < MANY_PAIRS:
+        return None
+    return (f"Each interval is for one pair of runs: of pairs that do not differ 1 in 20 looks as if it did, and these are {num_pairs}. "
+            "The best of many runs is a little flattered.")  # fmt: skip

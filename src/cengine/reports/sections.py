@@ -1,0 +1,187 @@
+"""What the sections of the page show, worked out of a summary: plain data for the templates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from markupsafe import Markup
+
+from cengine.reports import formats, slicing
+
+MAX_WIDTH = 100.0
+DRAWN = (300.0, 64.0)  # width and height of a small histogram
+HARDLY_BETTER = 0.02  # skill below this is told in amber
+LEVELS = {"strong": 0, "moderate": 1, "same": 2}
+
+
+def label_named(summary: dict | None, name: str) -> dict | None:
+    """The label of a summary that has this name."""
+    return next((label for label in (summary or {"labels": []})["labels"] if label["name"] == name), None)
+
+
+def overall_rows(label: dict, other: dict | None) -> list[dict[str, Any]]:
+    """The overall table: a row a metric and split; `theirs` and `difference` (this less the other) where a second run has it."""
+    better = {metric["name"]: metric["higher_is_better"] for metric in label["metrics"]}
+    told = {metric["name"]: metric for metric in label["metrics"]}
+    theirs = {(row["split"], row["metric"]): row for row in (other or {"overall": []})["overall"]}
+    rows = []
+    for row in label["overall"]:
+        beside = theirs.get((row["split"], row["metric"]))
+        difference = None
+        if beside is not None and row["model"] is not None and beside["model"] is not None:
+            difference = row["model"] - beside["model"]
+        rows.append({
+            **row,
+            "told": told.get(row["metric"]),
+            "theirs": beside["model"] if beside else None,
+            "difference": difference,
+            "better": None if not difference else (difference > 0) == better.get(row["metric"], False),
+        })  # fmt: skip
+    return rows
+
+
+def verdict_level(label: dict, split: str) -> str:
+    """How the primary metric of a split stands against the constant: good, hardly or bad."""
+    row = next((row for row in label["overall"] if row["split"] == split), None)
+    if row is None or row["skill"] is None:
+        return "none"
+    ends = (row["low"], row["high"])
+    within = None not in ends and ends[0] <= row["constant"] <= ends[1]
+    return "bad" if row["skill"] <= 0 else "hardly" if within or row["skill"] < HARDLY_BETTER else "good"
+
+
+def curve_groups(curves: dict) -> list[dict[str, Any]]:
+    """Groups of points that share a chart: the loss with the running loss, then each metric."""
+    groups: dict[str, list[dict]] = {}
+    for point in curves["points"]:
+        running = point["name"] == "running_loss"
+        series = f"{point['split']}, while training" if running else point["split"]
+        groups.setdefault("loss" if running else point["name"], []).append({**point, "series": series})
+    names = sorted(groups, key=lambda name: name != "loss")
+    return [{"name": name, "points": groups[name]} for name in names]
+
+
+def confusion_rows(confusion: dict) -> list[dict[str, Any]]:
+    """The confusion matrix: for each true class its rows and cells with count, share of the row, and one of nine shades."""
+    rows = []
+    for place, (name, counts) in enumerate(zip(confusion["classes"], confusion["counts"], strict=True)):
+        total = sum(counts)
+        cells = [{"count": count, "share": count / total if total else None, "heat": _heat(count / total if total else 0.0),
+                  "right": place == k} for k, count in enumerate(counts)]  # fmt: skip
+        rows.append({"name": name, "total": total, "cells": cells})
+    return rows
+
+
+def _heat(share: float) -> int:
+    return 0 if share == 0 else 1 + min(8, int(share * 9))
+
+
+def interval_places(slices: Sequence[dict]) -> list[dict[str, float]]:
+    """Where the interval, the value and the rest's value of each slice stand, in per cent of the width of the drawing."""
+    ends = [s[key] for s in slices for key in ("low", "high", "value", "rest") if s[key] is not None]
+    low, high = min(ends, default=0.0), max(ends, default=1.0)
+    reach = (high - low) or 1.0
+
+    def place(value: float | None) -> float:
+        return round(MAX_WIDTH * ((low if value is None else value) - low) / reach, 2)
+
+    return [
+        {"low": place(s["low"] if s["low"] is not None else s["value"]), "high": place(s["high"] if s["high"] is not None else s["value"]),
+         "value": place(s["value"]), "rest": place(s["rest"])}
+        for s in slices
+    ]  # fmt: skip
+
+
+def slicing_of(summary: dict, other: dict | None) -> list[dict[str, Any]]:
+    """The data of the slicing view of each label that has slices, with the label's name."""
+    names = tuple(f"run {run['run']['key']}" for run in (summary, other) if run)
+    found = []
+    for label in summary["labels"]:
+        if label["slices"]:
+            found.append({"label": label["name"], "data": slicing.slicing_data(label, label_named(other, label["name"]), names)})
+    return found
+
+
+def run_name(summary: dict) -> str:
+    """A run as a person calls it: `birth_year 1:2`."""
+    return f"{summary['pipeline']['name']} {summary['run']['key']}"
+
+
+def columns_in_order(columns: Sequence[dict]) -> list[dict[str, Any]]:
+    """Columns with drift first, the strongest of them before the others; otherwise in the table's order."""
+    return sorted(columns, key=lambda column: LEVELS[drift_level(column) or "same"])
+
+
+def drift_level(column: dict) -> str | None:
+    """The strongest drift of any split, or None where drift was not looked for."""
+    splits = ((column.get("drift") or {}).get("splits") or {}).values()
+    return min((split["level"] for split in splits), key=LEVELS.__getitem__, default=None)
+
+
+def drawn_histogram(histogram: dict, told: str | None = None) -> Markup:
+    """A small histogram as SVG, with `told` for screen readers; the page draws many, so no script is needed for them."""
+    paths = Markup("").join(
+        Markup('<path class="split-{}" d="{}"/>').format(place % 4, found["path"]) for place, found in enumerate(histogram_paths(histogram))
+    )
+    spoken = Markup('role="img" aria-label="{}"').format(told) if told else Markup('aria-hidden="true"')
+    return Markup('<svg viewBox="0 -1 {:g} {:g}" preserveAspectRatio="none" {}>{}</svg>').format(DRAWN[0], DRAWN[1] + 2, spoken, paths)
+
+
+def statistics_rows(column: dict) -> list[dict[str, Any]]:
+    """The statistics of a column as lines of text, a text a split; lines that no split has are left out."""
+    splits = list(column["splits"].values())
+    rows = [
+        {"name": "rows", "told": [formats.number(split["num_rows"]) for split in splits]},
+        {"name": "missing", "told": [_with_share(split["num_nulls"], split["num_rows"]) for split in splits]},
+        {"name": "distinct values", "told": [_distinct(split) for split in splits]},
+    ]
+    for name in ("mean", "deviation", "minimum", "maximum"):
+        rows.append({"name": name, "told": [_number(split.get(name), column, name) for split in splits]})
+    levels = dict.fromkeys(level for split in splits for level in split.get("quantiles") or {})
+    for level in sorted(levels, key=float):
+        name = "median" if float(level) == 0.5 else f"{formats.percent(float(level), 0)} are below"
+        rows.append({"name": name, "told": [_number((split.get("quantiles") or {}).get(level), column, name) for split in splits]})
+    return [row for row in rows if any(text != formats.MISSING for text in row["told"])]
+
+
+def _number(value: Any, column: dict, name: str) -> str:
+    # A deviation of times is a span, not a time.
+    return formats.at(value, column if name != "deviation" else {})
+
+
+def _distinct(split: dict) -> str:
+    if split.get("num_distinct") is None:
+        return formats.MISSING
+    return ("" if split.get("distinct_exact", True) else "about ") + formats.number(split["num_distinct"])
+
+
+def _with_share(num_rows: int | None, total: int) -> str:
+    if not num_rows or not total:
+        return formats.number(num_rows)
+    return f"{formats.number(num_rows)} ({formats.percent(num_rows / total, 2)})"
+
+
+def histogram_paths(histogram: dict) -> list[dict[str, str]]:
+    """The outline of each split's histogram as an SVG path, in shares of the split so that splits compare."""
+    edges, width, height = histogram["edges"], *DRAWN
+    reach = (edges[-1] - edges[0]) or 1.0
+    places = [width * (edge - edges[0]) / reach for edge in edges]
+    shares = {split: [count / (sum(counts) or 1) for count in counts] for split, counts in histogram["counts"].items()}
+    highest = max((share for found in shares.values() for share in found), default=0.0) or 1.0
+    paths = []
+    for split, found in shares.items():
+        steps = "".join(f"V{height * (1 - share / highest):.1f}H{places[k + 1]:.1f}" for k, share in enumerate(found))
+        paths.append({"split": split, "path": f"M0 {height:g}{steps}V{height:g}"})
+    return paths
+
+
+def top_values(column: dict) -> list[dict[str, Any]]:
+    """The commonest values over all splits: for each its rows and share by split (None where it is not among that split's)."""
+    found: dict[tuple[str, Any], dict[str, Any]] = {}
+    for split, told in column["splits"].items():
+        for value, num_rows in told.get("top") or []:
+            entry = found.setdefault((type(value).__name__, value), {"value": value, "splits": {}})
+            share = num_rows / told["num_rows"] if told["num_rows"] else 0.0
+            entry["splits"][split] = {"num_rows": num_rows, "share": share}
+    return list(found.values())

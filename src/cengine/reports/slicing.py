@@ -1,0 +1,61 @@
+"""The slices of a summary as the slicing view's script reads them: short numbers, and not more of them than a page bears."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+# 8 characters each: with the rest of a page this stays under 6 MB.
+MAX_NUMBERS = 450_000
+VALUE_DIGITS, INTERVAL_DIGITS = 7, 5
+
+
+def slicing_data(label: dict, other: dict | None, names: Sequence[str]) -> dict[str, Any]:
+    """What the view of one label shows; `other` is the same label of a second run, `names` are those of the runs."""
+    runs = [label] if other is None else [label, other]
+    cap = _cap([found for run in runs for found in run["slices"]])
+    return {
+        "metrics": [{key: metric[key] for key in ("name", "unit", "higher_is_better", "description")} for metric in label["metrics"]],
+        "runs": [{"name": name, "overall": _overall(run), "sets": [_set(found, cap) for found in run["slices"]]}
+                 for name, run in zip(names, runs, strict=False)],
+    }  # fmt: skip
+
+
+def _overall(label: dict) -> list[dict]:
+    return [{key: row[key] for key in ("split", "metric", "model", "low", "high", "num_rows")} for row in label["overall"]]
+
+
+def _cap(sets: list[dict]) -> int:
+    """How many slices of a set are carried so that all together are bearable."""
+    cap = max((len(found["num_rows"]) for found in sets), default=0)
+    while sum(min(len(found["num_rows"]), cap) * _width(found) for found in sets) > MAX_NUMBERS:
+        cap = cap * 3 // 4
+    return cap
+
+
+def _width(found: dict) -> int:
+    return len(found["columns"]) + 1 + 3 * len(found["metrics"])
+
+
+def _set(found: dict, cap: int) -> dict[str, Any]:
+    num_slices = len(found["num_rows"])
+    kept = sorted(sorted(range(num_slices), key=lambda i: -found["num_rows"][i])[:cap]) if num_slices > cap else range(num_slices)
+    return {
+        "columns": found["columns"],
+        "split": found["split"],
+        "num_left_out": found["num_left_out"] + num_slices - len(kept),
+        "values": [[column[i] for i in kept] for column in found["values"]],
+        "num_rows": [found["num_rows"][i] for i in kept],
+        "metrics": {
+            name: {end: [_short(values[end][i], VALUE_DIGITS if end == "value" else INTERVAL_DIGITS) for i in kept]
+                   for end in ("value", "low", "high")}
+            for name, values in found["metrics"].items()
+        },
+    }  # fmt: skip
+
+
+def _short(value: float | None, digits: int) -> float | None:
+    if value is None or isinstance(value, int):
+        return value
+    short = float(f"{value:.{digits}g}")
+    return int(short) if short.is_integer() and abs(short) < 1e15 else short

@@ -1,0 +1,59 @@
+"""`settings.yaml` in the project's folder (or CENGINE_SETTINGS): prices, and how many runs may go on at once."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from cengine.errors import StoreError, near_miss
+
+
+class Prices(BaseModel):
+    """What things cost; nothing on one's own machine. Per hour of a core, of a GPU, per GB (10**9 bytes) scanned and per GB kept a month."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    currency: str = Field(default="EUR", min_length=1, max_length=8)
+    cpu_hour: float = Field(default=0.0, ge=0)
+    gpu_hour: float = Field(default=0.0, ge=0)
+    num_gpus: int = Field(default=0, ge=0)
+    gb_scanned: float = Field(default=0.0, ge=0)
+    gb_month: float = Field(default=0.0, ge=0)
+
+    @property
+    def sign(self) -> str:
+        """How amounts are headed."""
+        return {"EUR": "€", "USD": "$", "GBP": "£", "JPY": "¥", "CHF": "CHF"}.get(self.currency, self.currency)
+
+
+class Settings(BaseModel):
+    """The whole file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    prices: Prices = Prices()
+    max_parallel: int | None = Field(default=None, ge=1)
+
+
+def read_settings(folder: Path) -> Settings:
+    """The settings of a project, the defaults where there is no file. Raises StoreError with the place of what is wrong."""
+    path = Path(os.environ.get("CENGINE_SETTINGS") or folder / "settings.yaml")
+    if not path.exists():
+        if "CENGINE_SETTINGS" in os.environ:
+            raise StoreError(f"there is no file {path}", "CENGINE_SETTINGS names it")
+        return Settings()
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        data = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except (YAMLError, OSError, UnicodeDecodeError) as error:
+        raise StoreError(f"{path} cannot be read: {str(error).splitlines()[0]}") from None
+    try:
+        return Settings.model_validate({} if data is None else data)
+    except ValidationError as error:
+        detail = error.errors()[0]
+        where = ".".join(map(str, detail["loc"])) or "the file"
+        known = [*Prices.model_fields] if detail["loc"][:1] == ("prices",) else [*Settings.model_fields]
+        raise StoreError(f"{path}: {where}: {detail['msg'].lower()}", f"known keys: {', '.join(known)}",
+                         *near_miss(str(detail["loc"][-1]) if detail["loc"] else "", known)) from None  # fmt: skip
