@@ -53,7 +53,7 @@ def test_underscores_and_hyphens_are_the_same(finished, option) -> None:
 
 
 def test_slices_are_chosen_sorted_and_bounded(finished) -> None:
-    rows = finished("pipeline", "evaluate", "mine", "--slice", "word", "--sort", "mae").rows("word | rows | mae")
+    rows = finished("pipeline", "evaluate", "mine", "--slice", "word", "--sort", "mae").rows("word | rows | mae | mae 95 %")
     errors = [float(row[2]) for row in rows]
     assert errors == sorted(errors, reverse=True)
     assert len(rows) == 3

@@ -142,7 +142,6 @@ def tensorboards(run):
 
 
 @pytest.mark.skipif(importlib.util.find_spec("ipykernel") is None, reason="ipykernel is not installed: pip install 'cengine[notebook]'")
-@pytest.mark.skipif(importlib.util.find_spec("cengine.pipeline.describe") is None, reason="the view is being written")
 def test_a_kernel_runs_it_from_top_to_bottom(run, tensorboards, tmp_path, monkeypatch) -> None:
     from nbclient import NotebookClient
 

@@ -41,6 +41,7 @@ def evaluate(
     output: Path | None, browser: bool, no_open: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """How good the model of a pipeline's newest run is: overall, beside a constant, and by slice; as a page and a notebook."""
+    from cengine.errors import SourceError
     from cengine.pipeline.finished import find_run
 
     home = project()
@@ -52,7 +53,11 @@ def evaluate(
     click.echo(run.name)
     print_overall(run.results)
     _print_slices(run.results, columns, sort, None if show_all else num_rows, min_count)
-    files = _write(run, other, output)
+    try:
+        files = _write(run, other, output)
+    except SourceError as error:  # the metrics are there whatever became of the table
+        click.echo(f"\nno page and no notebook: {error.render().removeprefix('error: ')}")
+        return
     click.echo(f"\npage:     {shown_path(files.page)}\nnotebook: {shown_path(files.notebook)}")
     if no_open:
         return

@@ -16,6 +16,7 @@ BLOCKS = "▁▂▃▄▅▆▇█"
 QUANTILES = {"0.05": "5 %", "0.25": "25 %", "0.5": "Median", "0.75": "75 %", "0.95": "95 %"}
 NUM_SHOWN_TOP = 5
 MAX_SHOWN_TEXT = 60
+MIN_SHARE_OF_NUMBER = 0.01
 
 
 def _shown_as(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -155,12 +156,10 @@ def _print_histogram(column: dict[str, Any]) -> None:
     if histogram is None:
         return
     width = max(len(cell(name)) for name in histogram["counts"])
-    edges = histogram["edges"]
     for name, counts in histogram["counts"].items():
         if any(counts):
             click.echo(f"   {cell(name):<{width}}  {_bars(counts)}")
-    ends = [_edge(edge, column, last=place == 1) for place, edge in enumerate((edges[0], edges[-1]))]
-    click.echo(f"   {'':<{width}}  {' to '.join(ends)}")
+    click.echo(f"   {'':<{width}}  {_ends(column)}")
 
 
 def _bars(counts: Sequence[int]) -> str:
@@ -169,18 +168,21 @@ def _bars(counts: Sequence[int]) -> str:
     return "".join(BLOCKS[min(7, 8 * count // (highest + 1))] if count else " " for count in counts)
 
 
-def _edge(value: float, column: dict[str, Any], *, last: bool) -> str:
-    if column["histogram"]["is_time"]:
-        import datetime
-
-        # Rows of years that Python has no name for are rare; their seconds are told.
-        try:
-            return (datetime.datetime(1970, 1, 1) + datetime.timedelta(seconds=round(value))).isoformat(sep=" ")
-        except OverflowError:
-            return f"{value:.0f} s"
-    if column["kind"] == "integer" and value % 1 == 0.5:
-        return f"{value + (-0.5 if last else 0.5):.0f}"
-    return f"{value:.6g}"
+def _ends(column: dict[str, Any]) -> str:
+    """Where the first bar begins and the last one ends; they also hold what lies beyond."""
+    edges, splits = column["histogram"]["edges"], column["splits"].values()
+    low = min(split["minimum"] for split in splits if split["minimum"] is not None)
+    high = max(split["maximum"] for split in splits if split["maximum"] is not None)
+    if isinstance(low, str):
+        return f"{low} to {high}"
+    # Bins of integers end between them, and the last one may reach further than the values do.
+    half = 0.5 if column["kind"] == "integer" and edges[0] % 1 == 0.5 else 0.0
+    first, last = edges[0] + half, edges[-1] - half
+    beyond = (
+        f"{cell(first)} and less" if low < first else cell(max(first, low)),
+        f"{cell(last)} and more" if high > last else cell(min(last, high)),
+    )
+    return " to ".join(beyond)
 
 
 def _print_top(column: dict[str, Any]) -> None:
@@ -188,7 +190,9 @@ def _print_top(column: dict[str, Any]) -> None:
     splits = column["splits"]
     top = {name: split["top"][:NUM_SHOWN_TOP] for name, split in splits.items()}
     values = list(dict.fromkeys((type(value).__name__, value) for pairs in top.values() for value, _ in pairs))[: 2 * NUM_SHOWN_TOP]
-    if not values or all(n <= 1 for pairs in top.values() for _, n in pairs):
+    # That a number is found in two rows of a thousand says nothing; that a category is, does.
+    least = 0.0 if column["categories"] else MIN_SHARE_OF_NUMBER
+    if not any(n > 1 and n > least * splits[name]["num_rows"] for name, pairs in top.items() for _, n in pairs):
         return
     known = {name: {(type(value).__name__, value): n for value, n in split["top"]} for name, split in splits.items()}
     click.echo("   commonest: " + ", ".join(

@@ -45,7 +45,9 @@ class DuckDB:
             "preserve_insertion_order": True,
         })  # fmt: skip
         # Progress can only be asked for when the bar is on, and the bar must not draw into our own.
-        self.connection.execute("SET enable_progress_bar = true; SET enable_progress_bar_print = false; SET TimeZone = 'UTC'")
+        self.connection.execute("SET TimeZone = 'UTC'")
+        with contextlib.suppress(duckdb.InvalidInputException):  # a notebook without widgets has no bar; nobody asks for one there
+            self.connection.execute("SET enable_progress_bar = true; SET enable_progress_bar_print = false")
 
     def __enter__(self) -> DuckDB:
         return self

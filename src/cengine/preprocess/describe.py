@@ -90,10 +90,9 @@ def _distinct(found: ValueCounts, split: int, sampled: bool) -> int | None:
 
 
 def _quantiles(known: Column, found: ValueCounts, split: int) -> dict[str, Any]:
-    values = found.quantiles(split, PROBABILITIES)
-    if known.kind == "timestamp":
-        return {str(p): _time(round(value), known) for p, value in zip(PROBABILITIES, values, strict=False)}
-    return {str(p): value for p, value in zip(PROBABILITIES, values, strict=False)}
+    # Between two days there is an hour that no row has.
+    values = found.quantiles(split, PROBABILITIES, between=known.kind != "timestamp")
+    return {str(p): _shown(known, value) for p, value in zip(PROBABILITIES, values, strict=False)}
 
 
 def _histogram(known: Column, found: ValueCounts, table: SplitRows, scale: list[float]) -> dict[str, Any] | None:

@@ -115,8 +115,8 @@ class ValueCounts:
         places = pc.sort_indices(order, [("n", "descending"), ("value", "ascending")])[:num_values]
         return [int(i) for i in present[places.to_numpy()]]
 
-    def quantiles(self, split: int, probabilities: Sequence[float]) -> list[float]:
-        """Quantiles of the numbers, with linear interpolation between neighbouring rows."""
+    def quantiles(self, split: int, probabilities: Sequence[float], *, between: bool = True) -> list[float]:
+        """Quantiles of the numbers, with linear interpolation between neighbouring rows; the lower row's where not `between`."""
         through = np.cumsum(self.counts[split])
         if not len(through) or not through[-1]:
             return []
@@ -124,6 +124,9 @@ class ValueCounts:
         for probability in probabilities:
             position = (int(through[-1]) - 1) * probability
             low = self.values[int(np.searchsorted(through, int(position), side="right"))].as_py()
+            if not between:
+                found.append(low)
+                continue
             high = self.values[int(np.searchsorted(through, min(int(position) + 1, int(through[-1]) - 1), side="right"))].as_py()
             # Integers stay what they are, however large.
             found.append(low if low == high else low * (1 - position % 1) + high * (position % 1))
