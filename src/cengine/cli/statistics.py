@@ -188,17 +188,25 @@ def _ends(column: dict[str, Any]) -> str:
 def _print_top(column: dict[str, Any]) -> None:
     """The commonest values with their shares of each split; of columns in which values repeat."""
     splits = column["splits"]
-    top = {name: split["top"][:NUM_SHOWN_TOP] for name, split in splits.items()}
-    values = list(dict.fromkeys((type(value).__name__, value) for pairs in top.values() for value, _ in pairs))[: 2 * NUM_SHOWN_TOP]
+    known = {name: {_key(value): n for value, n in split["top"]} for name, split in splits.items()}
     # That a number is found in two rows of a thousand says nothing; that a category is, does.
     least = 0.0 if column["categories"] else MIN_SHARE_OF_NUMBER
-    if not any(n > 1 and n > least * splits[name]["num_rows"] for name, pairs in top.items() for _, n in pairs):
+    if not any(n > 1 and n > least * splits[name]["num_rows"] for name, counts in known.items() for n in counts.values()):
         return
-    known = {name: {(type(value).__name__, value): n for value, n in split["top"]} for name, split in splits.items()}
-    click.echo("   commonest: " + ", ".join(
-        f"{_value(value[1])} " + " / ".join(_share(known[name][value], splits[name]["num_rows"]) if value in known[name] else "-" for name in splits)
-        for value in values
-    ))  # fmt: skip
+    if column["categories"]:
+        found = column["categories"]
+        known = {name: dict(zip(map(_key, found["values"]), counts, strict=True)) for name, counts in found["counts"].items()}
+    keys = list(dict.fromkeys(_key(value) for split in splits.values() for value, _ in split["top"][:NUM_SHOWN_TOP]))
+    told = (
+        " / ".join(_share(known[name][key], split["num_rows"]) if key in known[name] else "-" for name, split in splits.items())
+        for key in keys
+    )
+    click.echo("   commonest: " + ", ".join(f"{_value(value)} {shares}" for (_, value), shares in zip(keys, told, strict=True)))
+
+
+def _key(value: Any) -> tuple[str, Any]:
+    """What tells true from 1."""
+    return type(value).__name__, value
 
 
 def _value(value: Any) -> str:

@@ -12,7 +12,7 @@ CREATE TABLE datasources (
 	created_at VARCHAR NOT NULL, 
 	deleted_at VARCHAR
 );
-INSERT INTO "datasources" VALUES(1,'trips','csv','{"path": "/home/somebody/trips.csv", "keep_headers": false, "delimiter": null, "null_words": ["", "NULL", "null", "\\N"], "allow_rejects": false}','2026-11-24T05:00:27.308306+00:00',NULL);
+INSERT INTO "datasources" VALUES(1,'trips','csv','{"path": "trips.csv", "keep_headers": false, "delimiter": null, "null_words": ["", "NULL", "null", "\\N"], "allow_rejects": false}','2026-11-24T05:00:27.308306+00:00',NULL);
 CREATE TABLE pipelines (
 	id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, 
 	name VARCHAR NOT NULL, 

@@ -1,0 +1,107 @@
+"""States of runs: what may follow what, and what becomes of a run whose process is gone."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cengine.errors import StoreError
+from cengine.store.lifecycle import BEFORE, CANCELLED, ENDED, INTERRUPTED, QUEUED, RUNNING, SUCCEEDED, enter, settle, take
+from cengine.store.processes import identity_of, is_alive, own_identity
+from cengine.store.records import Records, now
+
+KEPT = Path(__file__).parent / "kept"
+
+
+@pytest.fixture
+def records(tmp_path) -> Records:
+    records = Records(tmp_path / "records.db")
+    datasource = records.insert("datasources", name="d", type="csv", options={}, created_at=now())
+    records.insert_numbered("snapshots", "datasource_id", datasource_id=datasource, content="c", num_rows=1, num_columns=1, num_bytes=1,
+                            num_rejected=0, created_at=now())  # fmt: skip
+    records.insert("pipelines", name="p", config_name="c", config_text="", datasource_id=datasource, created_at=now())
+    return records
+
+
+def new_run(records: Records, status: str = QUEUED, **values) -> int:
+    row = records.insert_numbered("runs", "pipeline_id", pipeline_id=1, snapshot_id=1, status=status, completion_ratio=0.0, compute_cost=0.0,
+                                  training_cost=0.0, started_at=now(), process_id=os.getpid(), stages=[], **values)  # fmt: skip
+    return int(row["id"])
+
+
+@pytest.mark.parametrize("before", BEFORE)
+@pytest.mark.parametrize("after", BEFORE)
+def test_only_what_may_follow_follows(records, before, after) -> None:
+    run = new_run(records, before)
+    assert enter(records, run, after) == (before in BEFORE[after])
+    assert records.get("runs", run)["status"] == (after if before in BEFORE[after] else before)
+
+
+def test_nothing_follows_success() -> None:
+    assert all(SUCCEEDED not in before for before in BEFORE.values())
+    assert set(ENDED) < set(BEFORE)
+
+
+def test_of_two_that_want_a_run_one_gets_it(records) -> None:
+    run = new_run(records)
+    take(records, run)
+    with pytest.raises(StoreError, match="is running and cannot be taken up"):
+        take(records, run)
+    assert records.get("runs", run)["process"] == own_identity()
+
+
+def test_a_run_whose_process_was_killed_is_interrupted(records) -> None:
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    run = new_run(records, RUNNING, process=identity_of(child.pid), heartbeat_at=now())
+    rows = records.all("runs")
+    settle(records, rows)
+    assert rows[0]["status"] == RUNNING
+    child.kill()  # and not yet waited for: it is a zombie now
+    while is_alive(rows[0]["process"]):
+        pass
+    settle(records, rows)
+    assert rows[0]["status"] == records.get("runs", run)["status"] == INTERRUPTED
+    assert "ended without a word" in rows[0]["message"]
+    child.wait()
+
+
+def test_a_process_number_that_another_process_has_now_is_not_alive() -> None:
+    machine, number, started = own_identity().split("/", 2)
+    assert is_alive(own_identity())
+    assert is_alive(f"{machine}/{number}/{started}1") is False
+    assert is_alive(f"{machine}x/{number}/{started}") is False  # the machine was started again
+    assert is_alive(f"elsewhere@1234/{number}/{started}") is None
+
+
+@pytest.mark.parametrize(("beat", "status"), [("2020-01-01T00:00:00+00:00", INTERRUPTED), (None, INTERRUPTED), ("now", RUNNING)])
+def test_on_another_machine_the_heartbeat_tells(records, beat, status) -> None:
+    new_run(records, RUNNING, process="elsewhere@1/1/1", heartbeat_at=now() if beat == "now" else beat)
+    rows = records.all("runs")
+    settle(records, rows)
+    assert rows[0]["status"] == status
+
+
+def test_a_run_that_waits_can_be_cancelled_and_taken_up_again(records) -> None:
+    run = new_run(records)
+    assert enter(records, run, CANCELLED)
+    assert enter(records, run, QUEUED)
+
+
+@pytest.mark.parametrize("kept", sorted(KEPT.glob("records-*.sql")), ids=lambda path: path.stem)
+def test_an_older_store_is_upgraded_and_keeps_what_it_holds(tmp_path, kept) -> None:
+    with sqlite3.connect(tmp_path / "records.db") as connection:
+        connection.executescript(kept.read_text())
+    records = Records(tmp_path / "records.db")
+    assert [row["name"] for row in records.all("pipelines")] == ["first", "second"]
+    runs = records.all("runs")
+    assert [(run["number"], run["status"], run["attempt"], run["options"]) for run in runs] == [
+        (1, "Succeeded", 1, {}),
+        (2, "Running", 1, {}),
+    ]
+    settle(records, runs)
+    assert runs[1]["status"] == INTERRUPTED
