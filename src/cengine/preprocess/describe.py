@@ -1,7 +1,7 @@
 """Statistics of columns by split, as plain data: what is counted over all rows, and what is told from their values.
 
 Two queries whatever the number of columns (up to 128): one writes the rows whose values are looked at (all of a table of up
-to 2,000,000 rows, else about 2**19 of each split), one forms the aggregates of all rows. Both are the same for any number of
+to 2,000,000 rows, else about 2**18 of each split), one forms the aggregates of all rows. Both are the same for any number of
 threads. Numbers of rows that come from a sample are scaled to the split: estimates, marked by `sampled_rows`.
 """
 

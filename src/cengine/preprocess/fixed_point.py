@@ -15,7 +15,7 @@ from sqlglot import exp
 from cengine.expressions.build import as_double, bigint, double
 
 HIGH_BITS, LOW_BITS = 40, 30
-# The greatest power of two that is a number, and one whose reciprocal is; 1,000 leave room for both.
+# Powers of two that are numbers, as are their reciprocals or halves.
 MIN_EXPONENT, MAX_EXPONENT = -1000, 1023
 
 
@@ -29,13 +29,16 @@ class FixedPoint:
 
     @staticmethod
     def of(bounds: tuple[float, float], *, whole: bool) -> FixedPoint:
-        """The numbers between the bounds; `whole` says that they are integers."""
+        """The numbers between the bounds; `whole` says that they are integers, which bounds that are integers keep exact."""
         low, high = bounds
-        middle = low / 2 + high / 2
-        pivot = float(math.floor(middle)) if whole else middle
+        exact = isinstance(low, int) and isinstance(high, int)
+        # Halved apart, since the sum of two numbers may be more than a number can be.
+        pivot = (low + high) // 2 if exact else low / 2 + high / 2
+        if whole and not exact:
+            pivot = float(math.floor(pivot))
         span = max(high - pivot, pivot - low, 1.0 if whole else 5e-324)
         exponent = math.frexp(span)[1]
-        small = whole and exponent <= 30 and abs(pivot) < 2**53
+        small = whole and exponent <= 30 and (exact or abs(pivot) < 2**53)
         return FixedPoint(pivot, math.ldexp(1.0, min(max(exponent, MIN_EXPONENT), MAX_EXPONENT)), small)
 
     def sums(self, value: exp.Expr) -> dict[str, exp.Expr]:

@@ -61,8 +61,8 @@ def _parts(columns: Sequence[Column]) -> Iterator[list[Column]]:
 
 def _planned(known: Column, low: Any, high: Any) -> FixedPoint | None:
     if known.kind == "boolean":
-        return FixedPoint.of((0.0, 1.0), whole=True)
-    return None if low is None else FixedPoint.of((float(low), float(high)), whole=known.kind == "integer")
+        return FixedPoint.of((0, 1), whole=True)
+    return None if low is None else FixedPoint.of((low, high), whole=known.kind == "integer")
 
 
 def _narrower(known: Column, splits: list[Totals], plan: FixedPoint | None) -> FixedPoint | None:

@@ -27,7 +27,7 @@ from cengine.tables import ROW_ID, Column
 
 # A table of no more rows is looked at whole; of a larger one this many rows of each split.
 EXACT_ROWS = 2_000_000
-SAMPLE_ROWS = 2**19
+SAMPLE_ROWS = 2**18
 ID_RANGE = 2**62
 # A longer text is told by its beginning and a hash.
 MAX_TEXT = 200

@@ -59,7 +59,8 @@ def curve_groups(curves: dict) -> list[dict[str, Any]]:
         series = f"{point['split']}, while training" if running else point["split"]
         groups.setdefault("loss" if running else point["name"], []).append({**point, "series": series})
     names = sorted(groups, key=lambda name: name != "loss")
-    return [{"name": name, "points": groups[name]} for name in names]
+    # The running loss comes last, so that train and eval have the same colours in every chart.
+    return [{"name": name, "points": sorted(groups[name], key=lambda point: point["name"] == "running_loss")} for name in names]
 
 
 def confusion_rows(confusion: dict) -> list[dict[str, Any]]:
@@ -162,6 +163,21 @@ def _with_share(num_rows: int | None, total: int) -> str:
     return f"{formats.number(num_rows)} ({formats.percent(num_rows / total, 2)})"
 
 
+def shape(column: dict) -> dict | None:
+    """What the line of a column draws: its histogram, or its commonest categories one beside the other."""
+    if column.get("histogram"):
+        return dict(column["histogram"])
+    categories = column.get("categories")
+    if not categories or not categories["values"]:
+        return None
+    return {"edges": [float(k) for k in range(len(categories["values"]) + 1)], "counts": categories["counts"]}
+
+
+def judged_columns(columns: Sequence[dict]) -> list[dict]:
+    """Columns whose drift was looked for."""
+    return [column for column in columns if drift_level(column) is not None]
+
+
 def histogram_paths(histogram: dict) -> list[dict[str, str]]:
     """The outline of each split's histogram as an SVG path, in shares of the split so that splits compare."""
     edges, width, height = histogram["edges"], *DRAWN
@@ -182,6 +198,14 @@ def top_values(column: dict) -> list[dict[str, Any]]:
     for split, told in column["splits"].items():
         for value, num_rows in told.get("top") or []:
             entry = found.setdefault((type(value).__name__, value), {"value": value, "splits": {}})
-            share = num_rows / told["num_rows"] if told["num_rows"] else 0.0
-            entry["splits"][split] = {"num_rows": num_rows, "share": share}
+            entry["splits"][split] = _rows_of(num_rows, told)
+    categories = column.get("categories") or {"values": [], "counts": {}}
+    for split, counts in categories["counts"].items():
+        for value, num_rows in zip(categories["values"], counts, strict=True):
+            if (entry := found.get((type(value).__name__, value))) is not None:
+                entry["splits"].setdefault(split, _rows_of(num_rows, column["splits"][split]))
     return list(found.values())
+
+
+def _rows_of(num_rows: int, split: dict) -> dict[str, Any]:
+    return {"num_rows": num_rows, "share": num_rows / split["num_rows"] if split["num_rows"] else 0.0}

@@ -161,12 +161,15 @@ class SlicingView {
 
   showTable({ slices, metric, beside, range, listed, decimals }) {
     const overall = this.overallOf(this.own)?.model;
-    const columns = tableColumns({ slices, metric, beside, decimals, domain: range, overall, metrics: this.data.metrics, otherName: this.other?.name });
+    const scale = { domain: range };
+    const columns = tableColumns({ slices, metric, beside, decimals, scale, overall, metrics: this.data.metrics, otherName: this.other?.name });
     const { sort } = this.state;
     const sorted = columns.find((column) => column.id === sort.column);
     if (!sorted) Object.assign(sort, { column: 'rows', descending: true });
     const indices = sortedBy(listed, sorted ? sorted.numbers : slices.sizes, sort.descending);
     this.numListed = indices.length;
+    const own = slices.numbers(metric.name);
+    scale.domain = drawnDomain(indices.slice(this.state.page * PAGE_ROWS, (this.state.page + 1) * PAGE_ROWS), own, overall);
     const caption = `${metric.name} by ${slices.columns.join(' × ')}, ${this.split()}`;
     this.table.show({ caption, columns, indices, sort, page: this.state.page });
   }

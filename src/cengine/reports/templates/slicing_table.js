@@ -69,7 +69,7 @@ class SliceTable {
 }
 
 // The columns of the table: slicing columns, rows, the metric with its interval, the second run, the other metrics.
-function tableColumns({ slices, metric, metrics, decimals, beside, otherName, domain, overall }) {
+function tableColumns({ slices, metric, metrics, decimals, beside, otherName, scale, overall }) {
   const [own, low, high] = ['value', 'low', 'high'].map((end) => slices.numbers(metric.name, end));
   const theirs = slices.numbers(metric.name, 'value', 1);
   const numberColumn = (id, title, numbers, text, className) => ({ id, title, numbers, numeric: true, cell: text, className });
@@ -81,7 +81,7 @@ function tableColumns({ slices, metric, metrics, decimals, beside, otherName, do
   columns.push(numberColumn('low', '95 % interval', low, (i) => intervalText(low[i], high[i], decimals)));
   columns.push({
     id: 'drawn', title: 'Interval, drawn', numeric: false, className: 'drawn',
-    cell: (i) => drawnInterval({ value: own[i], low: low[i], high: high[i], other: beside ? theirs[i] : NaN, overall, domain }),
+    cell: (i) => drawnInterval({ value: own[i], low: low[i], high: high[i], other: beside ? theirs[i] : NaN, overall, domain: scale.domain }),
   });
   if (beside) {
     const differences = slices.differences(metric.name);
@@ -107,7 +107,16 @@ function differenceElement(difference, decimals, metric) {
   return element('span', { class: better ? 'good' : 'bad' }, formatSigned(difference, decimals), element('span', { class: 'sr' }, better ? ' better' : ' worse'));
 }
 
-// The interval on the scale of all slices shown; what reaches beyond is cut.
+// The scale of the drawings of a page: its values and the overall one; a tiny slice's long interval does not squeeze the others.
+function drawnDomain(indices, numbers, overall) {
+  const range = extent(indices, numbers);
+  if (!range) return null;
+  const [low, high] = isNumber(overall) ? [Math.min(range[0], overall), Math.max(range[1], overall)] : range;
+  const margin = (high - low || Math.abs(low) || 1) * 0.08;
+  return [low - margin, high + margin];
+}
+
+// The interval as a line with the value as a dot; what reaches beyond the scale is cut.
 function drawnInterval({ value, low, high, other, overall, domain }) {
   const drawn = element('span', { class: 'interval', 'aria-hidden': 'true' });
   if (!domain || Number.isNaN(value)) return drawn;
