@@ -202,8 +202,8 @@ def top_values(column: dict) -> list[dict[str, Any]]:
     categories = column.get("categories") or {"values": [], "counts": {}}
     for split, counts in categories["counts"].items():
         for value, num_rows in zip(categories["values"], counts, strict=True):
-            if (entry := found.get((type(value).__name__, value))) is not None:
-                entry["splits"].setdefault(split, _rows_of(num_rows, column["splits"][split]))
+            if (type(value).__name__, value) in found:
+                found[type(value).__name__, value]["splits"].setdefault(split, _rows_of(num_rows, column["splits"][split]))
     return list(found.values())
 
 
