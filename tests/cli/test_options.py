@@ -62,6 +62,15 @@ def test_slices_are_chosen_sorted_and_bounded(finished) -> None:
     assert "did you mean 'mae'?" in finished("pipeline", "evaluate", "mine", "--sort", "mea", code=7).err
 
 
+def test_a_report_that_cannot_be_written_is_said_to_be(finished, tmp_path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    for command in (("evaluate", "mine"), ("statistics", "mine")):
+        answer = finished("pipeline", *command, "--no-open", "--output", tmp_path / "file" / "report", code=7)
+        assert answer.err.startswith(("error: Not a directory: ", "error: File exists: "))
+        assert str(tmp_path / "file") in answer.err
+    assert (tmp_path / "file").read_text() == "in the way"
+
+
 def test_peek_and_show(finished) -> None:
     one, same = (finished("datasource", "peek", "--rows", 5, "--seed", 3, "--json").json for _ in range(2))
     assert one == same

@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
-from cengine.cli.evaluate import interval, shown_path
 from cengine.cli.options import SETTINGS, json_option, project
-from cengine.cli.output import cell, print_json, print_table, short_duration
+from cengine.cli.output import cell, interval, print_json, print_table, short_duration
+from cengine.cli.pages import page_options, show_page, write_page
 from cengine.cli.progress import Busy
 
 # So many runs have a column each in the table of settings; of more the values are counted.
@@ -22,9 +22,7 @@ MAX_VALUE = 40
 @click.argument("keys", nargs=-1, metavar="[ID|NAME[:RUN] ...]")
 @click.option("--against", metavar="ID|NAME[:RUN]", help="The run that the others are compared with. Default: the best one.")
 @click.option("--all", "show_all", is_flag=True, help="Show every run in the tables; by default the best 20.")
-@click.option("--page", "with_page", is_flag=True, help="Write a page and open it.")
-@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Write the page to this file. Default: in the project.")
-@click.option("--no-open", is_flag=True, help="Write the page, do not open it.")
+@page_options
 @json_option
 def compare(
     keys: tuple[str, ...], against: str | None, show_all: bool, with_page: bool, output: Path | None, no_open: bool, as_json: bool
@@ -44,31 +42,19 @@ def compare(
     chosen = choose_runs(home, keys, against)
     with Busy() as busy:
         comparison = compare_runs(chosen, against, busy.say)
-    target = (output or comparison_file(home, chosen.runs)) if with_page or output or no_open else None
-    if target is not None:
-        _write_page(comparison, target, home.cache)
+    page = {"with_page": with_page, "no_open": no_open}
+    target = write_page(lambda: _page(comparison, home.cache), comparison_file(home, chosen.runs), output=output, **page)
     if as_json:
         print_json(comparison)
     else:
         _print(comparison, 20 if not show_all else None)
-        if target is not None:
-            click.echo(f"\npage: {shown_path(target)}")
-    if target is not None and with_page and not no_open:
-        from cengine.cli.opening import open_page
-
-        open_page(target)
+    show_page(target, as_json=as_json, **page)
 
 
-def _write_page(comparison: dict[str, Any], target: Path, cache: Path) -> None:
+def _page(comparison: dict[str, Any], cache: Path) -> str:
     from cengine.reports.compare import page
-    from cengine.store.artifacts import disk_error
 
-    text = page(comparison, cache=cache)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise disk_error(error) from error
+    return page(comparison, cache=cache)
 
 
 def _print(comparison: dict[str, Any], num_runs: int | None) -> None:

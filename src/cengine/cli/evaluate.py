@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cengine.cli.options import SETTINGS, json_option, project
-from cengine.cli.output import print_json, print_table
+from cengine.cli.output import interval, print_json, print_table
+from cengine.cli.pages import shown_path
 from cengine.cli.progress import Busy
 
 if TYPE_CHECKING:
@@ -69,12 +68,6 @@ def evaluate(
         open_notebook(files.notebook)
 
 
-def shown_path(path: Path) -> str:
-    """The path as it is typed from here, where that is the shorter one."""
-    relative = os.path.relpath(path)
-    return min(relative, str(path), key=len)
-
-
 def _write(run: FinishedRun, other: FinishedRun | None, output: Path | None) -> ReportFiles:
     """The report, with a word on what takes its time."""
     from cengine.pipeline.report import write_report
@@ -112,19 +105,23 @@ def _print_slices(results: Results, columns: tuple[str, ...], sort: str | None, 
     for found in results.slices:
         if wanted and found.columns not in wanted:
             continue
-        table = _sorted(found.table, sort, results)
-        rows = [row for row in table.to_pylist() if row["num_rows"] >= min_count]
-        shown = rows if num_rows is None else rows[:num_rows]
-        click.echo(f"\nby {', '.join(found.columns)}" + (f" ({len(shown)} of {len(rows):,} slices)" if len(shown) < len(rows) else ""))
-        several = len({row["split"] for row in rows}) > 1
-        print_slices([name for name in table.column_names if several or name != "split"], shown)
+        rows = sorted_slices(found.table, sort, _directions(results), min_count)
+        print_slices(f"by {', '.join(found.columns)}", found.table.column_names, rows, num_rows)
 
 
-def print_slices(names: Sequence[str], rows: Sequence[dict[str, Any]]) -> None:
-    """Slices as a table, the two ends of each interval in one column."""
-    headers = [name for name in names if not name.endswith(": high")]
+def _directions(results: Results) -> dict[str, bool]:
+    """The metrics, and whether a higher one is better."""
+    return {row["metric"]: row["higher_is_better"] for row in results.overall.to_pylist()}
+
+
+def print_slices(title: str, names: Sequence[str], rows: Sequence[dict[str, Any]], num_rows: int | None) -> None:
+    """The first slices as a table, the two ends of each interval in one column; the split where there are several."""
+    shown = rows if num_rows is None else rows[:num_rows]
+    click.echo(f"\n{title}" + (f" ({len(shown)} of {len(rows):,} slices)" if len(shown) < len(rows) else ""))
+    several = len({row["split"] for row in rows}) > 1
+    headers = [name for name in names if not name.endswith(HIGH) and (several or name != "split")]
     titles = [f"{name.removesuffix(LOW)} 95 %" if name.endswith(LOW) else {"num_rows": "rows"}.get(name, name) for name in headers]
-    print_table(titles, [[_slice_cell(row, name) for name in headers] for row in rows])
+    print_table(titles, [[_slice_cell(row, name) for name in headers] for row in shown])
 
 
 def _slice_cell(row: dict[str, Any], name: str) -> Any:
@@ -133,22 +130,16 @@ def _slice_cell(row: dict[str, Any], name: str) -> Any:
     return interval(row[name], row[name.removesuffix(LOW) + HIGH])
 
 
-def interval(low: float | None, high: float | None) -> str:
-    """An interval for a table, empty where it cannot be told."""
-    return "" if low is None or high is None or math.isnan(low) or math.isnan(high) else f"{low:.5g} to {high:.5g}"
+def sorted_slices(table: Any, sort: str | None, higher_is_better: dict[str, bool], min_count: int = 0) -> list[dict[str, Any]]:
+    """The slices with enough rows, worst first by the metric `sort` where the table has it. Raises StoreError for no metric."""
+    if sort is not None:
+        from cengine.errors import StoreError, near_miss
 
-
-def _sorted(table: Any, sort: str | None, results: Results) -> Any:
-    if sort is None:
-        return table
-    from cengine.errors import StoreError, near_miss
-
-    metrics = {row["metric"]: row["higher_is_better"] for row in results.overall.to_pylist()}
-    if sort not in (*metrics, "num_rows"):
-        raise StoreError(f"there is no metric '{sort}'", f"metrics: {', '.join(metrics)}", *near_miss(sort, metrics))
-    if sort not in table.column_names:
-        return table
-    return table.sort_by([(sort, "ascending" if metrics.get(sort) else "descending")])
+        if sort not in (*higher_is_better, "num_rows"):
+            raise StoreError(f"there is no metric '{sort}'", f"metrics: {', '.join(higher_is_better)}", *near_miss(sort, higher_is_better))
+        if sort in table.column_names:
+            table = table.sort_by([(sort, "ascending" if higher_is_better.get(sort) else "descending")])
+    return [row for row in table.to_pylist() if row["num_rows"] >= min_count]
 
 
 def results_json(results: Results, sort: str | None) -> dict[str, Any]:
@@ -157,6 +148,7 @@ def results_json(results: Results, sort: str | None) -> dict[str, Any]:
         "metrics": results.overall.to_pylist(),
         "verdicts": results.verdicts,
         "slices": [
-            {"label": s.label, "columns": list(s.columns), "rows": _sorted(s.table, sort, results).to_pylist()} for s in results.slices
+            {"label": s.label, "columns": list(s.columns), "rows": sorted_slices(s.table, sort, _directions(results))}
+            for s in results.slices
         ],
     }

@@ -46,6 +46,11 @@ def cell(value: Any) -> str:
     return "".join(c if c.isprintable() else "�" for c in str(value))
 
 
+def interval(low: float | None, high: float | None) -> str:
+    """An interval for a table, empty where it cannot be told."""
+    return "" if low is None or high is None or math.isnan(low) or math.isnan(high) else f"{low:.5g} to {high:.5g}"
+
+
 def duration(seconds: float) -> str:
     """Hours, minutes and seconds as the post prints them: 0:14:21.187081."""
     return str(datetime.timedelta(seconds=seconds))

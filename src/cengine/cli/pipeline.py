@@ -169,17 +169,15 @@ def _known(name: str, schema: Any) -> str:
 
 def _write(text: str, output: Path | None) -> None:
     from cengine.errors import StoreError
-    from cengine.store.artifacts import disk_error
+    from cengine.store.artifacts import disk_errors
 
     if output is None:
         click.echo(text, nl=False)
         return
     if output.exists():
         raise StoreError(f"'{output}' exists already", "choose another name with -o, or remove it")
-    try:
+    with disk_errors():
         output.write_text(text)
-    except OSError as error:
-        raise disk_error(error) from error
     click.echo(f"written to {output}")
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from cengine.cli.evaluate import print_slices
+from cengine.cli.evaluate import print_slices, sorted_slices
 from cengine.cli.options import SETTINGS, json_option, project
 from cengine.cli.output import cell, print_json
 
@@ -38,7 +38,10 @@ def slice_(key: str, text: str, sort: str | None, num_rows: int, min_count: int,
 
     run = find_run(project(), key)
     found = slice_run(run, text)
-    tables = [(table.label, table.table.column_names, _chosen(table.table, found, sort, min_count)) for table in found.tables]
+    tables = [
+        (table.label, table.table.column_names, sorted_slices(table.table, sort, found.higher_is_better, min_count))
+        for table in found.tables
+    ]
     if as_json:
         print_json({
             "pipeline_id": run.pipeline["id"], "run": run.record["number"], "columns": list(found.request.columns),
@@ -48,24 +51,7 @@ def slice_(key: str, text: str, sort: str | None, num_rows: int, min_count: int,
         return
     click.echo(f"{run.name}: {_described(found)}")
     for label, names, rows in tables:
-        shown = rows if show_all else rows[:num_rows]
-        click.echo(f"\n{_title(found.request, label if len(tables) > 1 else None)}"
-                   + (f" ({len(shown)} of {len(rows):,} slices)" if len(shown) < len(rows) else ""))  # fmt: skip
-        several = len({row["split"] for row in rows}) > 1
-        print_slices([name for name in names if several or name != "split"], shown)
-
-
-def _chosen(table: Any, found: Sliced, sort: str | None, min_count: int) -> list[dict[str, Any]]:
-    """The slices in the order that was asked for."""
-    if sort is not None:
-        from cengine.errors import StoreError, near_miss
-
-        known = found.higher_is_better
-        if sort not in (*known, "num_rows"):
-            raise StoreError(f"there is no metric '{sort}'", f"metrics: {', '.join(known)}", *near_miss(sort, known))
-        if sort in table.column_names:
-            table = table.sort_by([(sort, "ascending" if known.get(sort) else "descending")])
-    return [row for row in table.to_pylist() if row["num_rows"] >= min_count]
+        print_slices(_title(found.request, label if len(tables) > 1 else None), names, rows, None if show_all else num_rows)
 
 
 def _described(found: Sliced) -> str:

@@ -10,6 +10,7 @@ import click
 
 from cengine.cli.options import SETTINGS, json_option, project
 from cengine.cli.output import cell, print_json, print_table
+from cengine.cli.pages import page_options, show_page, write_page
 from cengine.cli.progress import Busy
 
 BLOCKS = "▁▂▃▄▅▆▇█"
@@ -21,15 +22,8 @@ MIN_SHARE_OF_NUMBER = 0.01
 
 def _shown_as(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that both commands have."""
-    for option in (
-        json_option,
-        click.option("--no-open", is_flag=True, help="Write the page, do not open it."),
-        click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Write the page to this file. Default: in the project."),
-        click.option("--page", "with_page", is_flag=True, help="Write a page and open it."),
-        click.option("--column", "names", multiple=True, metavar="NAME", help="Only this column. May be repeated."),
-    ):  # fmt: skip
-        command = option(command)
-    return command
+    column = click.option("--column", "names", multiple=True, metavar="NAME", help="Only this column. May be repeated.")
+    return column(page_options(json_option(command)))
 
 
 @click.command("statistics", context_settings=SETTINGS)
@@ -79,9 +73,8 @@ def _show(
 ) -> None:  # fmt: skip
     """Prints the chosen columns, and writes and opens the page where one is wanted."""
     chosen = _chosen(columns, names)
-    target = (output or file) if with_page or output or no_open else None
-    if target is not None:
-        _write_page(chosen, heading, target, cache)
+    page = {"with_page": with_page, "no_open": no_open}
+    target = write_page(lambda: _page(chosen, heading, cache), file, output=output, **page)
     if as_json:
         print_json({**identity, "columns": chosen})
     else:
@@ -90,14 +83,7 @@ def _show(
             _print_column(column)
         _print_drift(chosen)
         _print_sampling(chosen)
-        if target is not None:
-            from cengine.cli.evaluate import shown_path
-
-            click.echo(f"\npage: {shown_path(target)}")
-    if target is not None and with_page and not no_open:
-        from cengine.cli.opening import open_page
-
-        open_page(target)
+    show_page(target, as_json=as_json, **page)
 
 
 def _chosen(columns: list[dict[str, Any]], names: Sequence[str]) -> list[dict[str, Any]]:
@@ -110,16 +96,10 @@ def _chosen(columns: list[dict[str, Any]], names: Sequence[str]) -> list[dict[st
     return [known[name] for name in dict.fromkeys(names)] if names else columns
 
 
-def _write_page(columns: list[dict[str, Any]], heading: dict[str, str], target: Path, cache: Path) -> None:
+def _page(columns: list[dict[str, Any]], heading: dict[str, str], cache: Path) -> str:
     from cengine.reports.html import render
-    from cengine.store.artifacts import disk_error
 
-    text = render("statistics.html", cache=cache, columns=columns, heading=heading)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise disk_error(error) from error
+    return render("statistics.html", cache=cache, columns=columns, heading=heading)
 
 
 # The terminal
@@ -248,6 +228,3 @@ def _print_sampling(columns: Sequence[dict[str, Any]]) -> None:
     if sampled:
         told = ", ".join(f"{num_rows:,} rows of {cell(name)}" for name, num_rows in sampled.items())
         click.echo(f"\nquantiles, histograms and commonest values are estimated from {told}; ~ marks an estimate of distinct values")
-
-
-__all__ = ["datasource_statistics", "pipeline_statistics"]

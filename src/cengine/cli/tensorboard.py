@@ -8,6 +8,7 @@ import click
 
 from cengine.cli.options import SETTINGS, project
 
+# How often the links follow what runs do; TensorBoard itself looks every few seconds.
 FOLLOW_SECONDS = 2.0
 
 

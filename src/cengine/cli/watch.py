@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from cengine.store.project import Project
 
 NAMES = ("id", "name", "status", "completion", "compute_cost", "training_cost", "total_cost", "execution_time")
+# How often a terminal looks again at what another process does: nobody sees less, and it costs the run nothing.
 REFRESH_SECONDS = 0.5
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
+import shutil
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -22,22 +24,26 @@ Progress = Callable[[float], None]
 
 DEFAULT_ROW_GROUP_ROWS = 122_880
 POLL_SECONDS = 0.1
+_numbers = itertools.count(1)
 
 
 class DuckDB:
-    """One connection. `memory_bytes` bounds what queries hold; what does not fit goes to files under `scratch`."""
+    """One connection. `memory_bytes` bounds what queries hold; what does not fit goes to a folder of its own under `scratch`.
+
+    The folder goes when the engine is closed, and `scratch` with the last one.
+    """
 
     dialect = "duckdb"
 
     def __init__(self, scratch: Path, *, memory_bytes: int = 2 * 2**30, threads: int | None = None) -> None:
-        self.scratch = scratch
-        scratch.parent.mkdir(parents=True, exist_ok=True)  # DuckDB makes the folder itself, but none above it
+        self.scratch = scratch / f"engine-{next(_numbers)}"
+        scratch.mkdir(parents=True, exist_ok=True)  # DuckDB makes the folder itself, but none above it
         self._num_names = 0
         self._report: Progress | None = None
         self._expected_queries = self._finished_queries = 0
         self.connection = duckdb.connect(config={
             "memory_limit": f"{memory_bytes}B",
-            "temp_directory": str(scratch),
+            "temp_directory": str(self.scratch),
             "threads": threads or os.cpu_count() or 1,
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,
@@ -54,6 +60,9 @@ class DuckDB:
 
     def __exit__(self, *_: object) -> None:
         self.connection.close()
+        shutil.rmtree(self.scratch, ignore_errors=True)
+        with contextlib.suppress(OSError):  # another engine is at work there
+            self.scratch.parent.rmdir()
 
     def expect(self, num_queries: int, report: Progress) -> None:
         """From now on `report` is told how much of so many queries is done, for stages that are several queries."""

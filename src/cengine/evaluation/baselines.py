@@ -62,6 +62,13 @@ def skill(metric: Metric, model: float, constant: float) -> float | None:
     return None if distance == 0 else 1 - abs(perfect - model) / distance
 
 
+def beside_constant(head: Head, metric: Metric, row: dict[str, Any], constant: float, statistics: Statistics) -> dict[str, Any]:
+    """A measured metric with its interval beside the constant's: model, low, high, constant, constant_is, skill."""
+    name, baseline = metric_label(metric), baseline_of(head, metric, statistics)
+    return {"model": row[name], "low": row[f"{name}: low"], "high": row[f"{name}: high"], "constant": constant,
+            "constant_is": f"{baseline.what} {shown(baseline.value)}", "skill": skill(metric, row[name], constant)}  # fmt: skip
+
+
 def verdict(
     head: Head, metric: Metric, model: float, constant: float, baseline: Baseline, interval: tuple[float, float] | None = None
 ) -> str:  # fmt: skip

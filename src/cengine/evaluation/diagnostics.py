@@ -6,7 +6,6 @@ Counted on at most 2**20 rows of each split, drawn by identity: more would not c
 from __future__ import annotations
 
 from collections.abc import Sequence
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -15,10 +14,9 @@ from sqlglot import exp
 
 from cengine.engines.duckdb import DuckDB
 from cengine.evaluation.predictions import MAX_LISTED_CLASSES
-from cengine.expressions.build import bigint, column
-from cengine.expressions.keys import seeded_key
+from cengine.expressions.build import column
+from cengine.expressions.keys import drawn
 from cengine.networks.intervals import share_interval
-from cengine.tables import ROW_ID
 from cengine.training.heads import Head
 
 MAX_ROWS = 2**20
@@ -54,8 +52,7 @@ def _sample(predictions: exp.Expr, head: Head, number: int, count: int) -> exp.S
     query = exp.select(*[column(own).as_(short) for short, own in wanted.items()]).from_(predictions.copy())
     query = query.where(exp.EQ(this=column("_split"), expression=exp.convert(number)))
     if count > MAX_ROWS:
-        share = Fraction(MAX_ROWS, count)
-        query = query.where(exp.LT(this=seeded_key(column(ROW_ID), "diagnostics", 0), expression=bigint(int(share * 2**62))))
+        query = query.where(drawn("diagnostics", MAX_ROWS, count))
     return query
 
 

@@ -14,9 +14,9 @@ from sqlglot import exp
 
 from cengine.config.resolve import Resolved, metrics_of
 from cengine.engines.duckdb import DuckDB
-from cengine.evaluation.baselines import baseline_of, measure_baselines, shown, skill, verdict
+from cengine.evaluation.baselines import baseline_of, beside_constant, measure_baselines, verdict
 from cengine.evaluation.predictions import roles_of
-from cengine.evaluation.slices import OVERALL, measure
+from cengine.evaluation.slices import OVERALL, measure, with_split_names
 from cengine.networks.metrics import metric_label
 from cengine.preprocess.fit import Statistics
 from cengine.training.heads import Head
@@ -59,14 +59,10 @@ def evaluate(
         for row in measured[0].table.to_pylist():
             number = row["_split"]
             for metric in metrics:
-                name = metric_label(metric)
-                model, constant = row[name], constants[number][name]
-                baseline = baseline_of(head, metric, statistics)
                 overall.append({
-                    "split": split_names[number], "label": head.label.name, "metric": name, "num_rows": row["num_rows"],
-                    "model": model, "low": row[f"{name}: low"], "high": row[f"{name}: high"],
-                    "constant": constant, "constant_is": f"{baseline.what} {shown(baseline.value)}",
-                    "skill": skill(metric, model, constant), "unit": metric.unit, "higher_is_better": metric.higher_is_better,
+                    "split": split_names[number], "label": head.label.name, "metric": metric_label(metric), "num_rows": row["num_rows"],
+                    **beside_constant(head, metric, row, constants[number][metric_label(metric)], statistics),
+                    "unit": metric.unit, "higher_is_better": metric.higher_is_better,
                 })  # fmt: skip
             first = metric_label(metrics[0])
             baseline, ends = baseline_of(head, metrics[0], statistics), (row[f"{first}: low"], row[f"{first}: high"])
@@ -74,8 +70,7 @@ def evaluate(
             verdicts.append({"split": split_names[number], "label": head.label.name, "sentence": sentence})
         for number, found in enumerate(measured[1:]):
             name = f"slices-{len(tables):03d}.parquet"
-            split = pa.array([split_names[n] for n in found.table["_split"].to_pylist()], pa.string())
-            pq.write_table(found.table.set_column(found.table.column_names.index("_split"), "split", split), folder / name)
+            pq.write_table(with_split_names(found.table, split_names), folder / name)
             tables.append({"label": head.label.name, "columns": list(resolved.slices[number]), "file": name})
     record = {"overall": overall, "verdicts": verdicts, "slices": tables}
     (folder / "results.json").write_text(json.dumps(record, ensure_ascii=False, indent=1, default=str))

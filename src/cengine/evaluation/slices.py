@@ -47,6 +47,12 @@ def measure(
     return [_measured(sums[keys], keys, grouping.aliases, metrics, intervals) for keys in grouping.sets]
 
 
+def with_split_names(table: pa.Table, split_names: Sequence[str]) -> pa.Table:
+    """The table with `split`, the names, in place of `_split`, the numbers."""
+    names = pa.array([split_names[number] for number in table["_split"].to_pylist()], pa.string())
+    return table.set_column(table.column_names.index("_split"), "split", names)
+
+
 def _terms(roles: Roles, task: str, metrics: Sequence[Metric], intervals: bool) -> dict[str, exp.Expr]:
     """What is summed over the rows of a slice, by name."""
     terms: dict[str, exp.Expr] = {}

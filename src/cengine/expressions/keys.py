@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from fractions import Fraction
 
 from sqlglot import exp
 
 from cengine.expressions.build import as_number, bigint, double
 from cengine.expressions.build import column as quoted
-from cengine.tables import Column
+from cengine.tables import ROW_ID, Column
 
 PRIME = 2**31 - 1
 MASK = 2**31 - 1
@@ -71,6 +72,12 @@ def seeded_key(row_id: exp.Expr, purpose: str, seed: int) -> exp.Expr:
     round_value = exp.Paren(this=exp.Paren(this=low * bigint(multiplier) + bigint(offset)) % bigint(PRIME))
     high = exp.Paren(this=exp.BitwiseXor(this=_high_bits(row_id), expression=round_value))
     return exp.Paren(this=high * bigint(HALF) + low.copy())
+
+
+def drawn(purpose: str, num_wanted: int, num_rows: int) -> exp.Expr:
+    """A condition that about `num_wanted` of `num_rows` rows fulfil, the same ones each time."""
+    share = Fraction(num_wanted, num_rows)
+    return exp.LT(this=seeded_key(quoted(ROW_ID), purpose, 0), expression=bigint(int(share * 2**62)))
 
 
 def occurrence_id(content: exp.Expr, occurrence: exp.Expr) -> exp.Expr:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +14,17 @@ from cengine.config.flatten import flattened
 from cengine.config.resolve import metrics_of
 from cengine.engines.duckdb import DuckDB
 from cengine.errors import StoreError
-from cengine.evaluation.baselines import baseline_of, measure_baselines, shown, skill
+from cengine.evaluation.baselines import beside_constant, measure_baselines
 from cengine.evaluation.paired import Difference, Side, differences, join_pair
 from cengine.evaluation.predictions import with_columns
 from cengine.evaluation.slices import OVERALL
 from cengine.networks.metric import Metric
 from cengine.networks.metrics import metric_label
 from cengine.pipeline.finished import FinishedRun, find_run
-from cengine.pipeline.slicing import predictions_file, slice_tables
-from cengine.reports.compare import LabelFacts, RunFacts, compared, metric_facts
-from cengine.reports.summary import plain
+from cengine.pipeline.slicing import slice_tables
+from cengine.reports.compare import LabelFacts, RunFacts, compared
+from cengine.reports.summary import metric_facts, plain, short
+from cengine.store.lifecycle import SUCCEEDED
 from cengine.store.project import Project
 from cengine.training.heads import Head
 
@@ -122,7 +121,7 @@ def _add_all(project: Project, name: str, runs: dict[str, FinishedRun], left_out
     pipeline = project.records.find("pipelines", name)
     succeeded = 0
     for record in project.records.all("runs", pipeline_id=pipeline["id"]):
-        if record["status"] == "Succeeded":
+        if record["status"] == SUCCEEDED:
             succeeded += 1
             key = f"{pipeline['id']}:{record['number']}"
             _try_to_add(project, key, f"{pipeline['name']}, run {record['number']}", runs, left_out)
@@ -131,16 +130,10 @@ def _add_all(project: Project, name: str, runs: dict[str, FinishedRun], left_out
 
 
 def _run_facts(run: FinishedRun) -> RunFacts:
-    records, record = run.project.records, run.record
-    kept = records.get("snapshots", record["snapshot_id"])
-    datasource = records.get("datasources", kept["datasource_id"])["name"]
-    started, ended = (datetime.fromisoformat(record[name] or record["started_at"]) for name in ("started_at", "ended_at"))
-    data = {"datasource": datasource, "snapshot": kept["number"], "rows": run.snapshot.schema.num_rows}
+    data = {"datasource": run.datasource_name, "snapshot": run.snapshot_record["number"], "rows": run.snapshot.schema.num_rows}
     settings = [{"path": f"data.{name}", "value": value} for name, value in data.items()]
     settings += flattened(run.resolved, {head.label.name: head.task for head in run.heads})
-    return RunFacts(
-        run.key, run.pipeline["name"], record["number"], record["started_at"], (ended - started).total_seconds(), data, settings
-    )
+    return RunFacts(run.key, run.pipeline["name"], run.record["number"], run.record["started_at"], run.seconds, data, settings)
 
 
 # Metrics and slices
@@ -168,17 +161,14 @@ def _values(engine: DuckDB, run: FinishedRun, head: Head, metrics: Sequence[Metr
     known = {name for own in found.values() for name in own["metrics"]}
     missing = [metric for metric in metrics if metric_label(metric) not in known]
     if missing:
-        rows = engine.parquet([predictions_file(run)])
+        rows = engine.parquet([run.predictions_file])
         (overall,) = slice_tables(run, engine, rows, head, missing, [OVERALL])
         constants = measure_baselines(engine, rows, head, missing, run.statistics)
         for row in overall.table.to_pylist():
             for metric in missing:
-                name, baseline = metric_label(metric), baseline_of(head, metric, run.statistics)
+                name = metric_label(metric)
                 constant = constants[run.split.names.index(row["split"])][name]
-                found[row["split"]]["metrics"][name] = {
-                    "model": row[name], "low": row[f"{name}: low"], "high": row[f"{name}: high"], "constant": constant,
-                    "constant_is": f"{baseline.what} {shown(baseline.value)}", "skill": skill(metric, row[name], constant),
-                }  # fmt: skip
+                found[row["split"]]["metrics"][name] = beside_constant(head, metric, row, constant, run.statistics)
     return found
 
 
@@ -207,7 +197,7 @@ def _slice_tables_of(
     found = {columns: table for columns, table in stored.items() if columns in sets and wanted <= set(table.column_names)}
     missing = [columns for columns in sets if columns not in found and all(name in run.snapshot.schema for name in columns)]
     if missing:
-        rows = with_columns(engine, run.rows, predictions_file(run), [name for columns in missing for name in columns])
+        rows = with_columns(engine, run.rows, run.predictions_file, [name for columns in missing for name in columns])
         measured = slice_tables(run, engine, rows, head, metrics, missing)
         found |= {table.columns: table.table for table in measured}
     return {columns: found[columns] for columns in sets if columns in found}
@@ -228,14 +218,10 @@ def _merged(
         "values": [[values[i] for values, _ in ordered] for i in range(len(columns))],
         "runs": {key: {
             "num_rows": [found[key]["num_rows"] if key in found else None for _, found in ordered],
-            "metrics": {name: {end: [_short(found[key][name + suffix]) if key in found else None for _, found in ordered]
+            "metrics": {name: {end: [short(found[key][name + suffix]) if key in found else None for _, found in ordered]
                                for end, suffix in ends.items()} for name in metrics},
         } for key, _ in tables},
     }  # fmt: skip
-
-
-def _short(value: float | None) -> float | None:
-    return None if value is None or not math.isfinite(value) else float(f"{value:.7g}")
 
 
 # Differences
@@ -273,4 +259,4 @@ def _metrics(runs: dict[str, FinishedRun], label: LabelFacts) -> list[Metric]:
 
 def _side(run: FinishedRun, labels: set[str]) -> Side:
     heads = {head.label.name: head for head in run.heads if head.label.name in labels}
-    return Side(predictions_file(run), run.split.names, heads)
+    return Side(run.predictions_file, run.split.names, heads)

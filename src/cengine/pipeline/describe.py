@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from typing import Any
 
 from cengine.engines.duckdb import DuckDB
 from cengine.evaluation.drift import with_drift
 from cengine.pipeline.fingerprint import fingerprint
-from cengine.pipeline.finished import LOOKING_MEMORY_BYTES, FinishedRun
-from cengine.pipeline.plan import default_memory_bytes
+from cengine.pipeline.finished import FinishedRun, looking_engine
 from cengine.pipeline.register import Snapshot
 from cengine.preprocess.describe import describe
 from cengine.preprocess.source import Rows
@@ -22,8 +19,6 @@ from cengine.store.project import Project
 # Raised when what `describe` gives changes: what was kept is then not used.
 DESCRIBE_VERSION = 1
 STAGE = "describe"
-
-Engine = Callable[[], AbstractContextManager[DuckDB]]
 
 
 def run_columns(run: FinishedRun) -> list[dict[str, Any]]:
@@ -36,15 +31,11 @@ def run_columns(run: FinishedRun) -> list[dict[str, Any]]:
 def datasource_columns(project: Project, snapshot: Snapshot) -> list[dict[str, Any]]:
     """Statistics of all columns of a snapshot, as one split `all`; without roles and drift."""
     rows = Rows(snapshot.files, snapshot.schema, (), ())
-    limit = min(default_memory_bytes(), LOOKING_MEMORY_BYTES)
-    try:
-        found = columns_of(project, rows, None, snapshot.content, lambda: DuckDB(project.scratch, memory_bytes=limit))
-    finally:
-        shutil.rmtree(project.scratch, ignore_errors=True)
+    found = columns_of(project, rows, None, snapshot.content, lambda: looking_engine(project))
     return [{**column, "roles": [], "drift": None} for column in found]
 
 
-def columns_of(project: Project, rows: Rows, split: Split | None, parent: str, engine: Engine) -> list[dict[str, Any]]:
+def columns_of(project: Project, rows: Rows, split: Split | None, parent: str, engine: Callable[[], DuckDB]) -> list[dict[str, Any]]:
     """What `describe` gives for all columns; kept, and found again by `parent`, which says what rows there are in which split."""
     identity = fingerprint({"version": DESCRIBE_VERSION, "parent": parent})
     with project.artifacts.building(STAGE, identity) as building:

@@ -43,11 +43,16 @@ class Run:
         """Overall metrics, slices and verdicts."""
         return read_results(self.folders["Evaluate"])
 
+    @property
+    def predictions_file(self) -> Path:
+        """The table of predictions, in Parquet."""
+        return self.folders["Evaluate"] / "predictions.parquet"
+
     def predictions(self) -> Any:
         """The table of predictions, a pyarrow Table."""
         import pyarrow.parquet as pq
 
-        return pq.read_table(self.folders["Evaluate"] / "predictions.parquet")
+        return pq.read_table(self.predictions_file)
 
     def model(self) -> Any:
         """The trained Keras model; `signature.json` beside it says what its inputs are."""

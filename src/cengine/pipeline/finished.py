@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from sqlglot import exp
@@ -15,13 +14,12 @@ from cengine.config.checks import filters_of
 from cengine.config.read import ConfigFile
 from cengine.config.resolve import Resolved
 from cengine.engines.duckdb import DuckDB
-from cengine.errors import StoreError
 from cengine.evaluation.results import Results
 from cengine.pipeline.api import pipeline_config
 from cengine.pipeline.execute import Run
 from cengine.pipeline.plan import checked, default_memory_bytes
 from cengine.pipeline.register import Snapshot, read_snapshot
-from cengine.pipeline.runs import finished_run
+from cengine.pipeline.runs import finished_run, parse_key
 from cengine.preprocess.fit import Statistics, read_statistics
 from cengine.preprocess.source import Rows
 from cengine.preprocess.split import Split, read_split
@@ -50,6 +48,27 @@ class FinishedRun:
         return f"{self.pipeline['name']}, run {self.record['number']}"
 
     @property
+    def seconds(self) -> float:
+        """From its start to its end."""
+        started, ended = (datetime.fromisoformat(self.record[name] or self.record["started_at"]) for name in ("started_at", "ended_at"))
+        return (ended - started).total_seconds()
+
+    @property
+    def predictions_file(self) -> Path:
+        """The table of predictions, in Parquet."""
+        return self.run.predictions_file
+
+    @cached_property
+    def snapshot_record(self) -> dict[str, Any]:
+        """The snapshot's row in the records."""
+        return self.project.records.get("snapshots", self.record["snapshot_id"])
+
+    @property
+    def datasource_name(self) -> str:
+        """How the datasource of its snapshot is called."""
+        return str(self.project.records.get("datasources", self.snapshot_record["datasource_id"])["name"])
+
+    @cached_property
     def results(self) -> Results:
         """Overall metrics, slices and verdicts."""
         return self.run.results
@@ -62,7 +81,7 @@ class FinishedRun:
     @cached_property
     def snapshot(self) -> Snapshot:
         """The rows it ran on."""
-        return read_snapshot(self.project, self.project.records.get("snapshots", self.record["snapshot_id"])["content"])
+        return read_snapshot(self.project, self.snapshot_record["content"])
 
     @cached_property
     def resolved(self) -> Resolved:
@@ -125,15 +144,14 @@ class FinishedRun:
         """The trained Keras model."""
         return self.run.model()
 
-    @contextmanager
-    def engine(self, memory_bytes: int | None = None, threads: int | None = None) -> Iterator[DuckDB]:
-        """An engine to look with; its scratch folder goes with it."""
-        limit = memory_bytes or min(default_memory_bytes(), LOOKING_MEMORY_BYTES)
-        try:
-            with DuckDB(self.project.scratch, memory_bytes=limit, threads=threads) as engine:
-                yield engine
-        finally:
-            shutil.rmtree(self.project.scratch, ignore_errors=True)
+    def engine(self) -> DuckDB:
+        """An engine to look with."""
+        return looking_engine(self.project)
+
+
+def looking_engine(project: Project) -> DuckDB:
+    """An engine that looks at what is stored, within a memory limit that leaves room for other work."""
+    return DuckDB(project.scratch, memory_bytes=min(default_memory_bytes(), LOOKING_MEMORY_BYTES))
 
 
 def find_run(project: Project, key: str | int) -> FinishedRun:
@@ -141,9 +159,7 @@ def find_run(project: Project, key: str | int) -> FinishedRun:
 
     Raises StoreError where there is none, or where what it stored is gone.
     """
-    name, _, number = str(key).partition(":")
-    if number and not number.isdigit():
-        raise StoreError(f"'{number}' is not the number of a run", "write for example 1:2 for run 2 of pipeline 1")
+    name, number = parse_key(key)
     pipeline = project.records.find("pipelines", name)
-    record, run = finished_run(project, pipeline, int(number) if number else None)
+    record, run = finished_run(project, pipeline, number)
     return FinishedRun(project, pipeline, record, run)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import shutil
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -97,13 +96,9 @@ def take_snapshot(
     })  # fmt: skip
     with project.artifacts.building("snapshot", content) as building:
         if building is not None:
-            scratch = project.scratch
-            try:
-                with DuckDB(scratch, memory_bytes=memory_bytes, threads=threads) as engine:
-                    ingest = _Ingest(engine, source, [file for _, file in by_digest], building, report)
-                    ingest.run(allow_rejects=allow_rejects)
-            finally:
-                shutil.rmtree(scratch, ignore_errors=True)
+            with DuckDB(project.scratch, memory_bytes=memory_bytes, threads=threads) as engine:
+                ingest = _Ingest(engine, source, [file for _, file in by_digest], building, report)
+                ingest.run(allow_rejects=allow_rejects)
             building.details["source_bytes"] = total
     return read_snapshot(project, content)
 

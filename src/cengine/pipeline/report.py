@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import json
 import os
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from cengine.engines.duckdb import DuckDB
 from cengine.expressions.build import column
 from cengine.pipeline.fingerprint import fingerprint
 from cengine.pipeline.finished import FinishedRun
+from cengine.store.artifacts import disk_errors
 
 EVIDENCE_VERSION = 1
 # Told what is being done.
@@ -42,15 +42,12 @@ def summary_of(run: FinishedRun, report: Report = lambda what: None) -> dict[str
     report("describing the columns")
     columns = run_columns(run)
     record, snapshot = run.record, run.snapshot
-    kept = run.project.records.get("snapshots", record["snapshot_id"])
-    datasource = run.project.records.get("datasources", kept["datasource_id"])
-    ended = record["ended_at"] or record["started_at"]
     return summarize(Evidence(
         pipeline={"id": run.pipeline["id"], "name": run.pipeline["name"], "config_name": Path(run.pipeline["config_name"]).name},
-        run={"number": record["number"], "key": run.key, "started_at": record["started_at"], "ended_at": ended,
-             "seconds": _seconds(record["started_at"], ended), "saved_seconds": run.run.saved_seconds,
+        run={"number": record["number"], "key": run.key, "started_at": record["started_at"], "ended_at": record["ended_at"] or record["started_at"],
+             "seconds": run.seconds, "saved_seconds": run.run.saved_seconds,
              "stages": [{key: stage[key] for key in ("name", "seconds", "reused", "saved_seconds")} for stage in record["stages"]]},
-        data={"datasource": datasource["name"], "snapshot": kept["number"], "num_rows": snapshot.schema.num_rows,
+        data={"datasource": run.datasource_name, "snapshot": run.snapshot_record["number"], "num_rows": snapshot.schema.num_rows,
               "num_columns": len(snapshot.schema.columns), "content": snapshot.content, "where": list(run.resolved.split.where)},
         yaml=run.pipeline["config_text"], resolved=run.resolved, heads=run.heads, results=run.results,
         diagnostics=diagnostics, worst=worst,
@@ -71,12 +68,13 @@ def write_report(
     beside = summary_of(other, report) if other else None
     report("writing the page")
     target = folder or run.project.reports / f"run-{run.pipeline['id']}-{run.record['number']}"
-    target.mkdir(parents=True, exist_ok=True)
     files = ReportFiles(target / "report.html", target / "report.ipynb", target / "summary.json")
-    files.summary.write_text(json.dumps(summary, ensure_ascii=False, indent=1), encoding="utf-8")
-    files.page.write_text(page(summary, other=beside, cache=run.project.cache), encoding="utf-8")
-    chosen_runs(run.project, [str(run.pipeline["id"])]).linked()
-    write_notebook(files.notebook, run.name, run.key, os.path.relpath(run.project.folder, target))
+    with disk_errors():
+        target.mkdir(parents=True, exist_ok=True)
+        files.summary.write_text(json.dumps(summary, ensure_ascii=False, indent=1), encoding="utf-8")
+        files.page.write_text(page(summary, other=beside, cache=run.project.cache), encoding="utf-8")
+        chosen_runs(run.project, [str(run.pipeline["id"])]).linked()
+        write_notebook(files.notebook, run.name, run.key, os.path.relpath(run.project.folder, target))
     return files
 
 
@@ -88,7 +86,7 @@ def _evidence(run: FinishedRun) -> tuple[dict[str, Any], dict[str, Any]]:
     with run.project.artifacts.building("evidence", identity) as building:
         if building is not None:
             with run.engine() as engine:
-                diagnostics, worst = _looked_at(run, engine, engine.parquet([run.run.folders["Evaluate"] / "predictions.parquet"]))
+                diagnostics, worst = _looked_at(run, engine, engine.parquet([run.predictions_file]))
             (building.folder / "evidence.json").write_text(json.dumps(plain({"diagnostics": diagnostics, "worst": worst})))
     artifact = run.project.artifacts.find("evidence", identity)
     assert artifact is not None
@@ -112,7 +110,3 @@ def _looked_at(run: FinishedRun, engine: DuckDB, predictions: exp.Expr) -> tuple
         primary = metrics_of(head.label, head.task, run.resolved.metrics)[0]
         worst[name] = worst_slices(engine, predictions, head, primary, [c for c in searched if c != name], run.split.names)
     return diagnostics, worst
-
-
-def _seconds(start: str, end: str) -> float:
-    return (datetime.datetime.fromisoformat(end) - datetime.datetime.fromisoformat(start)).total_seconds()

@@ -28,6 +28,7 @@ from cengine.store.project import Project
 from cengine.store.records import now
 from cengine.store.settings import Prices, read_settings
 
+# How often a run that waits looks whether its turn has come.
 QUEUE_SECONDS = 0.5
 
 
@@ -138,19 +139,25 @@ def settled(runs: list[dict[str, Any]], project: Project) -> list[dict[str, Any]
     return runs
 
 
+def parse_key(key: str | int) -> tuple[str, int | None]:
+    """The pipeline's id or name and the run's number in `ID|NAME[:RUN]`. Raises StoreError for what is no number."""
+    name, _, number = str(key).partition(":")
+    if number and not number.isdigit():
+        raise StoreError(f"'{number}' is not the number of a run", "write for example 1:2 for run 2 of pipeline 1")
+    return name, int(number) if number else None
+
+
 def find_record(project: Project, key: str, among: Sequence[str] | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
     """The records of pipeline and run of `ID|NAME[:RUN]`, the newest run (of a state `among` these) where no number is given.
 
     Raises StoreError where there is none.
     """
-    name, _, number = key.partition(":")
-    if number and not number.isdigit():
-        raise StoreError(f"'{number}' is not the number of a run", "write for example 1:2 for run 2 of pipeline 1")
+    name, number = parse_key(key)
     pipeline = project.records.find("pipelines", name)
     runs = settled(project.records.all("runs", pipeline_id=pipeline["id"]), project)
-    chosen = [run for run in runs if number in ("", str(run["number"]))]
+    chosen = [run for run in runs if number in (None, run["number"])]
     if not chosen:
-        what = f"has no run {number}" if number else "was never run"
+        what = f"has no run {number}" if number is not None else "was never run"
         raise StoreError(f"pipeline '{pipeline['name']}' {what}", f"run it: cengine pipeline run {pipeline['id']}")
     fitting = [run for run in chosen if among is None or run["status"] in among]
     if not fitting:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 from sqlglot import exp
 
@@ -18,7 +16,7 @@ from cengine.errors import SourceError, near_miss
 from cengine.evaluation.predictions import roles_of
 from cengine.evaluation.predictions import with_columns as with_table_columns
 from cengine.evaluation.results import SliceTable
-from cengine.evaluation.slices import INTERVAL_ENDS, OVERALL, measure
+from cengine.evaluation.slices import INTERVAL_ENDS, OVERALL, measure, with_split_names
 from cengine.expressions.filters import NotAFilter, columns_of, parse_filter, with_columns
 from cengine.networks.metric import Metric
 from cengine.networks.metrics import metric_label
@@ -92,7 +90,7 @@ def slice_run(run: FinishedRun, text: str) -> Sliced:
             num_rows = sum(overall.table["num_rows"].to_pylist())
             tables.append(asked)
     higher = {metric_label(metric): metric.higher_is_better for own in metrics.values() for metric in own}
-    return Sliced(request, num_rows, pq.ParquetFile(predictions_file(run)).metadata.num_rows, tables, higher)
+    return Sliced(request, num_rows, pq.ParquetFile(run.predictions_file).metadata.num_rows, tables, higher)
 
 
 def slice_tables(
@@ -101,7 +99,7 @@ def slice_tables(
     """The slices of one label by each set of columns, all of which `rows` has."""
     found = measure(engine, rows, roles_of(head), head.task, metrics, sets, intervals=True)
     by_keys = {measured.keys: measured.table for measured in found}
-    return [SliceTable(head.label.name, columns, _with_names(by_keys["_split", *columns], run.split.names)) for columns in sets]
+    return [SliceTable(head.label.name, columns, with_split_names(by_keys["_split", *columns], run.split.names)) for columns in sets]
 
 
 def _rows(run: FinishedRun, engine: DuckDB, request: Request, condition: exp.Expr | None, told: dict[str, exp.Expr]) -> exp.Expr:
@@ -112,7 +110,7 @@ def _rows(run: FinishedRun, engine: DuckDB, request: Request, condition: exp.Exp
     for name in names:
         if name in own:
             raise SourceError(f"column '{name}' cannot be told from the predictions' own column '{name}'", "rename the column in the table")
-    rows = with_table_columns(engine, run.rows, predictions_file(run), names)
+    rows = with_table_columns(engine, run.rows, run.predictions_file, names)
     if condition is None:
         return rows
     more = [expression.as_(name, quoted=True) for name, expression in told.items() if name in read]
@@ -152,12 +150,6 @@ def _as_read(schema: TableSchema) -> TableSchema:
     return replace(schema, columns=tuple(replace(c, sql_type="DOUBLE") if c.kind == "float" else c for c in schema.columns))
 
 
-def _with_names(table: pa.Table, split_names: tuple[str, ...]) -> pa.Table:
-    """The table with `split`, the names, in place of `_split`, the numbers."""
-    names = pa.array([split_names[number] for number in table["_split"].to_pylist()], pa.string())
-    return table.set_column(table.column_names.index("_split"), "split", names)
-
-
 def _names(text: str) -> Iterator[str]:
     """The names of a list with commas, those in quotes as they are."""
     place = 0
@@ -184,8 +176,3 @@ def _known(name: str, names: tuple[str, ...]) -> str:
         return spelled[0]
     listed = ", ".join(names[:MAX_LISTED]) + (", ..." if len(names) > MAX_LISTED else "")
     raise SourceError(f"there is no column '{name}'", f"columns: {listed}", *near_miss(name, names))
-
-
-def predictions_file(run: FinishedRun) -> Path:
-    """Where a run keeps its table of predictions."""
-    return run.run.folders["Evaluate"] / "predictions.parquet"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -47,15 +46,10 @@ class Context:
     def rows(self) -> Rows:
         return Rows(self.snapshot.files, self.snapshot.schema, self.filters, self.resolved.labels)
 
-    @contextmanager
-    def engine(self) -> Iterator[DuckDB]:
-        """An engine within the memory limit; its scratch folder goes with it."""
+    def engine(self) -> DuckDB:
+        """An engine within the memory limit."""
         available = max(self.memory_bytes - BASE_BYTES, 2**28)
-        try:
-            with DuckDB(self.project.scratch, memory_bytes=int(0.7 * available), threads=self.threads) as engine:
-                yield engine
-        finally:
-            shutil.rmtree(self.project.scratch, ignore_errors=True)
+        return DuckDB(self.project.scratch, memory_bytes=int(0.7 * available), threads=self.threads)
 
     def report_rows(self, share: float) -> None:
         """Tells how much of the table a stage has been through."""

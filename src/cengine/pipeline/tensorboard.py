@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from cengine.errors import CengineError, StoreError
-from cengine.pipeline.runs import settled_runs
-from cengine.store.artifacts import disk_error
+from cengine.pipeline.runs import parse_key, settled_runs
+from cengine.store.artifacts import disk_errors
 from cengine.store.project import Project
 
 HOST = "127.0.0.1"
@@ -46,15 +46,13 @@ class Chosen:
         Called again it follows what has happened: a run that began, one that completed and so moved its files.
         """
         wanted = self._targets()
-        try:
+        with disk_errors():
             self.folder.mkdir(parents=True, exist_ok=True)
             for old in self.folder.iterdir():
                 if old.is_symlink() and old.name not in wanted:
                     old.unlink(missing_ok=True)
             for name, target in wanted.items():
                 _link(self.folder / name, target)
-        except OSError as error:
-            raise disk_error(error) from error
         return list(wanted)
 
     def _targets(self) -> dict[str, Path]:
@@ -87,16 +85,14 @@ def chosen_runs(project: Project, keys: Sequence[str]) -> Chosen:
     """The runs of each `ID|NAME[:RUN]`. Raises StoreError where there is none to be shown."""
     choices: list[tuple[int, int | None]] = []
     for key in keys:
-        name, _, number = str(key).partition(":")
-        if number and not number.isdigit():
-            raise StoreError(f"'{number}' is not the number of a run", "write for example 1:2 for run 2 of pipeline 1")
+        name, number = parse_key(key)
         pipeline = project.records.find("pipelines", name)
         runs = project.records.all("runs", pipeline_id=pipeline["id"])
         if not runs:
             raise StoreError(f"pipeline '{pipeline['name']}' was never run", f"run it: cengine pipeline run {pipeline['id']}")
-        if number and int(number) not in [run["number"] for run in runs]:
+        if number is not None and number not in [run["number"] for run in runs]:
             raise StoreError(f"pipeline '{pipeline['name']}' has no run {number}", f"its newest run is {runs[-1]['number']}")
-        choices.append((pipeline["id"], int(number) if number else None))
+        choices.append((pipeline["id"], number))
     chosen = Chosen(project, tuple(dict.fromkeys(choices)))
     if not chosen.linked() and all(run["status"] != "Running" for run in chosen.runs()):
         raise StoreError("there is nothing to show: training was never reached", "see what happened: cengine pipeline status")

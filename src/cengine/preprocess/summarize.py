@@ -10,7 +10,6 @@ from __future__ import annotations
 import datetime
 from collections.abc import Callable
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -19,11 +18,10 @@ from sqlglot import exp
 
 from cengine.engines.duckdb import DuckDB
 from cengine.errors import PreprocessError
-from cengine.expressions.build import as_double, as_number, bigint, column
-from cengine.expressions.keys import seeded_key
+from cengine.expressions.build import as_double, as_number
+from cengine.expressions.keys import drawn
 from cengine.preprocess.fixed_point import FixedPoint
 from cengine.summaries import Needs, Summary
-from cengine.tables import ROW_ID
 from cengine.transforms.scale import epoch_seconds
 
 MAX_SAMPLE_ROWS = 2**20
@@ -152,8 +150,7 @@ def _quantiles(engine: DuckDB, train: TrainRows, num_rows: int, questions: list[
         return {}
     query = exp.select(*[as_double(_numeric(questions[i])).as_(f"value_{i}") for i in asked]).from_(train().subquery("train"))
     if num_rows > MAX_SAMPLE_ROWS:
-        share = Fraction(MAX_SAMPLE_ROWS, num_rows)
-        query = query.where(exp.LT(this=seeded_key(column(ROW_ID), "sample", 0), expression=bigint(int(share * 2**62))))
+        query = query.where(drawn("sample", MAX_SAMPLE_ROWS, num_rows))
     sample = engine.fetch(query)
     found = {}
     for i in asked:

@@ -28,8 +28,6 @@ from pathlib import Path
 from typing import Any
 
 from cengine.evaluation.paired import Difference
-from cengine.networks.metric import Metric
-from cengine.networks.metrics import metric_label
 from cengine.reports.formats import number
 from cengine.reports.settings import differing
 
@@ -74,12 +72,6 @@ class LabelFacts:
         for split, of_runs in self.values.items():
             best = sorted(best_runs(of_runs, self.metrics[0]), key=self.runs.index)
             self.references[split] = wanted if wanted in of_runs else next(iter([*best, *of_runs]))
-
-
-def metric_facts(metric: Metric) -> dict[str, Any]:
-    """A metric as the summary describes it."""
-    described = (metric.__doc__ or "").split("\n\n")[0]
-    return {"name": metric_label(metric), "unit": metric.unit, "higher_is_better": metric.higher_is_better, "description": described}
 
 
 def best_runs(of_runs: Mapping[str, dict[str, Any]], metric: Mapping[str, Any]) -> set[str]:

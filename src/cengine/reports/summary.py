@@ -12,6 +12,7 @@ from typing import Any
 from cengine.config.flatten import flattened
 from cengine.config.resolve import Resolved, metrics_of
 from cengine.evaluation.results import Results, SliceTable
+from cengine.networks.metric import Metric
 from cengine.networks.metrics import metric_label
 from cengine.preprocess.split import Split
 from cengine.training.heads import Head
@@ -75,6 +76,12 @@ def plain(data: Any) -> Any:
     return data if data is None or isinstance(data, bool | int | str) else str(data)
 
 
+def metric_facts(metric: Metric) -> dict[str, Any]:
+    """A metric as pages describe it."""
+    described = (metric.__doc__ or "").split("\n\n")[0]
+    return {"name": metric_label(metric), "unit": metric.unit, "higher_is_better": metric.higher_is_better, "description": described}
+
+
 def _version(package: str) -> str:
     return importlib.metadata.version(package)
 
@@ -91,7 +98,7 @@ def _label(evidence: Evidence, head: Head) -> dict[str, Any]:
         "task": head.task,
         "classes": [str(value) for value in head.classes],
         "metrics": [
-            {"name": metric_label(m), "unit": m.unit, "higher_is_better": m.higher_is_better, "description": (m.__doc__ or "").split("\n\n")[0]}
+            metric_facts(m)
             for m in metrics
         ],
         "overall": [
@@ -130,14 +137,15 @@ def _slice_set(found: SliceTable, split: str, rows: list[int], cap: int, metrics
         "values": [table[name].to_pylist() for name in found.columns],
         "num_rows": table["num_rows"].to_pylist(),
         "metrics": {
-            name: {end: [_short(v) for v in table[column].to_pylist()]
+            name: {end: [short(v) for v in table[column].to_pylist()]
                    for end, column in (("value", name), ("low", f"{name}: low"), ("high", f"{name}: high"))}
             for name in metrics
         },
     }  # fmt: skip
 
 
-def _short(value: float | None) -> float | None:
+def short(value: float | None) -> float | None:
+    """A number with as many digits as a page needs, None for what is none."""
     return None if value is None or not math.isfinite(value) else float(f"{value:.{SIGNIFICANT_DIGITS}g}")
 
 

@@ -67,7 +67,7 @@ class Artifacts:
         """
         from filelock import FileLock, Timeout
 
-        with _translated():
+        with disk_errors():
             locks = self.root / ".locks"
             locks.mkdir(parents=True, exist_ok=True)
             lock = FileLock(locks / f"{stage}-{fingerprint}.lock")
@@ -81,14 +81,14 @@ class Artifacts:
             if self.find(stage, fingerprint) is not None:
                 yield None
                 return
-            with _translated():
+            with disk_errors():
                 draft = self.root / ".work" / f"draft-{stage}-{fingerprint}"
                 shutil.rmtree(draft, ignore_errors=True)  # of a process that was killed: the lock is ours
                 draft.mkdir(parents=True)
             building = Building(draft)
             try:
                 yield building
-                with _translated():
+                with disk_errors():
                     self._complete(building, stage, fingerprint)
             finally:
                 shutil.rmtree(draft, ignore_errors=True)
@@ -136,7 +136,8 @@ class Building:
 
 
 @contextlib.contextmanager
-def _translated() -> Iterator[None]:
+def disk_errors() -> Iterator[None]:
+    """The file system's errors of a block as ours."""
     try:
         yield
     except OSError as error:
