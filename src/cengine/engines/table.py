@@ -14,6 +14,8 @@ EMBEDDED = "duckdb"
 # By name, so that none is imported before it is wanted.
 ENGINES = {
     EMBEDDED: "cengine.engines.duckdb:DuckDB",
+    "postgres": "cengine.engines.postgres:Postgres",
+    "spark": "cengine.engines.spark:Spark",
 }
 
 
