@@ -99,6 +99,7 @@ class BigQueryServer:
         self.jobs: dict[str, Job] = {}
         self.statements: list[str] = []  # the kind of every statement that was run
         self.calls: Counter[str] = Counter()
+        self.broken: list[Exception] = []  # what this server could not do
         self.token: str | None = None  # when set, what `Authorization` must bear
         self.before_query: Callable[[int], None] | None = None
         self.storage = Storage(self.tables, self.wire, self.faults)
@@ -158,10 +159,11 @@ class BigQueryServer:
             self.before_query(len(self.queries))
         parameters = parameters_of(query.get("queryParameters", []))
         translated, job.num_bytes = self.tables.plan(job.text, project, parameters)
-        self.jobs[name] = job
         if job.dry_run:
+            self.jobs[name] = job
             job.finished.set()
             return job
+        self.jobs[name] = job
         self.statements.append(translated.statement)
         limit = int(query.get("maximumBytesBilled") or 0)
         billed = max(job.num_bytes, LEAST_BILLED_BYTES)
@@ -265,6 +267,9 @@ class _Handler(BaseHTTPRequestHandler):
             code = HTTP_STATUS.get(error.reason, 400)
             detail = {"reason": error.reason, "message": str(error), "domain": "global"}
             self._send(code, {"error": {"code": code, "message": str(error), "errors": [detail]}})
+        except Exception as error:  # a fault of this server
+            owner.broken.append(error)
+            self._send(501, {"error": {"code": 501, "message": repr(error), "errors": [{"reason": "notImplemented"}]}})
 
     def _send(self, status: int, answer: dict[str, Any]) -> None:
         data = json.dumps(answer).encode()

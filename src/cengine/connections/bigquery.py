@@ -214,9 +214,10 @@ class Connection:
     def _finished(self, text: str, parameters: Mapping[str, Any], budget: Budget, progress: Progress | None) -> Any:
         from google.cloud import bigquery
 
-        config = bigquery.QueryJobConfig(
-            query_parameters=_parameters(parameters), maximum_bytes_billed=budget.left(), labels={"program": "cengine"}
-        )
+        config = bigquery.QueryJobConfig(query_parameters=_parameters(parameters), labels={"program": "cengine"})
+        left = budget.left()
+        if left is not None:  # a None that is set would be sent as a text
+            config.maximum_bytes_billed = left
         job = self.client.query(text, job_config=config, retry=self.retry, job_retry=None)
         wait = FIRST_POLL_SECONDS
         try:

@@ -82,7 +82,7 @@ def translated(error: BaseException, paying: str) -> CengineError:
         return _limit(reason, text, paying)
     if isinstance(error, exceptions.ClientError):
         return PreprocessError(f"BigQuery refuses the query: {text}")
-    return give_up(error)
+    return SourceError(f"BigQuery failed: {text}", AGAIN)
 
 
 def _limit(reason: str, text: str, paying: str) -> CengineError:

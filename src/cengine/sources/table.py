@@ -80,4 +80,5 @@ SOURCES = Sources({
     "csv": ("cengine.sources.files:Csv", "Register a table in CSV files, plain or compressed."),
     "parquet": ("cengine.sources.files:Parquet", "Register a table in Parquet files."),
     "json": ("cengine.sources.files:Json", "Register a table in JSON files, plain or compressed."),
+    "bq": ("cengine.sources.bigquery:BigQueryTable", "Register a table of BigQuery; its rows stay there."),
 })  # fmt: skip
