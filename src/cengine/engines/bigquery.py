@@ -21,7 +21,8 @@ from sqlglot import exp
 from cengine.connections.bigquery import Account, Budget, Connection
 from cengine.connections.bigquery_streams import MAX_STREAMS, download
 from cengine.engines.duckdb import DuckDB
-from cengine.engines.engine import Engine, Progress, Setup
+from cengine.engines.engine import Progress, Setup
+from cengine.engines.remote import RemoteEngine
 from cengine.errors import CengineError, PreprocessError
 from cengine.expressions.build import column
 from cengine.expressions.dialects import render
@@ -36,7 +37,7 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 _numbers = itertools.count(1)
 
 
-class BigQuery(Engine):
+class BigQuery(RemoteEngine):
     """One connection. `settings` of its Setup: `account` (an Account), `budget` and `say`, told of retries."""
 
     name = "bigquery"
@@ -83,14 +84,8 @@ class BigQuery(Engine):
     def register(self, name: str, table: pa.Table) -> None:
         """Makes a small table known to queries under `name`: one list a column, put side by side again in the query."""
         place = column("_place_in_list")
-        columns = []
-        for number, field in enumerate(table.schema):
-            values, back = _sendable(table[field.name])
-            cell: exp.Expr = _at(self._list(f"{name}_{number}", values.fill_null(_filler(values.type))), place)
-            if values.null_count:
-                missing = _at(self._list(f"{name}_{number}_null", pc.is_null(values)), place)
-                cell = exp.Case().when(missing, exp.null()).else_(cell)
-            columns.append((exp.cast(cell, back) if back else cell).as_(field.name, quoted=True))
+        columns = [self._cell(f"{name}_{number}", table[field.name], place).as_(field.name, quoted=True)
+                   for number, field in enumerate(table.schema)]  # fmt: skip
         numbered = exp.Unnest(
             expressions=[exp.Anonymous(this="GENERATE_ARRAY", expressions=[exp.convert(0), exp.convert(table.num_rows - 1)])],
             alias=exp.TableAlias(columns=[exp.to_identifier("_place_in_list", quoted=True)]),
@@ -98,28 +93,28 @@ class BigQuery(Engine):
         self._tables[name] = exp.select(*columns).from_(numbered)
 
     def index_of_text(self, expression: exp.Expr, values: pa.Array | pa.ChunkedArray) -> exp.Expr:
-        """The index of a text in `values`, by a binary search in a sorted list."""
-        if len(values) == 0:
-            return exp.null()
-        order = sorted(range(len(values)), key=lambda place: values[place].as_py().encode())
-        name = self.new_name("values")
-        sorted_values = self._list(name, pa.array([values[place].as_py() for place in order], pa.string()))
-        places = self._list(f"{name}_places", pa.array(order, pa.int64()))
-        # RANGE_BUCKET counts the elements that are not greater.
-        found = exp.Paren(this=exp.RangeBucket(this=expression.copy(), expression=sorted_values.copy()) - exp.convert(1))
-        same = exp.EQ(this=_at(sorted_values, found), expression=exp.Paren(this=expression.copy()))
-        return exp.Case().when(same, _at(places, found))
+        """The index of a text in `values`."""
+        return self.beside(expression, values, pa.array(range(len(values)), pa.int64()))
 
-    def element_of(self, values: pa.Array | pa.ChunkedArray, index: exp.Expr) -> exp.Expr:
-        """The element of `values` at an index that counts from 0, null where the index is."""
-        if len(values) == 0:
+    def beside(self, expression: exp.Expr, keys: pa.Array | pa.ChunkedArray, values: pa.Array | pa.ChunkedArray) -> exp.Expr:
+        """The one of `values` that stands where the text does in `keys`, by a binary search in the sorted keys."""
+        if len(keys) == 0:
             return exp.null()
+        texts = keys.to_pylist()
+        order = sorted(range(len(texts)), key=lambda place: texts[place].encode())
+        name = self.new_name("keys")
+        ordered = self._list(name, pa.array([texts[place] for place in order], pa.string()))
+        # RANGE_BUCKET counts the elements that are not greater.
+        place = exp.Paren(this=exp.RangeBucket(this=expression.copy(), expression=ordered.copy()) - exp.convert(1))
+        same = exp.EQ(this=_at(ordered, place), expression=exp.Paren(this=expression.copy()))
+        return exp.Case().when(same, self._cell(f"{name}_values", values.take(pa.array(order, pa.int64())), place))
+
+    def _cell(self, name: str, values: pa.Array | pa.ChunkedArray, place: exp.Expr) -> exp.Expr:
+        """What a list has at a place, as the type it has here."""
         sendable, back = _sendable(values)
-        name = self.new_name("elements")
-        cell = _at(self._list(name, sendable.fill_null(_filler(sendable.type))), index)
+        cell: exp.Expr = _at(self._list(name, sendable.fill_null(_filler(sendable.type))), place)
         if sendable.null_count:
-            missing = _at(self._list(f"{name}_null", pc.is_null(sendable)), index)
-            cell = exp.Case().when(missing, exp.null()).else_(cell)
+            cell = exp.Case().when(_at(self._list(f"{name}_null", pc.is_null(sendable)), place), exp.null()).else_(cell)
         return exp.cast(cell, back) if back else cell
 
     def _list(self, name: str, values: pa.Array) -> exp.Expr:
@@ -139,7 +134,7 @@ class BigQuery(Engine):
     # Queries
 
     def scanned_by(self, query: exp.Expr) -> int:
-        """The bytes that a query would scan, without running it. Raises what the query would raise before it reads a row."""
+        """The bytes that a query would scan, by a dry run."""
         return self.connection.dry_run(*self.prepared(query))
 
     def fetch(self, query: exp.Expr, progress: Progress | None = None) -> pa.Table:

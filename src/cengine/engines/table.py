@@ -14,6 +14,7 @@ EMBEDDED = "duckdb"
 # By name, so that none is imported before it is wanted.
 ENGINES = {
     EMBEDDED: "cengine.engines.duckdb:DuckDB",
+    "bigquery": "cengine.engines.bigquery:BigQuery",
 }
 
 
