@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from cengine.cli.progress import Bars
     from cengine.pipeline.execute import Run
     from cengine.pipeline.plan import Plan
+    from cengine.pipeline.warehouse import Scan
     from cengine.store.project import Project
 
 
@@ -26,10 +27,13 @@ if TYPE_CHECKING:
 @click.option(
     "--max-parallel", type=click.IntRange(min=1), help="Wait while so many runs go on. Default: that of settings.yaml, else no bound."
 )
+@click.option(
+    "--max-gb-scanned", type=click.FloatRange(min=0.01), help="Do not let a warehouse scan more than so many GB (10**9 bytes) for this run."
+)
 @resource_options
 @json_option
 def run(
-    key: str, datasource_key: str | None, yes: bool, explain: bool, detach: bool, max_parallel: int | None,
+    key: str, datasource_key: str | None, yes: bool, explain: bool, detach: bool, max_parallel: int | None, max_gb_scanned: float | None,
     memory_bytes: int | None, threads: int | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Run a pipeline: show the plan, ask, and go; what is stored already is reused."""
@@ -43,14 +47,18 @@ def run(
         home.records.find("datasources", datasource_key) if datasource_key else home.records.get("datasources", pipeline["datasource_id"])
     )
     newest = newest_snapshot(home, datasource)
-    options = {"memory_bytes": memory_bytes, "threads": threads, "max_parallel": max_parallel}
+    options = {"memory_bytes": memory_bytes, "threads": threads, "max_parallel": max_parallel,
+               "max_scanned_bytes": None if max_gb_scanned is None else int(max_gb_scanned * 1e9)}  # fmt: skip
     bars = Bars()
     planned = plan_of(home, pipeline, newest["id"], options, bars)
+    scan = planned.scan()
     if explain and as_json:
-        print_json(_plan_json(planned))
+        print_json(_plan_json(planned) | ({"scan": scan.to_json()} if scan else {}))
         return
     if not as_json:
         _print_plan(pipeline, datasource, planned)
+        if scan is not None:
+            _print_scan(planned, scan, max_gb_scanned)
     if explain:
         return
     if not yes:
@@ -155,6 +163,19 @@ def _print_plan(record: dict[str, Any], datasource: dict[str, Any], planned: Pla
     print_table(("Stage", "State", "Size", "Saves"), rows)
     threads = planned.context.threads or "all"
     click.echo(f"\nmemory up to {gigabytes(planned.context.memory_bytes)}, {threads} cores")
+
+
+def _print_scan(planned: Plan, scan: Scan, max_gb_scanned: float | None) -> None:
+    """What the table's warehouse will read for the run, and what that costs."""
+    from cengine.pipeline.costs import scan_cost
+    from cengine.store.settings import read_settings
+
+    prices = read_settings(planned.project.folder).prices
+    cost = f", {scan_cost(scan.num_bytes, prices):.2f} {prices.sign}" if prices.gb_scanned else ""
+    bound = f"; at most {max_gb_scanned:g} GB are allowed" if max_gb_scanned is not None else ""
+    assert planned.context.warehouse is not None
+    click.echo(f"{planned.context.warehouse.source.title} will scan about {gigabytes(scan.num_bytes)} "
+               f"in {scan.num_queries} queries of {gigabytes(scan.query_bytes)}{cost}{bound}")  # fmt: skip
 
 
 def _plan_json(planned: Plan) -> dict[str, Any]:

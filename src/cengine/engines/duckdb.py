@@ -105,8 +105,8 @@ class DuckDB(Engine):
         self._types.append((values, name))
         return name
 
-    def register(self, name: str, table: pa.Table) -> None:
-        """Makes an Arrow table known to queries under `name`."""
+    def register(self, name: str, table: pa.Table | pa.RecordBatchReader) -> None:
+        """Makes an Arrow table, or a stream of one that can be read once, known to queries under `name`."""
         self.connection.register(name, table)
 
     def fetch(self, query: exp.Expr | str, progress: Progress | None = None) -> pa.Table:

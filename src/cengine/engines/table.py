@@ -16,6 +16,7 @@ ENGINES = {
     EMBEDDED: "cengine.engines.duckdb:DuckDB",
     "postgres": "cengine.engines.postgres:Postgres",
     "spark": "cengine.engines.spark:Spark",
+    "bigquery": "cengine.engines.bigquery:BigQuery",
 }
 
 

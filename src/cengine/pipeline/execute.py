@@ -104,6 +104,8 @@ def execute(plan: Plan, recorded: Recorded = lambda share, stages, position: Non
                     watched.begin(stage.name, stage.size(plan.context, folders), stage.unit)
                     work = Work(dict(folders), building.folder, artifacts.work_folder(stage.name, planned.fingerprint), building.details)
                     stage.run(_with_progress(plan, watched), work)
+                    if plan.context.warehouse is not None:
+                        work.details["warehouse"] = plan.context.warehouse.traffic()
         except OSError as error:
             raise disk_error(error) from error
         artifact = artifacts.find(stage.name, planned.fingerprint)
@@ -164,3 +166,6 @@ class _Watched(Progress):
 
     def wait(self, stage: str) -> None:
         self.progress.wait(stage)
+
+    def say(self, text: str) -> None:
+        self.progress.say(text)

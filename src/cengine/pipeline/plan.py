@@ -17,6 +17,7 @@ from cengine.pipeline.fingerprint import fingerprint
 from cengine.pipeline.progress import Progress, Silent
 from cengine.pipeline.register import Snapshot
 from cengine.pipeline.stages import BASE_BYTES, STAGES, Context
+from cengine.pipeline.warehouse import Scan, num_queries, scan_of, warehouse_of
 from cengine.store.project import Project
 from cengine.tables import TableSchema
 
@@ -51,15 +52,28 @@ class Plan:
         """The time that stored stages save."""
         return sum(stage.stored_seconds or 0.0 for stage in self.stages)
 
+    def scan(self) -> Scan | None:
+        """What the stages that are to run would scan of a warehouse's table, None where that is nothing.
+
+        The warehouse is asked, which finds out too what it would not run. Raises PreprocessError where it is more than allowed.
+        """
+        warehouse = self.context.warehouse
+        missing = {stage.name for stage in self.stages if stage.stored_seconds is None}
+        if warehouse is None or not missing & {"Split", "Fit", "Transform", "Evaluate"}:
+            return None
+        warehouse.say = self.context.progress.say
+        return scan_of(warehouse, self.context.rows, num_queries(self.resolved, missing))
+
 
 def plan(
     project: Project, file: ConfigFile, snapshot: Snapshot, *, memory_bytes: int | None = None, threads: int | None = None,
-    progress: Progress | None = None,
+    max_scanned_bytes: int | None = None, progress: Progress | None = None,
 ) -> Plan:  # fmt: skip
     """The plan of running a configuration on a snapshot. Raises ConfigError where the two do not fit."""
     resolved, warnings = checked(project, file, snapshot.schema)
     context = Context(project, snapshot, resolved, tuple(filters_of(resolved, snapshot.schema)),
-                      memory_bytes or default_memory_bytes(), threads, progress or Silent())  # fmt: skip
+                      memory_bytes or default_memory_bytes(), threads, progress or Silent(),
+                      warehouse_of(project, snapshot, max_scanned_bytes))  # fmt: skip
     stages: list[PlannedStage] = []
     folders: dict[str, Path] = {}
     parent = ""

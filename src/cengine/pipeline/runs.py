@@ -45,7 +45,7 @@ def plan_of(project: Project, pipeline: dict[str, Any], snapshot_id: int, option
     """The plan of a run on a snapshot, with the options it was or is to be started with."""
     content = project.records.get("snapshots", snapshot_id)["content"]
     return plan(project, pipeline_config(pipeline), read_snapshot(project, content), memory_bytes=options.get("memory_bytes"),
-                threads=options.get("threads"), progress=progress)  # fmt: skip
+                threads=options.get("threads"), max_scanned_bytes=options.get("max_scanned_bytes"), progress=progress)  # fmt: skip
 
 
 def requeue_run(project: Project, record: dict[str, Any]) -> dict[str, Any]:
@@ -216,7 +216,8 @@ class _Book:
         spent = list(rows)
         if position is not None:
             spent.append({"name": position.stage, "seconds": position.seconds, "saved_seconds": 0.0})
-        costs = costs_of(spent, self.prices, self.plan.context.threads)
+        warehouse = self.plan.context.warehouse
+        costs = costs_of(spent, self.prices, self.plan.context.threads, warehouse.budget.scanned if warehouse else 0)
         self.plan.project.records.update(
             "runs", self.run_id, completion_ratio=share, stages=rows, compute_cost=costs.compute, training_cost=costs.training,
             saved_cost=costs.saved, seconds=self.seconds, progress=None if position is None else position.to_json(share, self.seconds),
