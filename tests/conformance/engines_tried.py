@@ -51,12 +51,7 @@ class BigQueryText(Engine):
     def __init__(self, setup: Setup) -> None:
         self.inner = DuckDB.open(setup)
         self.scratch = self.inner.scratch
-        # What BigQuery calls by other names, or has and DuckDB has not.
-        for macro in (
-            "unix_micros(t) AS epoch_us(t)",
-            "div(a, b) AS a // b",
-        ):
-            self.inner.connection.execute(f"CREATE MACRO {macro}")
+        self.inner.connection.execute("CREATE MACRO ieee_divide(a, b) AS a / b")  # what DuckDB's division is
 
     def __enter__(self) -> BigQueryText:
         return self
@@ -69,15 +64,11 @@ class BigQueryText(Engine):
 
     def parquet(self, files: Sequence[Path], alias: str | None = None) -> exp.Expr:
         name = self.new_name("files")
-        scan = self.inner.parquet(files, file_row_number=True, file_index=True).sql("duckdb").replace(", FILE_INDEX = TRUE", "")
-        if len(files) > 1:
-            parts = [self.inner.parquet([file], file_row_number=True).sql("duckdb") for file in files]
-            scan = "(" + " UNION ALL ".join(f"SELECT *, {n} AS _file FROM {part}" for n, part in enumerate(parts)) + ")"
-        number = "_file" if len(files) > 1 else "0"
-        exclude = "file_row_number, _file" if len(files) > 1 else "file_row_number"
-        self.inner.connection.execute(
-            f"CREATE TEMP VIEW {name} AS SELECT * EXCLUDE ({exclude}), CAST({number} AS BIGINT) * {2**40} + file_row_number AS {POSITION} FROM {scan}"
-        )
+        parts = [self.inner.parquet([file], file_row_number=True).sql("duckdb") for file in files]
+        numbered = [
+            f"SELECT * EXCLUDE (file_row_number), {n * 2**40} + file_row_number AS {POSITION} FROM {part}" for n, part in enumerate(parts)
+        ]
+        self.inner.connection.execute(f"CREATE TEMP VIEW {name} AS {' UNION ALL '.join(numbered)}")
         table = exp.to_table(name)
         return exp.alias_(table, alias, table=True) if alias else table
 
@@ -106,7 +97,11 @@ class BigQueryText(Engine):
 
     def _through(self, query: exp.Expr) -> str:
         """The query as BigQuery is told it, read again as BigQuery reads it."""
-        return sqlglot.parse_one(render(query, "bigquery"), dialect="bigquery").sql("duckdb")
+        parsed = sqlglot.parse_one(render(query, "bigquery"), dialect="bigquery")
+        for kind in parsed.find_all(exp.DataType):
+            if kind.is_type("bigdecimal"):  # whole numbers of 38 digits before the point, which DuckDB's decimals have not
+                kind.replace(exp.DataType.build("int128"))
+        return parsed.sql("duckdb")
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cengine.cli.evaluate import print_overall, results_json
-from cengine.cli.options import SETTINGS, json_option, project, resource_options
+from cengine.cli.options import SETTINGS, engine_options, json_option, project, resource_options
 from cengine.cli.output import gigabytes, print_json, print_table, short_duration
 
 if TYPE_CHECKING:
@@ -30,11 +30,12 @@ if TYPE_CHECKING:
 @click.option(
     "--max-gb-scanned", type=click.FloatRange(min=0.01), help="Do not let a warehouse scan more than so many GB (10**9 bytes) for this run."
 )
+@engine_options
 @resource_options
 @json_option
 def run(
     key: str, datasource_key: str | None, yes: bool, explain: bool, detach: bool, max_parallel: int | None, max_gb_scanned: float | None,
-    memory_bytes: int | None, threads: int | None, as_json: bool,
+    engine: dict[str, Any], memory_bytes: int | None, threads: int | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Run a pipeline: show the plan, ask, and go; what is stored already is reused."""
     from cengine.cli.progress import Bars
@@ -48,7 +49,7 @@ def run(
     )
     newest = newest_snapshot(home, datasource)
     options = {"memory_bytes": memory_bytes, "threads": threads, "max_parallel": max_parallel,
-               "max_scanned_bytes": None if max_gb_scanned is None else int(max_gb_scanned * 1e9)}  # fmt: skip
+               "max_scanned_bytes": None if max_gb_scanned is None else int(max_gb_scanned * 1e9), "engine": engine}  # fmt: skip
     bars = Bars()
     planned = plan_of(home, pipeline, newest["id"], options, bars)
     scan = planned.scan()
@@ -163,6 +164,8 @@ def _print_plan(record: dict[str, Any], datasource: dict[str, Any], planned: Pla
     print_table(("Stage", "State", "Size", "Saves"), rows)
     threads = planned.context.threads or "all"
     click.echo(f"\nmemory up to {gigabytes(planned.context.memory_bytes)}, {threads} cores")
+    if planned.context.workers.name != "duckdb":
+        click.echo(f"split, statistics and encoding on {planned.context.workers}")
 
 
 def _print_scan(planned: Plan, scan: Scan, max_gb_scanned: float | None) -> None:

@@ -35,6 +35,7 @@ class Spark(Engine):
     name = "spark"
     dialect = "spark"
     keeps_order = False
+    reads_files = True
 
     @classmethod
     def open(cls, setup: Setup) -> Spark:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,12 @@ from cengine.pipeline.progress import Progress, Silent
 from cengine.pipeline.register import Snapshot
 from cengine.pipeline.stages import BASE_BYTES, STAGES, Context
 from cengine.pipeline.warehouse import Scan, num_queries, scan_of, warehouse_of
+from cengine.pipeline.workers import Resources, workers_of
+from cengine.pipeline.workers import proposed_resources as proposed
 from cengine.store.project import Project
 from cengine.tables import TableSchema
 
 RUN_VERSION = 1
-BYTES_PER_CELL = 4
 
 
 @dataclass(frozen=True)
@@ -67,13 +69,18 @@ class Plan:
 
 def plan(
     project: Project, file: ConfigFile, snapshot: Snapshot, *, memory_bytes: int | None = None, threads: int | None = None,
-    max_scanned_bytes: int | None = None, progress: Progress | None = None,
+    max_scanned_bytes: int | None = None, engine: Mapping[str, Any] | None = None, progress: Progress | None = None,
 ) -> Plan:  # fmt: skip
-    """The plan of running a configuration on a snapshot. Raises ConfigError where the two do not fit."""
+    """The plan of running a configuration on a snapshot. Raises ConfigError where the two do not fit.
+
+    `engine` (`name`, `master`, `workers`, `cpus_per_worker`) goes before the settings of the project.
+    """
+    warehouse = warehouse_of(project, snapshot, max_scanned_bytes)
+    workers = workers_of(project, engine or {}, warehouse)
     resolved, warnings = checked(project, file, snapshot.schema)
     context = Context(project, snapshot, resolved, tuple(filters_of(resolved, snapshot.schema)),
                       memory_bytes or default_memory_bytes(), threads, progress or Silent(),
-                      warehouse_of(project, snapshot, max_scanned_bytes))  # fmt: skip
+                      warehouse, workers)  # fmt: skip
     stages: list[PlannedStage] = []
     folders: dict[str, Path] = {}
     parent = ""
@@ -106,23 +113,6 @@ def default_memory_bytes() -> int:
     return max(total // 2, 2 * 2**30)
 
 
-@dataclass(frozen=True)
-class Resources:
-    """What a run of this size should be given."""
-
-    workers: int
-    cpus_per_worker: int
-    memory_bytes: int
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain data."""
-        return {"workers": self.workers, "cpus_per_worker": self.cpus_per_worker, "memory_bytes": self.memory_bytes}
-
-
 def proposed_resources(resolved: Resolved, schema: TableSchema) -> Resources:
-    """One worker, this machine: its CPUs where the table is large, and memory for the encoded rows beside the programs."""
-    cpus = os.cpu_count() or 1
-    columns = len(resolved.features) + len(resolved.labels)
-    matrices = schema.num_rows * columns * BYTES_PER_CELL
-    wanted = BASE_BYTES + max(2**29, int(2.5 * matrices))
-    return Resources(1, cpus if schema.num_rows > 100_000 else min(cpus, 2), min(wanted, default_memory_bytes()))
+    """What a run on this machine, or on workers where it is too large for that, should be given."""
+    return proposed(resolved, schema, BASE_BYTES, default_memory_bytes())

@@ -16,9 +16,11 @@ from sqlglot import exp
 from cengine.config.resolve import Resolved
 from cengine.engines.duckdb import DuckDB
 from cengine.engines.engine import Engine
+from cengine.engines.table import EMBEDDED
 from cengine.pipeline.progress import Progress
 from cengine.pipeline.register import Snapshot
 from cengine.pipeline.warehouse import Warehouse, evaluated_rows, scratch_folder
+from cengine.pipeline.workers import HERE, Workers
 from cengine.preprocess.source import Rows
 from cengine.store.project import Project
 from cengine.tables import ROW_ID
@@ -45,6 +47,7 @@ class Context:
     threads: int | None
     progress: Progress
     warehouse: Warehouse | None = None
+    workers: Workers = HERE
 
     @property
     def rows(self) -> Rows:
@@ -52,7 +55,9 @@ class Context:
         return Rows(table, self.snapshot.schema, self.filters, self.resolved.labels)
 
     def table_engine(self) -> Engine:
-        """An engine where the table is: that of its warehouse, or one here."""
+        """An engine where the table is: that of its warehouse, the workers' that were asked for, or one here."""
+        if self.warehouse is None and self.workers.name != EMBEDDED:
+            return self.workers.engine(self.project.scratch, self.memory_bytes, self.threads)
         if self.warehouse is None:
             return self.engine()
         self.warehouse.say = self.progress.say

@@ -1,4 +1,4 @@
-"""`settings.yaml` in the project's folder (or CENGINE_SETTINGS): prices, and how many runs may go on at once."""
+"""`settings.yaml` in the project's folder (or CENGINE_SETTINGS): prices, the engine, and how many runs may go on at once."""
 
 from __future__ import annotations
 
@@ -27,11 +27,23 @@ class Prices(BaseModel):
         return {"EUR": "€", "USD": "$", "GBP": "£", "JPY": "¥", "CHF": "CHF"}.get(self.currency, self.currency)
 
 
+class EngineSettings(BaseModel):
+    """Where the SQL of a run's table runs: the engine's name, for Spark its master and workers; `options` are the engine's own, by name."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    name: str = "duckdb"
+    master: str | None = None
+    workers: int | None = Field(default=None, ge=1)
+    cpus_per_worker: int | None = Field(default=None, ge=1)
+    options: dict[str, str | int | float | bool] = {}
+
+
 class Settings(BaseModel):
     """The whole file."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     prices: Prices = Prices()
+    engine: EngineSettings = EngineSettings()
     max_parallel: int | None = Field(default=None, ge=1)
 
 
@@ -54,6 +66,8 @@ def read_settings(folder: Path) -> Settings:
     except ValidationError as error:
         detail = error.errors()[0]
         where = ".".join(map(str, detail["loc"])) or "the file"
-        known = [*Prices.model_fields] if detail["loc"][:1] == ("prices",) else [*Settings.model_fields]
+        blocks: dict[str, type[BaseModel]] = {"prices": Prices, "engine": EngineSettings}
+        within = blocks.get(str(detail["loc"][0]) if detail["loc"] else "", Settings)
+        known = [*within.model_fields]
         raise StoreError(f"{path}: {where}: {detail['msg'].lower()}", f"known keys: {', '.join(known)}",
                          *near_miss(str(detail["loc"][-1]) if detail["loc"] else "", known)) from None  # fmt: skip
