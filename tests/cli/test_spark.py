@@ -80,7 +80,7 @@ def test_a_run_on_workers_is_the_run_of_this_machine(pushed) -> None:
     # What an engine has made, another takes up again: no worker is started for it, were there any.
     again = spark("pipeline", "run", "p", "-y", "--engine", "spark", "--master", f"spark://127.0.0.1:{free_port()}").out
     assert again.count("stored") >= 5
-    assert not (spark.project.folder / "scratch").exists()
+    assert spark.leftovers() == []
 
 
 @pytest.mark.spark
@@ -113,7 +113,7 @@ def test_workers_without_enough_memory_are_told_of(pushed) -> None:
     assert told.code != 0
     assert f"no worker of {cluster.master} has taken the job within 4 seconds; each must have 900m of memory" in told.err
     assert "spark.executor.memory" in told.err
-    assert not (spark.project.folder / "scratch").exists()
+    assert spark.leftovers() == []
 
 
 def refused(terminal, *words, says, environment=None, python="from cengine.cli.main import main; main()"):
@@ -125,7 +125,7 @@ def refused(terminal, *words, says, environment=None, python="from cengine.cli.m
     assert done.stderr.count("error:") == 1, done.stderr
     for text in says:
         assert text in done.stderr, done.stderr
-    assert not (terminal.project.folder / "scratch").exists()
+    assert terminal.leftovers() == []
 
 
 @pytest.fixture
