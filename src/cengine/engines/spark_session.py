@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 LOCAL_MASTERS = ("local", "local-cluster")
 MAX_BROADCAST_BYTES = 64 * 2**20
+# The Java process of a session plans queries and passes results on; plans of wide tables are large.
+MIN_DRIVER_BYTES, MAX_DRIVER_BYTES = 2**30, 4 * 2**30
 CONNECT_SECONDS = 5.0
 # How long workers may take to come; clusters that start machines for a job take minutes.
 WORKER_SECONDS = 300.0
@@ -108,7 +110,13 @@ def _conf(setup: Setup, master: str, scratch: Path, log_settings: Path) -> dict[
         "spark.sql.parquet.inferTimestampNTZ.enabled": "true",
         "spark.sql.execution.arrow.maxRecordsPerBatch": "65536",
         "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={log_settings.as_uri()}",
-        "spark.driver.memory": f"{max(512, min(setup.memory_bytes, 4 * 2**30) // 2**20)}m",
+        "spark.driver.memory": f"{min(max(setup.memory_bytes, MIN_DRIVER_BYTES), MAX_DRIVER_BYTES) // 2**20}m",
+        "spark.driver.maxResultSize": "0",  # what is fetched is bounded by what we ask for
+        # What is only kept for a page that nobody sees.
+        "spark.ui.retainedJobs": "10",
+        "spark.ui.retainedStages": "20",
+        "spark.ui.retainedTasks": "1000",
+        "spark.sql.ui.retainedExecutions": "5",
     }
     if _kind(master) in LOCAL_MASTERS or _host(master) in ("127.0.0.1", "localhost"):
         conf |= {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
