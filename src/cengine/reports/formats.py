@@ -91,6 +91,11 @@ def at(value: float | str | None, column: dict) -> str:
     return number(value)
 
 
+def unit(name: str, label: str) -> str:
+    """The unit of a metric: `in birth_year`, or what it is in itself (%, nats)."""
+    return {"label": f"in {label}", "label squared": f"in {label} squared"}.get(name, name)
+
+
 def setting(value: Any) -> str:
     """A setting as YAML writes it on one line."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
@@ -123,6 +128,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "probability": probability,
     "at": at,
     "setting": setting,
+    "unit": unit,
     "duration": duration,
     "moment": moment,
     "cell": cell,
