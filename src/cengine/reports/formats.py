@@ -32,7 +32,8 @@ def fixed(value: float | None, decimals: int) -> str:
     """A number with so many decimals, for columns in which the points stand under each other."""
     if value is None or not math.isfinite(value):
         return MISSING
-    return _minus(f"{value:,.{decimals}f}") if abs(value) < 1e15 else number(value)
+    # What rounds to nothing has no sign.
+    return _minus(f"{round(value, decimals) or 0.0:,.{decimals}f}") if abs(value) < 1e15 else number(value)
 
 
 def decimals_of(values: Sequence[float | None]) -> int:
