@@ -115,8 +115,8 @@ class DuckDB:
     def _load_list(self, name: str, values: pa.Array | pa.ChunkedArray) -> None:
         self.register(f"{name}_table", pa.table({"value": values, "position": pa.array(range(len(values)), pa.int64())}))
 
-    def register(self, name: str, table: pa.Table) -> None:
-        """Makes an Arrow table known to queries under `name`."""
+    def register(self, name: str, table: pa.Table | pa.RecordBatchReader) -> None:
+        """Makes an Arrow table, or a stream of one that can be read once, known to queries under `name`."""
         self.connection.register(name, table)
 
     def fetch(self, query: exp.Expr | str, progress: Progress | None = None) -> pa.Table:
