@@ -18,10 +18,11 @@ from cengine.engines.duckdb import DuckDB
 from cengine.errors import SourceError
 from cengine.expressions.build import bigint, column
 from cengine.expressions.keys import content_hash, content_sums, occurrence_id
-from cengine.pipeline.fingerprint import file_digest, fingerprint
+from cengine.pipeline.fingerprint import fingerprint
 from cengine.sources.files import FileSource, verify_readable
 from cengine.sources.names import sql_names
 from cengine.store.artifacts import Building
+from cengine.store.digests import file_digest
 from cengine.store.project import Project
 from cengine.tables import RESERVED_NAMES, ROW_ID, Column, TableSchema, kind_of
 
@@ -55,6 +56,7 @@ def read_snapshot(project: Project, content: str) -> Snapshot:
     artifact = project.artifacts.find("snapshot", content)
     if artifact is None:
         raise SourceError("the datasource's snapshot is not stored any more", "take a new one: cengine datasource commit")
+    project.artifacts.touch("snapshot", content)
     data = artifact.details
     return Snapshot(
         content,

@@ -180,6 +180,7 @@ def finished_run(project: Project, pipeline: dict[str, Any], number: int | None)
         artifact = project.artifacts.find(stage["name"], stage["fingerprint"])
         if artifact is None:
             raise StoreError(f"the stored result of {stage['name']} is gone", f"run it again: cengine pipeline run {pipeline['id']}")
+        project.artifacts.touch(stage["name"], stage["fingerprint"])
         folders[stage["name"]] = artifact.folder
     stages = tuple(StageRecord(s["name"], s["fingerprint"], s["reused"], s["seconds"], s["saved_seconds"]) for s in record["stages"])
     return record, Run(stages, folders)
