@@ -154,7 +154,8 @@ def _entry(artifacts: Artifacts, uses: Uses, stage: str, fingerprint: str) -> En
         artifact = artifacts.find(stage, fingerprint)
     except StoreError:
         artifact = None  # torn: `verify` names it, here it has a size
-    used = _modified(folder / "artifact.json") or _modified(folder)
+    marker = folder / "artifact.json"
+    used = _modified(marker if marker.exists() else folder)
     if used is None:
         return None  # removed just now
     parent = artifact.details.get("parent", "") if artifact else ""
