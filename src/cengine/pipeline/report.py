@@ -85,6 +85,7 @@ def _evidence(run: FinishedRun) -> tuple[dict[str, Any], dict[str, Any]]:
     identity = fingerprint({"version": EVIDENCE_VERSION, "evaluation": run.fingerprint("Evaluate")})
     with run.project.artifacts.building("evidence", identity) as building:
         if building is not None:
+            building.details["parent"] = run.fingerprint("Evaluate")
             with run.engine() as engine:
                 diagnostics, worst = _looked_at(run, engine, engine.parquet([run.predictions_file]))
             (building.folder / "evidence.json").write_text(json.dumps(plain({"diagnostics": diagnostics, "worst": worst})))

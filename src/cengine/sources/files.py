@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
+from cengine.digests import file_digest
 from cengine.errors import SourceError
-from cengine.sources.digests import file_digest
 from cengine.sources.folders import Listed, local_files, partition_types
 from cengine.sources.names import sql_names
 from cengine.sources.source import CopiedSource, Option, Part, Reading, Rejects, State
