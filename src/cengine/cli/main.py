@@ -17,6 +17,8 @@ from cengine.errors import EXIT_INTERRUPTED, EXIT_OUR_BUG, CengineError
 GROUPS = {
     "datasource": ("cengine.cli.datasource", "Register tables and look at them."),
     "pipeline": ("cengine.cli.pipeline", "Push a YAML, run it, see how good the model is."),
+    "cache": ("cengine.cli.cache", "What is stored, what may go, whether it is whole."),
+    "doctor": ("cengine.cli.doctor", "What this installation and project lack, and the command that mends it."),
     "sample": ("cengine.cli.sample", "Write made-up tables to try things on."),
 }
 

@@ -50,6 +50,7 @@ def read_snapshot(project: Project, content: str) -> Snapshot:
     artifact = project.artifacts.find("snapshot", content)
     if artifact is None:
         raise SourceError("the datasource's snapshot is not stored any more", "take a new one: cengine datasource commit")
+    project.artifacts.touch("snapshot", content)
     data = artifact.details
     return Snapshot(
         content,

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, Field
 
+from cengine.digests import file_digest
 from cengine.errors import SourceError
 from cengine.sources.database import Database, differ
-from cengine.sources.digests import file_digest
 from cengine.sources.source import Option, Part, Reading, State, batches_part
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
+from cengine.digests import file_digest
 from cengine.errors import CengineError, SourceError
-from cengine.sources.digests import file_digest
 from cengine.sources.folders import Listed, local_files, partition_types
 from cengine.sources.names import sql_names
 from cengine.sources.objects import Fetching, Store, is_address, text_of_head
