@@ -12,9 +12,14 @@ import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cengine.errors import StoreError
+from cengine.store.permissions import file_mode, make_file, make_folder, restrict
+
+if TYPE_CHECKING:
+    from cengine.store.records import Records
+    from cengine.store.remote import Remote
 
 FORMAT_VERSION = 1
 LOCK_POLL_SECONDS = 0.2
@@ -31,17 +36,30 @@ class Artifact:
 
 
 class Artifacts:
-    """The artifacts under `root`, one folder a stage and fingerprint."""
+    """The artifacts under `root`, one folder a stage and fingerprint.
 
-    def __init__(self, root: Path) -> None:
+    With a `remote`, `root` holds this machine's copies: what is complete is shared, what others have shared is fetched. With `records`
+    that other machines see, one of them builds and the others wait.
+    """
+
+    def __init__(self, root: Path, remote: Remote | None = None, records: Records | None = None) -> None:
         self.root = root
+        self.remote = remote
+        self.records = records
 
     def folder(self, stage: str, fingerprint: str) -> Path:
         """Where the artifact is, or would be."""
         return self.root / stage / fingerprint[:2] / fingerprint
 
     def find(self, stage: str, fingerprint: str) -> Artifact | None:
-        """The complete artifact, None where there is none."""
+        """The complete artifact, None where there is none; one that is shared is fetched."""
+        found = self._stored(stage, fingerprint)
+        if found is None and self.remote is not None and self.remote.has(stage, fingerprint):
+            self._fetch(self.remote, stage, fingerprint)
+            found = self._stored(stage, fingerprint)
+        return found
+
+    def _stored(self, stage: str, fingerprint: str) -> Artifact | None:
         folder = self.folder(stage, fingerprint)
         try:
             data = json.loads((folder / "artifact.json").read_text())
@@ -65,12 +83,37 @@ class Artifacts:
         A second process that wants the same artifact waits until the first is through (`waiting` is called once).
         Whatever ends the block early leaves nothing behind.
         """
+        with self._locked(f"{stage}-{fingerprint}", waiting):
+            if self.find(stage, fingerprint) is not None:
+                self._share(stage, fingerprint)  # where the run that built it could not
+                yield None
+                return
+            with self._leased(f"{stage}-{fingerprint}", waiting):
+                if self.remote is not None and self.find(stage, fingerprint) is not None:
+                    yield None
+                    return
+                with disk_errors():
+                    draft = self.root / ".work" / f"draft-{stage}-{fingerprint}"
+                    shutil.rmtree(draft, ignore_errors=True)  # of a process that was killed: the lock is ours
+                    make_folder(draft)
+                building = Building(draft)
+                try:
+                    yield building
+                    with disk_errors():
+                        self._complete(building, stage, fingerprint)
+                finally:
+                    shutil.rmtree(draft, ignore_errors=True)
+                shutil.rmtree(self.work_folder(stage, fingerprint), ignore_errors=True)
+                self._share(stage, fingerprint)
+
+    @contextlib.contextmanager
+    def _locked(self, name: str, waiting: Callable[[], None] | None = None) -> Iterator[None]:
+        """Keeps other processes of this machine out of the block; the system frees the lock of one that was killed."""
         from filelock import FileLock, Timeout
 
         with disk_errors():
-            locks = self.root / ".locks"
-            locks.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(locks / f"{stage}-{fingerprint}.lock")
+            locks = make_folder(self.root / ".locks")
+            lock = FileLock(make_file(locks / f"{name}.lock"), mode=file_mode(locks))
             try:
                 lock.acquire(timeout=0)
             except Timeout:
@@ -78,23 +121,37 @@ class Artifacts:
                     waiting()
                 lock.acquire(poll_interval=LOCK_POLL_SECONDS)
         try:
-            if self.find(stage, fingerprint) is not None:
-                yield None
-                return
-            with disk_errors():
-                draft = self.root / ".work" / f"draft-{stage}-{fingerprint}"
-                shutil.rmtree(draft, ignore_errors=True)  # of a process that was killed: the lock is ours
-                draft.mkdir(parents=True)
-            building = Building(draft)
-            try:
-                yield building
-                with disk_errors():
-                    self._complete(building, stage, fingerprint)
-            finally:
-                shutil.rmtree(draft, ignore_errors=True)
-            shutil.rmtree(self.work_folder(stage, fingerprint), ignore_errors=True)
+            yield
         finally:
             lock.release()
+
+    def _leased(self, name: str, waiting: Callable[[], None] | None) -> contextlib.AbstractContextManager[None]:
+        """Keeps other machines out of the block, as far as they share what is built in it."""
+        if self.remote is None or self.records is None:
+            return contextlib.nullcontext()
+        from cengine.store.leases import lease
+
+        return lease(self.records, name, waiting)
+
+    def _share(self, stage: str, fingerprint: str) -> None:
+        if self.remote is not None:
+            self.remote.share(stage, fingerprint, self.folder(stage, fingerprint))
+
+    def _fetch(self, remote: Remote, stage: str, fingerprint: str) -> None:
+        """Copies a shared artifact here; it appears when it is complete."""
+        with self._locked(f"fetch-{stage}-{fingerprint}"), disk_errors():
+            if self._stored(stage, fingerprint) is not None:
+                return
+            draft = self.root / ".work" / f"fetched-{stage}-{fingerprint}"
+            shutil.rmtree(draft, ignore_errors=True)
+            try:
+                remote.fetch(stage, fingerprint, make_folder(draft))
+                for file in draft.rglob("*"):
+                    if file.is_file():
+                        _flush(file)
+                self._appear(draft, stage, fingerprint)
+            finally:
+                shutil.rmtree(draft, ignore_errors=True)
 
     def _complete(self, building: Building, stage: str, fingerprint: str) -> None:
         files = [file for file in building.folder.rglob("*") if file.is_file()]
@@ -111,19 +168,29 @@ class Artifacts:
         marker = building.folder / "artifact.json"
         marker.write_text(json.dumps(record))
         _flush(marker)
+        self._appear(building.folder, stage, fingerprint)
+
+    def _appear(self, draft: Path, stage: str, fingerprint: str) -> None:
+        restrict(draft)
         target = self.folder(stage, fingerprint)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        building.folder.rename(target)
+        make_folder(target.parent)
+        draft.rename(target)
 
     def remove(self, stage: str, fingerprint: str) -> None:
-        """Removes an artifact; no error where there is none."""
+        """Removes this machine's copy of an artifact; no error where there is none."""
         folder = self.folder(stage, fingerprint)
         if folder.exists():
             # Renamed first, so that no one finds it half-removed.
             doomed = self.root / ".work" / f"removed-{uuid.uuid4().hex}"
-            doomed.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(doomed.parent)
             folder.rename(doomed)
             shutil.rmtree(doomed, ignore_errors=True)
+
+
+    def remove_shared(self, stage: str, fingerprint: str) -> None:
+        """Removes an artifact for all who share it; no error where there is none, or where nothing is shared."""
+        if self.remote is not None:
+            self.remote.remove(stage, fingerprint)
 
 
 class Building:
