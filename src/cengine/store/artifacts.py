@@ -186,7 +186,6 @@ class Artifacts:
             folder.rename(doomed)
             shutil.rmtree(doomed, ignore_errors=True)
 
-
     def remove_shared(self, stage: str, fingerprint: str) -> None:
         """Removes an artifact for all who share it; no error where there is none, or where nothing is shared."""
         if self.remote is not None:

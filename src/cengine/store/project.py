@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from cengine.errors import StoreError
-from cengine.store.artifacts import Artifacts, disk_error
-from cengine.store.permissions import make_file
+from cengine.store.artifacts import Artifacts, disk_error, disk_errors
+from cengine.store.permissions import make_file, make_folder
 from cengine.store.processes import process_exists
 from cengine.store.records import Records
 from cengine.store.schema import DEFAULT_WORKSPACE
@@ -99,7 +99,8 @@ class Project:
     @cached_property
     def scratch(self) -> Path:
         """Where engines of this process put what does not fit into memory; it goes with the process, however that ends."""
-        folder = self.folder / "scratch" / str(os.getpid())
+        with disk_errors():
+            folder = make_folder(self.folder / "scratch") / str(os.getpid())
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
         return folder
 
