@@ -56,8 +56,8 @@ def _taken(records: Records, name: str, token: str) -> bool:
     ends = records.database.clock() + LEASE_SECONDS
     ours = {"owner": own_identity(), "token": token, "expires_at": ends}
     if held is None:
-        insert = records.database.insert(locks).values(name=name, **ours).on_conflict_do_nothing()
-        return bool(records.database.write(lambda connection: connection.execute(insert).rowcount == 1))
+        insert = records.database.insert(locks).values(name=name, **ours).on_conflict_do_nothing().returning(locks.c.name)
+        return records.database.write(lambda connection: connection.execute(insert).first() is not None)
     free = locks.c.expires_at < records.database.clock()
     if is_alive(held.owner) is False:
         free = sa.or_(free, locks.c.token == held.token)

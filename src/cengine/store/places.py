@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import shutil
 import uuid
@@ -149,6 +150,8 @@ class SharedFolder(Place):
 class Bucket(Place):
     """A bucket of an object store, by fsspec. Requests that fail are tried again for a while, and it is said."""
 
+    _reached = False
+
     def __init__(self, scheme: str, bucket: str, prefix: str) -> None:
         self.name = f"{scheme}://{bucket}" + (f"/{prefix}" if prefix else "")
         self._path = f"{bucket}/{prefix}" if prefix else bucket
@@ -156,7 +159,7 @@ class Bucket(Place):
         try:
             import fsspec
 
-            fsspec.get_filesystem_class(protocol)
+            importlib.import_module(package)
         except ImportError:
             raise StoreError(f"artifacts in {self.name} need {package}, which is not installed",
                              f"install it: pip install 'cengine[{extra}]'") from None  # fmt: skip
@@ -164,11 +167,11 @@ class Bucket(Place):
         options = (
             {"config_kwargs": {"retries": {"total_max_attempts": 1}, "connect_timeout": 10, "read_timeout": 60}} if protocol == "s3" else {}
         )
-        self._reached = False
         self._files: Any = self._request(
             lambda: fsspec.filesystem(protocol, skip_instance_cache=True, use_listings_cache=False, **options), missing=None
         )
         self._files.retries = 1
+        self._reached = False  # nothing was asked of the server yet
 
     def read(self, name: str) -> bytes | None:
         return self._request(lambda: bytes(self._files.cat_file(f"{self._path}/{name}")), missing=None)

@@ -19,6 +19,7 @@ T = TypeVar("T")
 FIRST_PATIENCE_SECONDS = 5.0
 PATIENCE_SECONDS = 90.0
 CONNECT_SECONDS = 10
+IDLE_SECONDS = 60
 # Any number, as long as it is the same everywhere: the lock that migrations take.
 MIGRATION_LOCK = 0x63656E67
 # A conflict with another transaction, too many connections, a server that starts or stops.
@@ -45,7 +46,7 @@ class Postgres(Database):
         self.shared = True
         self.engine = sa.create_engine(
             _with_password(url), pool_pre_ping=True, pool_size=2, max_overflow=8, hide_parameters=True,
-            connect_args={"connect_timeout": CONNECT_SECONDS, "application_name": "cengine", "keepalives_idle": 30},
+            connect_args={"connect_timeout": CONNECT_SECONDS, "application_name": "cengine", "keepalives_idle": 30, **_ended_when_cut_off(url)},
         )  # fmt: skip
         self._reached = False
         self._prepare()
@@ -150,8 +151,7 @@ class Postgres(Database):
 
 def masked(url: sa.URL) -> str:
     """The address without its password."""
-    shown = url.set(drivername="postgresql", password="***" if url.password else None, query={})
-    return shown.render_as_string(hide_password=False)
+    return url.set(drivername="postgresql", query={}).render_as_string(hide_password=True)
 
 
 def _parsed(address: str) -> sa.URL:
@@ -185,6 +185,11 @@ def _with_password(url: sa.URL) -> sa.URL:
         return url.set(password=keyring.get_password("cengine", masked(url)))
     except KeyringError:  # there is none on this machine, or it is locked
         return url
+
+
+def _ended_when_cut_off(url: sa.URL) -> dict[str, str]:
+    """The setting by which the server ends a transaction whose client it does not hear any more, instead of keeping its locks for hours."""
+    return {} if "options" in url.query else {"options": f"-c idle_in_transaction_session_timeout={IDLE_SECONDS}s"}
 
 
 def _state(error: sa.exc.DBAPIError) -> str:
