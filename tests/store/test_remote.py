@@ -287,7 +287,7 @@ def test_no_credentials(s3, monkeypatch, tmp_path) -> None:
 
 def test_a_server_that_is_down(s3, monkeypatch, caplog) -> None:
     environment(monkeypatch, {**s3.environment, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{free_port()}"})
-    monkeypatch.setattr(places, "FIRST_PATIENCE_SECONDS", 0.6)
+    monkeypatch.setattr(places, "FIRST_PATIENCE_SECONDS", 3.0)
     assert "cannot be used" in message(lambda: open_place("s3://bucket").read("a"))
     assert "trying again in" in caplog.text
 

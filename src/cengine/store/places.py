@@ -150,8 +150,6 @@ class SharedFolder(Place):
 class Bucket(Place):
     """A bucket of an object store, by fsspec. Requests that fail are tried again for a while, and it is said."""
 
-    _reached = False
-
     def __init__(self, scheme: str, bucket: str, prefix: str) -> None:
         self.name = f"{scheme}://{bucket}" + (f"/{prefix}" if prefix else "")
         self._path = f"{bucket}/{prefix}" if prefix else bucket
@@ -167,6 +165,7 @@ class Bucket(Place):
         options = (
             {"config_kwargs": {"retries": {"total_max_attempts": 1}, "connect_timeout": 10, "read_timeout": 60}} if protocol == "s3" else {}
         )
+        self._reached = False
         self._files: Any = self._request(
             lambda: fsspec.filesystem(protocol, skip_instance_cache=True, use_listings_cache=False, **options), missing=None
         )

@@ -19,6 +19,7 @@ def create_workspace(records: Records, name: str) -> dict[str, Any]:
 
 def workspace_facts(records: Records, workspace: dict[str, Any]) -> dict[str, Any]:
     """What a workspace holds: id, name, the numbers of its datasources, pipelines and runs, when it was made."""
+    records = records.everywhere()
     pipelines = {row["id"] for row in records.all("pipelines", workspace_id=workspace["id"])}
     return {
         "id": workspace["id"],
