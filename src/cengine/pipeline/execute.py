@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import time
 from collections.abc import Callable
@@ -91,6 +92,12 @@ Recorded = Callable[[float, list[StageRecord], Position | None], None]
 
 def execute(plan: Plan, recorded: Recorded = lambda share, stages, position: None) -> Run:
     """Runs what is not stored. Raises what the stages raise; whatever was complete before stays stored."""
+    with contextlib.ExitStack() as held:
+        held.enter_context(plan.project.artifacts.in_use("snapshot", plan.snapshot.content))
+        return _execute(plan, recorded, held)
+
+
+def _execute(plan: Plan, recorded: Recorded, held: contextlib.ExitStack) -> Run:
     folders: dict[str, Path] = {}
     records: list[StageRecord] = []
     progress = plan.context.progress
@@ -106,6 +113,7 @@ def execute(plan: Plan, recorded: Recorded = lambda share, stages, position: Non
                     stage.run(_with_progress(plan, watched), work)
         except OSError as error:
             raise disk_error(error) from error
+        held.enter_context(artifacts.in_use(stage.name, planned.fingerprint))
         artifact = artifacts.find(stage.name, planned.fingerprint)
         if artifact is None:
             raise CengineError(f"the stored result of {stage.name} vanished while the run went on")

@@ -109,7 +109,20 @@ def do_run(record: dict[str, Any], plan: Plan) -> tuple[dict[str, Any], Run]:
     for found in run.results.verdicts:
         journal.write(f"{found['split']}: {found['sentence']}")
     enter(records, record["id"], SUCCEEDED, completion_ratio=1.0, progress=None, seconds=book.seconds)
+    _tidy(plan, run, journal)
     return records.get("runs", record["id"]), run
+
+
+def _tidy(plan: Plan, run: Run, journal: Journal) -> None:
+    """Keeps the artifacts within `cache_max_size`; what this run made stays, and one that made nothing changes nothing."""
+    limit = read_settings(plan.project.folder).cache_max_size
+    if limit is None or all(stage.reused for stage in run.stages):
+        return
+    from cengine.store.cache import keep_within
+
+    gone = keep_within(plan.project, limit, [plan.snapshot.content, *(stage.fingerprint for stage in run.stages)])
+    if gone:
+        journal.write(f"removed {len(gone)} artifacts, the least recently used, to keep within cache_max_size")
 
 
 def run_pipeline(
@@ -181,6 +194,7 @@ def finished_run(project: Project, pipeline: dict[str, Any], number: int | None)
         artifact = project.artifacts.find(stage["name"], stage["fingerprint"])
         if artifact is None:
             raise StoreError(f"the stored result of {stage['name']} is gone", f"run it again: cengine pipeline run {pipeline['id']}")
+        project.artifacts.touch(stage["name"], stage["fingerprint"])
         folders[stage["name"]] = artifact.folder
     stages = tuple(StageRecord(s["name"], s["fingerprint"], s["reused"], s["seconds"], s["saved_seconds"]) for s in record["stages"])
     return record, Run(stages, folders)

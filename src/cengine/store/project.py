@@ -124,6 +124,11 @@ def open_project(path: str | Path | None = None) -> Project:
     return Project(folder)
 
 
+def project_folder(path: str | Path | None = None) -> Path:
+    """The folder that `open_project` opens, whether it is there or not."""
+    return _find(path)
+
+
 def _clear_scratch(scratch: Path) -> None:
     """Removes what engines of processes that were killed have left; nobody else would."""
     for folder in scratch.glob("*"):

@@ -8,7 +8,6 @@ Each upload has a folder of its own. So two that upload the same at once do not 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import time
@@ -16,6 +15,7 @@ import uuid
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from cengine.digests import file_digest
 from cengine.errors import StoreError
 from cengine.store.permissions import make_folder
 from cengine.store.places import Place
@@ -112,6 +112,4 @@ def _is_inside(name: str) -> bool:
 
 
 def _entry(file: Path) -> dict[str, Any]:
-    with file.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    return {"num_bytes": file.stat().st_size, "sha256": digest}
+    return {"num_bytes": file.stat().st_size, "sha256": file_digest(file)}
