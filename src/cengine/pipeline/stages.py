@@ -17,6 +17,7 @@ from cengine.engines.duckdb import DuckDB
 from cengine.pipeline.progress import Progress
 from cengine.pipeline.register import Snapshot
 from cengine.preprocess.source import Rows
+from cengine.stopping import Wish
 from cengine.store.project import Project
 from cengine.tables import ROW_ID
 
@@ -63,12 +64,18 @@ class Context:
 
 @dataclass
 class Work:
-    """A stage at work: the folders of the stages before, its own, one for what it may want to find again."""
+    """A stage at work: the folders of the stages before, its own, one for what it may want to find again; the wish that it ends.
+
+    A stage that a limit has ended early says at which step (`limited_at`): what it has filled its folder with is not
+    the result of its settings alone.
+    """
 
     parents: dict[str, Path]
     folder: Path
     kept: Path
     details: dict[str, Any] = field(default_factory=dict)
+    wish: Wish = field(default_factory=Wish)
+    limited_at: int | None = None
 
 
 @dataclass(frozen=True)
@@ -217,15 +224,22 @@ def _run_train(context: Context, work: Work) -> None:
         monitor = Monitor(engine, heads, context.resolved.metrics, file.num_numbers)
         trained = train(
             model, heads, trainer, plan, rows, samples, monitor.measure, work.kept / "checkpoints",
-            lambda step, loss: context.progress.advance(step, f"loss {loss:.4g}"), log.write,
+            lambda step, loss: context.progress.advance(step, f"loss {loss:.4g}"), log.write, work.wish,
         )  # fmt: skip
-        log.finish(trained.best_step, trained.best[judged])
     save_model(model, work.folder, signature)
     shutil.copy(work.parents["Fit"] / "statistics.json", work.folder / "statistics.json")
+    # Only in the copy: a training that a limit has ended may go on another time, and then knows nothing of that end.
     shutil.copytree(tensorboard, work.folder / "tensorboard", dirs_exist_ok=True)
+    with TrainingLog(work.folder / "tensorboard") as log:
+        if trained.unlogged is not None:
+            log.write(*trained.unlogged)
+        log.finish(trained.best_step, trained.best[judged])
     result = {"history": trained.history, "num_steps": trained.num_steps, "best_step": trained.best_step,
-              "stopped_early": trained.stopped_early, "judged_on": judged, "num_weights": model.count_params()}  # fmt: skip
+              "stopped_early": trained.stopped_early, "judged_on": judged, "num_weights": model.count_params(),
+              "planned_steps": plan.num_steps, "limit": trained.limit.sentence if trained.limit else None}  # fmt: skip
     (work.folder / "training.json").write_text(json.dumps(result))
+    work.limited_at = trained.num_steps if trained.limit else None
+    work.details |= {"first_step": trained.first_step, "num_steps": trained.num_steps, "num_weights": model.count_params()}
 
 
 def _evaluation_sample(file: Any, num_rows: int) -> Any:

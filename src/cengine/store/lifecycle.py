@@ -11,6 +11,7 @@ Failed, Cancelled, Interrupted -> Queued, Running   by `resume`
 from __future__ import annotations
 
 import datetime
+from collections.abc import Sequence
 from typing import Any
 
 from cengine.errors import StoreError
@@ -35,16 +36,17 @@ HEARTBEAT_SECONDS = 5.0
 LOST_SECONDS = 30.0
 
 
-def enter(records: Records, run_id: int, status: str, **values: Any) -> bool:
-    """Puts a run into a state where that may follow its present one; says whether it did."""
+def enter(records: Records, run_id: int, status: str, among: Sequence[str] | None = None, **values: Any) -> bool:
+    """Puts a run into a state where that may follow its present one (and is `among` these); says whether it did."""
     if status in ENDED:
         values.setdefault("ended_at", now())
-    return records.update_run(run_id, BEFORE[status], status=status, **values)
+    before = [state for state in BEFORE[status] if among is None or state in among]
+    return records.update_run(run_id, before, status=status, **values)
 
 
-def take(records: Records, run_id: int, **values: Any) -> None:
+def take(records: Records, run_id: int, among: Sequence[str] | None = None, **values: Any) -> None:
     """Makes this process the one that does the run. Raises StoreError where the run cannot be taken up."""
-    if not enter(records, run_id, RUNNING, process=own_identity(), heartbeat_at=now(), ended_at=None, message=None, **values):
+    if not enter(records, run_id, RUNNING, among, process=own_identity(), heartbeat_at=now(), ended_at=None, message=None, **values):
         row = records.get("runs", run_id)
         raise StoreError(f"run {row['number']} is {row['status'].lower()} and cannot be taken up")
 

@@ -1,0 +1,143 @@
+"""What a run will take, before it: time, memory, disk and money of each stage, from what it has to do and what earlier runs took.
+
+A measure of a stage is taken to be `fixed + sum(rate * quantity)`, with rates measured once on two cores. What earlier
+runs on this machine took corrects both parts: two factors by weighted least squares of relative errors, those of runs
+of a like size counting most, drawn to 1 where there is little to go by.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cengine.pipeline.loads import Load
+from cengine.store.processes import machine
+
+FIXED = "fixed"
+# What is measured of a stage; the rates in seconds or bytes for each unit of a quantity of `loads.py`.
+SECONDS, PEAK, KEPT = "seconds", "peak_bytes", "num_bytes"
+RATES: dict[str, dict[str, dict[str, float]]] = {
+    SECONDS: {
+        "Split": {FIXED: 0.3, "cells": 2.5e-8},
+        "Fit": {FIXED: 0.3, "cells": 4e-8},
+        "Transform": {FIXED: 0.3, "cells": 5e-8},
+        "Train": {FIXED: 6.0, "cells": 1.5e-8, "steps": 4e-5, "drawn_cells": 1e-8, "products": 4e-11, "updates": 2e-9,
+                  "measured_rows": 2e-7, "measured_products": 3e-11},
+        "Evaluate": {FIXED: 1.5, "cells": 5e-9, "rows": 1e-6, "sliced_rows": 2e-7, "products": 2e-11},
+    },
+    PEAK: {
+        "Split": {FIXED: 2.5e8, "cells": 20},
+        "Fit": {FIXED: 3e8, "cells": 20},
+        "Transform": {FIXED: 3.5e8, "cells": 20},
+        "Train": {FIXED: 8e8, "cells": 6},
+        "Evaluate": {FIXED: 8e8, "rows": 100},
+    },
+    KEPT: {
+        "Split": {FIXED: 1e4, "cells": 0.01},
+        "Fit": {FIXED: 1e4},
+        "Transform": {FIXED: 1e4, "cells": 2.5},
+        "Train": {FIXED: 1e5, "cells": 0.0},
+        "Evaluate": {FIXED: 1e5, "rows": 30},
+    },
+}  # fmt: skip
+# How far 4 of 5 values are from what is expected, as a factor: with nothing to go by, and at least.
+UNKNOWN_SPREAD, LEAST_SPREAD = 0.7, 0.15
+Z_OF_FOUR_IN_FIVE = 1.28
+# How strongly the factors are drawn to 1, beside a measurement's 1; and over how many e-foldings of size one counts.
+PRIOR_WEIGHT, SIZE_REACH = 0.03, 1.5
+FORGETTING = 0.95
+MAX_MEASURED = 60
+
+
+@dataclass(frozen=True)
+class Interval:
+    """What is expected, and between what 4 of 5 are."""
+
+    expected: float
+    low: float
+    high: float
+
+    def __add__(self, other: Interval) -> Interval:
+        return Interval(self.expected + other.expected, self.low + other.low, self.high + other.high)
+
+    def times(self, factor: float, more: float = 0.0) -> Interval:
+        """Each bound times a factor, and something that is known for certain added."""
+        return Interval(self.expected * factor + more, self.low * factor + more, self.high * factor + more)
+
+    def to_json(self) -> dict[str, float]:
+        """Plain data."""
+        return {"expected": self.expected, "low": self.low, "high": self.high}
+
+
+NOTHING = Interval(0.0, 0.0, 0.0)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A stage that was run: what it had to do, and the measures it took."""
+
+    stage: str
+    load: Load
+    measures: dict[str, float]
+
+
+def history(runs: Sequence[dict[str, Any]]) -> list[Measured]:
+    """What the stages of earlier runs took on this machine, the newest last."""
+    here = machine().split("@")[0]
+    found = []
+    for run in runs:
+        if not run["process"] or run["process"].split("@")[0] != here:
+            continue
+        for stage in run["stages"]:
+            if stage.get("load") and not stage["reused"] and stage["seconds"]:
+                measures = {name: stage[name] for name in (SECONDS, PEAK, KEPT) if stage.get(name)}
+                found.append(Measured(stage["name"], stage["load"], measures))
+    return found
+
+
+def expected(measure: str, stage: str, load: Load, past: Sequence[Measured]) -> Interval:
+    """What a stage with so much to do will take of a measure."""
+    fixed, rest = _parts(measure, stage, load)
+    known = [(*_parts(measure, stage, m.load), m.measures[measure]) for m in past if m.stage == stage and measure in m.measures]
+    known = known[-MAX_MEASURED:]
+    if not known:
+        return _interval(fixed + rest, UNKNOWN_SPREAD)
+    weights = [
+        FORGETTING ** (len(known) - 1 - place) * math.exp(-abs(_log_ratio(fixed + rest, f + r)) / SIZE_REACH)
+        for place, (f, r, _) in enumerate(known)
+    ]
+    factors = _factors([(w, f / t, r / t) for w, (f, r, t) in zip(weights, known, strict=True)])
+    value = factors[0] * fixed + factors[1] * rest
+    errors = [math.log(taken / max(factors[0] * f + factors[1] * r, 1e-9)) ** 2 for f, r, taken in known]
+    spread = math.sqrt(sum(w * e for w, e in zip(weights, errors, strict=True)) / sum(weights))
+    # Of little that is known, or of other sizes, less follows.
+    unsure = UNKNOWN_SPREAD / (1 + 4 * sum(weights))
+    return _interval(value, max(LEAST_SPREAD, spread) + unsure)
+
+
+def _parts(measure: str, stage: str, load: Load) -> tuple[float, float]:
+    """By the rates alone: what does not grow, and what does."""
+    rates = RATES[measure][stage]
+    return rates[FIXED], sum(rate * load.get(name, 0.0) for name, rate in rates.items() if name != FIXED)
+
+
+def _factors(rows: list[tuple[float, float, float]]) -> tuple[float, float]:
+    """Factors (x, y) with weighted a x + b y near 1, drawn to (1, 1); neither below a twentieth."""
+    aa = sum(w * a * a for w, a, _ in rows) + PRIOR_WEIGHT
+    bb = sum(w * b * b for w, _, b in rows) + PRIOR_WEIGHT
+    ab = sum(w * a * b for w, a, b in rows)
+    a1 = sum(w * a for w, a, _ in rows) + PRIOR_WEIGHT
+    b1 = sum(w * b for w, _, b in rows) + PRIOR_WEIGHT
+    determinant = aa * bb - ab * ab
+    return max(0.05, (a1 * bb - b1 * ab) / determinant), max(0.05, (b1 * aa - a1 * ab) / determinant)
+
+
+def _log_ratio(one: float, other: float) -> float:
+    return math.log(max(one, 1e-9) / max(other, 1e-9))
+
+
+def _interval(value: float, spread: float) -> Interval:
+    factor = math.exp(Z_OF_FOUR_IN_FIVE * spread)
+    return Interval(value, value / factor, value * factor)
