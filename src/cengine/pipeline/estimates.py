@@ -17,7 +17,8 @@ from cengine.store.processes import machine
 
 FIXED = "fixed"
 # What is measured of a stage; the rates in seconds or bytes for each unit of a quantity of `loads.py`.
-SECONDS, PEAK, KEPT = "seconds", "peak_bytes", "num_bytes"
+SECONDS, CPU, PEAK, KEPT = "seconds", "cpu_seconds", "peak_bytes", "num_bytes"
+MEASURES = (SECONDS, CPU, PEAK, KEPT)
 RATES: dict[str, dict[str, dict[str, float]]] = {
     SECONDS: {
         "Split": {FIXED: 0.3, "cells": 2.5e-8},
@@ -26,6 +27,14 @@ RATES: dict[str, dict[str, dict[str, float]]] = {
         "Train": {FIXED: 6.0, "cells": 1.5e-8, "steps": 4e-5, "drawn_cells": 1e-8, "products": 4e-11, "updates": 2e-9,
                   "measured_rows": 2e-7, "measured_products": 3e-11},
         "Evaluate": {FIXED: 1.5, "cells": 5e-9, "rows": 1e-6, "sliced_rows": 2e-7, "products": 2e-11},
+    },
+    CPU: {
+        "Split": {FIXED: 0.4, "cells": 5e-8},
+        "Fit": {FIXED: 0.4, "cells": 8e-8},
+        "Transform": {FIXED: 0.2, "cells": 1e-7},
+        "Train": {FIXED: 8.0, "cells": 1.5e-8, "steps": 4e-5, "drawn_cells": 1e-8, "products": 4e-11, "updates": 2e-9,
+                  "measured_rows": 2e-7, "measured_products": 3e-11},
+        "Evaluate": {FIXED: 1.5, "cells": 1e-8, "rows": 1e-6, "sliced_rows": 2e-7, "products": 2e-11},
     },
     PEAK: {
         "Split": {FIXED: 2.5e8, "cells": 20},
@@ -92,7 +101,7 @@ def history(runs: Sequence[dict[str, Any]]) -> list[Measured]:
             continue
         for stage in run["stages"]:
             if stage.get("load") and not stage["reused"] and stage["seconds"]:
-                measures = {name: stage[name] for name in (SECONDS, PEAK, KEPT) if stage.get(name)}
+                measures = {name: stage[name] for name in MEASURES if stage.get(name)}
                 found.append(Measured(stage["name"], stage["load"], measures))
     return found
 

@@ -38,6 +38,7 @@ class StageRecord:
     seconds: float
     saved_seconds: float
     load: dict[str, float] = field(default_factory=dict)
+    cpu_seconds: float | None = None
     peak_bytes: int | None = None
     num_bytes: int | None = None
     scanned_bytes: int | None = None
@@ -163,6 +164,7 @@ class _AtWork:
         self.built = False
         self._seconds = 0.0
         self._load: dict[str, float] = {}
+        self._cpu_seconds = 0.0
         self._peak_bytes: int | None = None
         self._limited_at: int | None = None
 
@@ -191,9 +193,10 @@ class _AtWork:
         kept = self.plan.project.artifacts.work_folder(name, self.wanted)
         work = Work(dict(self.folders), building.folder, kept, building.details, self.wish)
         begin_peak()
+        cpu = time.process_time()
         with self.wish.held(*(LIMITS if name in LIMITLESS else ())):
             self.stage.run(replace(context, progress=self.watched), work)
-        self._peak_bytes = peak_bytes()
+        self._cpu_seconds, self._peak_bytes = time.process_time() - cpu, peak_bytes()
         self._seconds = time.monotonic() - building.started
         first = work.details.get("first_step", 0)
         self._load = load_of(name, context, self.folders, first)
@@ -219,8 +222,8 @@ class _AtWork:
         if not self.built:
             return StageRecord(self.stage.name, self.fingerprint, True, 0.0, artifact.seconds, num_bytes=artifact.num_bytes,
                                scanned_bytes=scanned)  # fmt: skip
-        return StageRecord(self.stage.name, self.fingerprint, False, self._seconds, 0.0, self._load, self._peak_bytes, artifact.num_bytes,
-                           scanned, self._limited_at)  # fmt: skip
+        return StageRecord(self.stage.name, self.fingerprint, False, self._seconds, 0.0, self._load, self._cpu_seconds, self._peak_bytes,
+                           artifact.num_bytes, scanned, self._limited_at)  # fmt: skip
 
 
 class _Limited(Exception):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cengine.pipeline.costs import GB, TRAINING, hourly
-from cengine.pipeline.estimates import KEPT, NOTHING, PEAK, SECONDS, Interval, expected, history
+from cengine.pipeline.estimates import CPU, KEPT, NOTHING, PEAK, SECONDS, Interval, expected, history
 from cengine.pipeline.loads import Load, load_of, scanned_bytes
 from cengine.pipeline.plan import Plan, PlannedStage
 from cengine.store.settings import Prices
@@ -27,6 +27,7 @@ class StageForecast:
     load: Load
     first_step: int
     seconds: Interval
+    cpu_seconds: Interval
     peak_bytes: Interval
     num_bytes: Interval
     scanned_bytes: int
@@ -34,7 +35,7 @@ class StageForecast:
 
     def to_json(self) -> dict[str, Any]:
         """Plain data."""
-        intervals = {name: getattr(self, name).to_json() for name in ("seconds", "peak_bytes", "num_bytes", "cost")}
+        intervals = {name: getattr(self, name).to_json() for name in ("seconds", "cpu_seconds", "peak_bytes", "num_bytes", "cost")}
         return {**intervals, "scanned_bytes": self.scanned_bytes, "first_step": self.first_step}
 
 
@@ -90,14 +91,14 @@ def forecast(plan: Plan, prices: Prices, runs: Callable[[], Sequence[dict[str, A
         if artifact is not None and stage.stored_seconds is not None:
             folders[stage.name] = artifact.folder
             kept = Interval(artifact.num_bytes, artifact.num_bytes, artifact.num_bytes)
-            stages.append(StageForecast(stage.name, True, {}, 0, NOTHING, NOTHING, kept, 0, NOTHING))
+            stages.append(StageForecast(stage.name, True, {}, 0, NOTHING, NOTHING, NOTHING, kept, 0, NOTHING))
             continue
         first_step = _first_step(plan, stage)
         load = load_of(stage.name, plan.context, folders, first_step)
-        seconds, peak, kept = (expected(measure, stage.name, load, past) for measure in (SECONDS, PEAK, KEPT))
+        seconds, cpu, peak, kept = (expected(measure, stage.name, load, past) for measure in (SECONDS, CPU, PEAK, KEPT))
         read = scanned.get(stage.name, 0)
         cost = seconds.times(hourly(stage.name, prices, plan.context.threads) / 3600, read * prices.gb_scanned / GB)
-        stages.append(StageForecast(stage.name, False, load, first_step, seconds, _within(peak, plan), kept, read, cost))
+        stages.append(StageForecast(stage.name, False, load, first_step, seconds, cpu, _within(peak, plan), kept, read, cost))
     return Forecast(tuple(stages), prices, {stage.name for stage in missing} <= {measured.stage for measured in past})
 
 

@@ -43,7 +43,7 @@ def load_of(stage: str, context: Context, folders: Folders, first_step: int = 0)
             table = context.snapshot.schema.num_rows * len(read_columns("Evaluate", context))
             slices = 1 + len(context.resolved.slices)
             return {"cells": table, "rows": evaluated, "sliced_rows": evaluated * slices,
-                    "products": evaluated * num_weights(context, folders)}  # fmt: skip
+                    "products": evaluated * num_weights(context, folders)[0]}  # fmt: skip
         case "Split":
             columns = len(read_columns(stage, context))
     return {"cells": context.snapshot.schema.num_rows * columns}
@@ -52,15 +52,16 @@ def load_of(stage: str, context: Context, folders: Folders, first_step: int = 0)
 def _train_load(context: Context, folders: Folders, rows: dict[str, int], columns: int, first_step: int) -> Load:
     from cengine.training.loop import Plan
 
-    trainer, weights = context.resolved.trainer, num_weights(context, folders)
+    trainer = context.resolved.trainer
+    multiplied, weights = num_weights(context, folders)
     plan = Plan.of(trainer, rows[TRAIN], 4 * columns)
     steps = max(0, plan.num_steps - first_step)
     judged = next((count for name, count in rows.items() if name != TRAIN), 0)
     measured = math.ceil(steps / plan.every) * (min(rows[TRAIN], TRAIN_SAMPLE_ROWS) + min(judged, EVALUATION_SAMPLE_ROWS))
     return {
         "cells": sum(rows.values()) * columns, "steps": steps, "drawn_cells": steps * plan.batch_rows * columns,
-        "products": steps * plan.batch_rows * weights, "updates": steps * weights,
-        "measured_rows": measured, "measured_products": measured * weights,
+        "products": steps * plan.batch_rows * multiplied, "updates": steps * weights,
+        "measured_rows": measured, "measured_products": measured * multiplied,
     }  # fmt: skip
 
 
@@ -75,8 +76,8 @@ def _rows(context: Context, folders: Folders) -> dict[str, int]:
     return {name: int(total * shares[name] / sum(shares.values())) for name in split.names}
 
 
-def num_weights(context: Context, folders: Folders) -> int:
-    """Weights of the network, near enough to tell time by; before Fit the sizes of vocabularies are guessed."""
+def num_weights(context: Context, folders: Folders) -> tuple[int, int]:
+    """Weights that each row is multiplied by, and all weights, near enough to tell time by; before Fit vocabularies are guessed."""
     resolved = context.resolved
     if "Fit" in folders:
         from cengine.preprocess.apply import inputs_of
@@ -85,14 +86,14 @@ def num_weights(context: Context, folders: Folders) -> int:
         inputs = [(i.size, i.encoding) for i in inputs_of(resolved.features, read_statistics(folders["Fit"]))]
     else:
         inputs = [(_guessed_size(feature), feature.encoding) for feature in resolved.features]
-    width = weights = 0
+    width = multiplied = looked_up = 0
     for size, encoding in inputs:
-        more, tables = _width(size, encoding)
-        width, weights = width + more, weights + tables
+        more, table = _width(size, encoding)
+        width, looked_up = width + more, looked_up + table
     for units in [*(layer.units for layer in resolved.trainer.layers if isinstance(layer, Dense)), len(resolved.labels)]:
-        weights += (width + 1) * units
+        multiplied += (width + 1) * units
         width = units
-    return weights
+    return multiplied, multiplied + looked_up
 
 
 def _guessed_size(feature: Feature) -> int | None:
