@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from cengine.pipeline.plan import Plan, PlannedStage
 
 
+# Less is not worth a line.
+BUSY = 1.3
+
+
 def print_plan(planned: Plan, found: Forecast) -> None:
     """Prints the stages with what each is expected to take, and the sums."""
     costs = _has_prices(found)
@@ -81,6 +85,8 @@ def _sums(found: Forecast) -> list[str]:
         if _has_prices(found):
             cost = found.cost
             lines[0] += f", {found.prices.sign} {money(cost.expected)} ({money(cost.low)} to {money(cost.high)})"
+        if found.slowdown > BUSY:
+            lines.append(f"others keep this machine busy: everything takes {found.slowdown:.1f} times as long as it would alone")
         if not found.has_history:
             lines.append("nothing like it was run on this machine yet: it may take half as long, or twice as long")
     if found.prices.gb_month:

@@ -57,6 +57,7 @@ Z_OF_FOUR_IN_FIVE = 1.28
 # How strongly the factors are drawn to 1, beside a measurement's 1; and over how many e-foldings of size one counts.
 PRIOR_WEIGHT, SIZE_REACH = 0.03, 1.5
 FORGETTING = 0.95
+BUSY_SPREAD = 0.4
 MAX_MEASURED = 60
 
 
@@ -102,8 +103,16 @@ def history(runs: Sequence[dict[str, Any]]) -> list[Measured]:
         for stage in run["stages"]:
             if stage.get("load") and not stage["reused"] and stage["seconds"]:
                 measures = {name: stage[name] for name in MEASURES if stage.get(name)}
+                # As on a machine of one's own: how busy it is at a time says nothing of another.
+                measures[SECONDS] /= stage.get("slowdown") or 1.0
                 found.append(Measured(stage["name"], stage["load"], measures))
     return found
+
+
+def while_busy(seconds: Interval, slowdown: float) -> Interval:
+    """A time on a machine that others keep busy; they may come and go."""
+    unsure = math.exp(BUSY_SPREAD * math.log(slowdown))
+    return Interval(seconds.expected * slowdown, seconds.low * slowdown / unsure, seconds.high * slowdown * unsure)
 
 
 def expected(measure: str, stage: str, load: Load, past: Sequence[Measured]) -> Interval:

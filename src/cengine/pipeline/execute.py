@@ -13,10 +13,10 @@ from typing import Any
 from cengine import stopping
 from cengine.errors import CengineError
 from cengine.evaluation.results import Results, read_results
-from cengine.pipeline.memory import begin_peak, peak_bytes
 from cengine.pipeline.plan import Plan, limited_fingerprint, stage_fingerprint
 from cengine.pipeline.progress import Progress
 from cengine.pipeline.stages import STAGES, Stage, Work
+from cengine.pipeline.usage import Meter, Usage
 from cengine.stopping import LIMITS, Wish
 from cengine.store.artifacts import Artifact, Building, disk_error
 
@@ -40,6 +40,7 @@ class StageRecord:
     load: dict[str, float] = field(default_factory=dict)
     cpu_seconds: float | None = None
     peak_bytes: int | None = None
+    slowdown: float | None = None
     num_bytes: int | None = None
     scanned_bytes: int | None = None
     limited_at: int | None = None
@@ -164,8 +165,7 @@ class _AtWork:
         self.built = False
         self._seconds = 0.0
         self._load: dict[str, float] = {}
-        self._cpu_seconds = 0.0
-        self._peak_bytes: int | None = None
+        self._usage = Usage(0.0, None, 1.0)
         self._limited_at: int | None = None
 
     def reach(self) -> None:
@@ -192,11 +192,10 @@ class _AtWork:
         self.watched.begin(name, self.stage.size(context, self.folders), self.stage.unit)
         kept = self.plan.project.artifacts.work_folder(name, self.wanted)
         work = Work(dict(self.folders), building.folder, kept, building.details, self.wish)
-        begin_peak()
-        cpu = time.process_time()
+        meter = Meter()
         with self.wish.held(*(LIMITS if name in LIMITLESS else ())):
             self.stage.run(replace(context, progress=self.watched), work)
-        self._cpu_seconds, self._peak_bytes = time.process_time() - cpu, peak_bytes()
+        self._usage = meter.read()
         self._seconds = time.monotonic() - building.started
         first = work.details.get("first_step", 0)
         self._load = load_of(name, context, self.folders, first)
@@ -222,8 +221,9 @@ class _AtWork:
         if not self.built:
             return StageRecord(self.stage.name, self.fingerprint, True, 0.0, artifact.seconds, num_bytes=artifact.num_bytes,
                                scanned_bytes=scanned)  # fmt: skip
-        return StageRecord(self.stage.name, self.fingerprint, False, self._seconds, 0.0, self._load, self._cpu_seconds, self._peak_bytes,
-                           artifact.num_bytes, scanned, self._limited_at)  # fmt: skip
+        usage = self._usage
+        return StageRecord(self.stage.name, self.fingerprint, False, self._seconds, 0.0, self._load, usage.cpu_seconds, usage.peak_bytes,
+                           usage.slowdown, artifact.num_bytes, scanned, self._limited_at)  # fmt: skip
 
 
 class _Limited(Exception):

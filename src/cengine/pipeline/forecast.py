@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from cengine.pipeline.costs import GB, TRAINING, hourly
-from cengine.pipeline.estimates import CPU, KEPT, NOTHING, PEAK, SECONDS, Interval, expected, history
+from cengine.pipeline.estimates import CPU, KEPT, NOTHING, PEAK, SECONDS, Interval, expected, history, while_busy
 from cengine.pipeline.loads import Load, load_of, scanned_bytes
 from cengine.pipeline.plan import Plan, PlannedStage
+from cengine.pipeline.usage import slowdown_so_far
 from cengine.store.settings import Prices
 
 
@@ -45,6 +46,8 @@ class Forecast:
 
     stages: tuple[StageForecast, ...]
     prices: Prices
+    # How many times as long everything takes at present as on a machine of one's own: contained in the times.
+    slowdown: float
     # Whether there is an earlier run on this machine to go by, for every stage that is to run.
     has_history: bool
 
@@ -76,7 +79,8 @@ class Forecast:
     def to_json(self) -> dict[str, Any]:
         """Plain data, without the stages."""
         names = ("seconds", "peak_bytes", "num_bytes", "cost", "month_cost")
-        return {**{name: getattr(self, name).to_json() for name in names}, "currency": self.prices.currency}
+        return {**{name: getattr(self, name).to_json() for name in names}, "currency": self.prices.currency, "slowdown": self.slowdown,
+                "has_history": self.has_history}  # fmt: skip
 
 
 def forecast(plan: Plan, prices: Prices, runs: Callable[[], Sequence[dict[str, Any]]]) -> Forecast:
@@ -85,6 +89,7 @@ def forecast(plan: Plan, prices: Prices, runs: Callable[[], Sequence[dict[str, A
     missing = [stage for stage in plan.stages if stage.stored_seconds is None]
     past = history(runs()) if missing else []
     scanned = scanned_bytes(plan.context) if missing and prices.gb_scanned else {}
+    slowdown = slowdown_so_far()
     stages = []
     for stage in plan.stages:
         artifact = plan.project.artifacts.find(stage.name, stage.fingerprint)
@@ -96,10 +101,11 @@ def forecast(plan: Plan, prices: Prices, runs: Callable[[], Sequence[dict[str, A
         first_step = _first_step(plan, stage)
         load = load_of(stage.name, plan.context, folders, first_step)
         seconds, cpu, peak, kept = (expected(measure, stage.name, load, past) for measure in (SECONDS, CPU, PEAK, KEPT))
+        seconds = while_busy(seconds, slowdown)
         read = scanned.get(stage.name, 0)
         cost = seconds.times(hourly(stage.name, prices, plan.context.threads) / 3600, read * prices.gb_scanned / GB)
         stages.append(StageForecast(stage.name, False, load, first_step, seconds, cpu, _within(peak, plan), kept, read, cost))
-    return Forecast(tuple(stages), prices, {stage.name for stage in missing} <= {measured.stage for measured in past})
+    return Forecast(tuple(stages), prices, slowdown, {stage.name for stage in missing} <= {measured.stage for measured in past})
 
 
 def _first_step(plan: Plan, stage: PlannedStage) -> int:
