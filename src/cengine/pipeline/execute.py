@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cengine import stopping
-from cengine.errors import CengineError
+from cengine.errors import CengineError, TrainingError
 from cengine.evaluation.results import Results, read_results
 from cengine.pipeline.plan import Plan, limited_fingerprint, stage_fingerprint
 from cengine.pipeline.progress import Progress
@@ -23,6 +23,7 @@ from cengine.store.artifacts import Artifact, Building, disk_error
 # These are not broken off by a limit: training ends early by itself, and what it reached is evaluated.
 LIMITLESS = ("Train", "Evaluate")
 RECORD_SECONDS = 1.0
+XLA_OUT_OF_MEMORY = "RESOURCE_EXHAUSTED"
 
 
 @dataclass(frozen=True)
@@ -141,6 +142,12 @@ def execute(plan: Plan, recorded: Recorded = lambda stages, position: None, wish
             at_work.reach()
         except OSError as error:
             raise disk_error(error) from error
+        except (MemoryError, RuntimeError) as error:
+            if not isinstance(error, MemoryError) and XLA_OUT_OF_MEMORY not in str(error):
+                raise
+            limit = f"{plan.context.memory_bytes / 1e9:.1f} GB"
+            raise TrainingError(f"{stage.name} got no more memory; the limit was {limit}",
+                                "give more with --memory, or train in smaller batches, with fewer or smaller layers") from error  # fmt: skip
         artifact = plan.project.artifacts.find(stage.name, at_work.fingerprint)
         if artifact is None:
             raise CengineError(f"the stored result of {stage.name} vanished while the run went on")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -214,6 +215,7 @@ def _run_train(context: Context, work: Work) -> None:
     plan = Plan.of(trainer, rows.num_rows, file.bytes_per_row)
     model = build_model(inputs, trainer, heads)
     judged = split.names[1]
+    _check_memory(context, file, plan, min(rows.num_rows, TRAIN_SAMPLE_ROWS) + min(split.report.rows[judged], EVALUATION_SAMPLE_ROWS))
     samples = {"train": rows.sample(TRAIN_SAMPLE_ROWS), judged: _evaluation_sample(file, split.report.rows[judged])}
     tensorboard, signature = work.kept / "tensorboard", signature_of(inputs, heads)
     with context.engine() as engine, TrainingLog(tensorboard) as log:
@@ -242,17 +244,36 @@ def _run_train(context: Context, work: Work) -> None:
     work.details |= {"first_step": trained.first_step, "num_steps": trained.num_steps, "num_weights": model.count_params()}
 
 
+def _check_memory(context: Context, file: Any, plan: Any, sample_rows: int) -> None:
+    """Raises TrainingError where what training holds beside its windows of rows is more than the memory limit leaves for it."""
+    from cengine.errors import TrainingError
+
+    needed = file.bytes_per_row * (sample_rows + 3 * plan.chunk_steps * plan.batch_rows)
+    if needed > context.matrix_bytes:
+        wanted = context.memory_bytes + 2 * (needed - context.matrix_bytes)
+        raise TrainingError(
+            f"the memory limit of {context.memory_bytes / 1e9:.1f} GB is too small to train on rows of {file.bytes_per_row:,} bytes in "
+            f"batches of {plan.batch_rows:,}",
+            f"give more with --memory, here --memory {math.ceil(wanted / 1e9)}GB, or a smaller train_batch_size",
+        )
+
+
 def _evaluation_sample(file: Any, num_rows: int) -> Any:
     """The split that checkpoints are judged on; of a large one every n-th row, so that evaluating stays cheap."""
     import numpy as np
 
-    from cengine.training.batches import Matrices
+    from cengine.training.batches import joined
 
-    matrices = file.load(1, range(len(file.group_rows)), num_rows)
+    counts = file.split_rows(1)
     if num_rows <= EVALUATION_SAMPLE_ROWS:
-        return matrices
+        return file.load(1, range(len(counts)), num_rows)
     chosen = np.linspace(0, num_rows - 1, EVALUATION_SAMPLE_ROWS).astype(np.int64)
-    return Matrices(matrices.floats[chosen], matrices.codes[chosen])
+    parts, before = [], 0
+    for groups in _blocks(counts, PREDICT_ROWS):
+        rows = sum(counts[group] for group in groups)
+        parts.append(file.load(1, groups, rows).take(chosen[(chosen >= before) & (chosen < before + rows)] - before))
+        before += rows
+    return joined(parts)
 
 
 # Evaluate
@@ -296,7 +317,7 @@ def _predict(context: Context, model: Any, heads: Any, file: Any, num_splits: in
     with pq.ParquetWriter(target, schema, compression="lz4") as writer:
         for number in range(1, num_splits):
             counts = file.split_rows(number)
-            for groups in _blocks(counts):
+            for groups in _blocks(counts, min(PREDICT_ROWS, max(1, context.matrix_bytes // file.bytes_per_row))):
                 rows = file.load(number, groups, sum(counts[g] for g in groups))
                 identities = file.column(ROW_ID, number, groups)
                 columns = prediction_columns(heads, predictor.outputs(rows), rows.floats[:, file.num_numbers :])
@@ -305,14 +326,14 @@ def _predict(context: Context, model: Any, heads: Any, file: Any, num_splits: in
                 context.progress.advance(done)
 
 
-def _blocks(counts: list[int]) -> Iterator[list[int]]:
-    """Row groups in blocks of about PREDICT_ROWS rows."""
+def _blocks(counts: list[int], block_rows: int) -> Iterator[list[int]]:
+    """Row groups in blocks of about so many rows."""
     block: list[int] = []
     rows = 0
     for group, count in enumerate(counts):
         block.append(group)
         rows += count
-        if rows >= PREDICT_ROWS:
+        if rows >= block_rows:
             yield block
             block, rows = [], 0
     if rows:
