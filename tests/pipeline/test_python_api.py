@@ -9,7 +9,8 @@ import pytest
 from terminal import YAML, table_text
 
 import cengine
-from cengine.pipeline.fingerprint import file_digest, fingerprint
+from cengine.digests import file_digest
+from cengine.pipeline.fingerprint import fingerprint
 
 STAGES = ["Split", "Fit", "Transform", "Train", "Evaluate"]
 

@@ -18,6 +18,8 @@ from cengine.stopping import Reason
 GROUPS = {
     "datasource": ("cengine.cli.datasource", "Register tables and look at them."),
     "pipeline": ("cengine.cli.pipeline", "Push a YAML, run it, see how good the model is."),
+    "cache": ("cengine.cli.cache", "What is stored, what may go, whether it is whole."),
+    "doctor": ("cengine.cli.doctor", "What this installation and project lack, and the command that mends it."),
     "sample": ("cengine.cli.sample", "Write made-up tables to try things on."),
 }
 

@@ -77,6 +77,24 @@ def gigabytes(num_bytes: int) -> str:
     return f"{num_bytes / 1e9:.1f} GB"
 
 
+def short_bytes(num_bytes: int) -> str:
+    """A size for a table or a sentence: 812 B, 3.4 KB, 120 MB, 1.2 GB."""
+    size = float(num_bytes)
+    for unit in ("B", "KB", "MB", "GB"):
+        if size < 999.5:
+            return f"{size:.0f} {unit}" if size >= 99.5 or unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"
+
+
+def short_age(seconds: float) -> str:
+    """How long ago something was: 40 s, 12 min, 5 h, 3 days ago."""
+    for unit, length in (("days", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= (2 * length if unit == "days" else length):
+            return f"{seconds // length:.0f} {unit} ago"
+    return f"{seconds:.0f} s ago"
+
+
 def warn(texts: Sequence[str]) -> None:
     """Warnings, on the error stream so that JSON stays JSON."""
     for text in texts:

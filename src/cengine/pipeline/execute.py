@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import time
@@ -130,7 +131,12 @@ def execute(plan: Plan, recorded: Recorded = lambda stages, position: None, wish
 
     Where a limit ends training early (`wish`), what it reached is stored as what it is, and evaluated.
     """
-    wish = wish or stopping.current()
+    with contextlib.ExitStack() as held:
+        held.enter_context(plan.project.artifacts.in_use("snapshot", plan.snapshot.content))
+        return _execute(plan, recorded, wish or stopping.current(), held)
+
+
+def _execute(plan: Plan, recorded: Recorded, wish: Wish, held: contextlib.ExitStack) -> Run:
     folders: dict[str, Path] = {}
     records: list[StageRecord] = []
     progress = plan.context.progress
@@ -148,6 +154,7 @@ def execute(plan: Plan, recorded: Recorded = lambda stages, position: None, wish
             limit = f"{plan.context.memory_bytes / 1e9:.1f} GB"
             raise TrainingError(f"{stage.name} got no more memory; the limit was {limit}",
                                 "give more with --memory, or train in smaller batches, with fewer or smaller layers") from error  # fmt: skip
+        held.enter_context(plan.project.artifacts.in_use(stage.name, at_work.fingerprint))
         artifact = plan.project.artifacts.find(stage.name, at_work.fingerprint)
         if artifact is None:
             raise CengineError(f"the stored result of {stage.name} vanished while the run went on")

@@ -14,6 +14,7 @@ from cengine.config.resolve import Resolved
 from cengine.engines.duckdb import DuckDB
 from cengine.errors import Problem
 from cengine.pipeline.fingerprint import fingerprint
+from cengine.pipeline.memory import default_memory_bytes
 from cengine.pipeline.progress import Progress, Silent
 from cengine.pipeline.register import Snapshot
 from cengine.pipeline.stages import BASE_BYTES, STAGES, Context, Stage
@@ -89,17 +90,6 @@ def checked(project: Project, file: ConfigFile, schema: TableSchema) -> tuple[Re
         return check(file, schema)
     with DuckDB(project.scratch, memory_bytes=2**28, threads=1) as engine:
         return check(file, schema, engine.bind_error)
-
-
-def default_memory_bytes() -> int:
-    """Half of the machine's memory, or of what the control group allows."""
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    try:
-        limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
-        total = min(total, int(limit)) if limit.isdigit() else total
-    except OSError:
-        pass  # no control groups here
-    return max(total // 2, 2 * 2**30)
 
 
 @dataclass(frozen=True)

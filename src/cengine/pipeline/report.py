@@ -12,7 +12,7 @@ from typing import Any
 from sqlglot import exp
 
 from cengine.config.resolve import metrics_of
-from cengine.engines.duckdb import DuckDB
+from cengine.engines.engine import Engine
 from cengine.expressions.build import column
 from cengine.pipeline.fingerprint import fingerprint
 from cengine.pipeline.finished import FinishedRun
@@ -85,6 +85,7 @@ def _evidence(run: FinishedRun) -> tuple[dict[str, Any], dict[str, Any]]:
     identity = fingerprint({"version": EVIDENCE_VERSION, "evaluation": run.fingerprint("Evaluate")})
     with run.project.artifacts.building("evidence", identity) as building:
         if building is not None:
+            building.details["parent"] = run.fingerprint("Evaluate")
             with run.engine() as engine:
                 diagnostics, worst = _looked_at(run, engine, engine.parquet([run.predictions_file]))
             (building.folder / "evidence.json").write_text(json.dumps(plain({"diagnostics": diagnostics, "worst": worst})))
@@ -94,7 +95,7 @@ def _evidence(run: FinishedRun) -> tuple[dict[str, Any], dict[str, Any]]:
     return kept["diagnostics"], kept["worst"]
 
 
-def _looked_at(run: FinishedRun, engine: DuckDB, predictions: exp.Expr) -> tuple[dict[str, Any], dict[str, Any]]:
+def _looked_at(run: FinishedRun, engine: Engine, predictions: exp.Expr) -> tuple[dict[str, Any], dict[str, Any]]:
     from cengine.evaluation.diagnostics import diagnose
     from cengine.evaluation.search import searched_columns, worst_slices
 

@@ -97,6 +97,7 @@ def do_run(record: dict[str, Any], plan: Plan) -> tuple[dict[str, Any], Run]:
                 run = execute(plan, book.write, wish)
             with wish.held(*Reason):
                 _succeed(run, book, journal, limits)
+                _tidy(plan, run, journal)
     except BaseException as error:
         with wish.held(*Reason):
             told = _ended(error, book, journal, limits, wish)
@@ -139,6 +140,18 @@ def _ended(error: BaseException, book: Book, journal: Journal, limits: Limits, w
     if reason is not Reason.TAKEN_OVER:
         book.fail(CANCELLED if reason is Reason.CANCELLED else INTERRUPTED, message)
     return told
+
+
+def _tidy(plan: Plan, run: Run, journal: Journal) -> None:
+    """Keeps the artifacts within `cache_max_size`; what this run made stays, and one that made nothing changes nothing."""
+    limit = read_settings(plan.project.folder).cache_max_size
+    if limit is None or all(stage.reused for stage in run.stages):
+        return
+    from cengine.store.cache import keep_within
+
+    gone = keep_within(plan.project, limit, [plan.snapshot.content, *(stage.fingerprint for stage in run.stages)])
+    if gone:
+        journal.write(f"removed {len(gone)} artifacts, the least recently used, to keep within cache_max_size")
 
 
 def run_pipeline(
@@ -210,6 +223,7 @@ def finished_run(project: Project, pipeline: dict[str, Any], number: int | None)
         artifact = project.artifacts.find(stage["name"], stage["fingerprint"])
         if artifact is None:
             raise StoreError(f"the stored result of {stage['name']} is gone", f"run it again: cengine pipeline run {pipeline['id']}")
+        project.artifacts.touch(stage["name"], stage["fingerprint"])
         folders[stage["name"]] = artifact.folder
     return record, Run(tuple(StageRecord.from_json(stage) for stage in record["stages"]), folders)
 

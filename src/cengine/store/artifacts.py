@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import json
 import os
 import shutil
@@ -14,20 +15,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cengine.digests import file_digest
 from cengine.errors import StoreError
 
-FORMAT_VERSION = 1
+# 1: no digests. 2: `files` with the size and SHA-256 of each.
+FORMAT_VERSION = 2
 LOCK_POLL_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
 class Artifact:
-    """A complete folder: `seconds` is what building it took, `num_bytes` what it holds."""
+    """A complete folder: `seconds` is what building it took, `num_bytes` what it holds.
+
+    `files` are size and SHA-256 of each file by its path in the folder, None where an older version wrote it.
+    """
 
     folder: Path
     seconds: float
     num_bytes: int
     details: dict[str, Any]
+    files: dict[str, dict[str, Any]] | None
 
 
 class Artifacts:
@@ -52,7 +59,22 @@ class Artifacts:
             raise StoreError(f"the stored {stage} cannot be read: {error}", f"remove the folder {folder} and run again") from None
         if version > FORMAT_VERSION:
             raise StoreError("the project folder was written by a newer cengine", "upgrade cengine")
-        return Artifact(folder, data["seconds"], data["num_bytes"], data["details"])
+        return Artifact(folder, data["seconds"], data["num_bytes"], data["details"], data.get("files"))
+
+    def touch(self, stage: str, fingerprint: str) -> None:
+        """Says that the artifact was used just now: by the time of its marker, which costs one call of the system."""
+        with contextlib.suppress(OSError):  # gone, or another user's: it is only for choosing what goes first
+            os.utime(self.folder(stage, fingerprint) / "artifact.json")
+
+    @contextlib.contextmanager
+    def in_use(self, stage: str, fingerprint: str) -> Iterator[None]:
+        """Within the block no other process prunes the artifact; the right ends with the process, however it ends."""
+        with contextlib.ExitStack() as stack:
+            with contextlib.suppress(OSError):  # gone, or a file system without locks: the records protect it still
+                descriptor = os.open(self.folder(stage, fingerprint) / "artifact.json", os.O_RDONLY)
+                stack.callback(os.close, descriptor)
+                fcntl.flock(descriptor, fcntl.LOCK_SH)
+            yield
 
     def work_folder(self, stage: str, fingerprint: str) -> Path:
         """A folder for what an unfinished stage wants to find again (checkpoints); it goes when the stage completes."""
@@ -65,12 +87,10 @@ class Artifacts:
         A second process that wants the same artifact waits until the first is through (`waiting` is called once).
         Whatever ends the block early leaves nothing behind.
         """
-        from filelock import FileLock, Timeout
+        from filelock import Timeout
 
         with disk_errors():
-            locks = self.root / ".locks"
-            locks.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(locks / f"{stage}-{fingerprint}.lock")
+            lock = self._lock(stage, fingerprint)
             try:
                 lock.acquire(timeout=0)
             except Timeout:
@@ -79,6 +99,9 @@ class Artifacts:
                 lock.acquire(poll_interval=LOCK_POLL_SECONDS)
         try:
             if self.find(stage, fingerprint) is not None:
+                self.touch(stage, fingerprint)
+                # Of a process that was killed after completing it.
+                shutil.rmtree(self.work_folder(stage, fingerprint), ignore_errors=True)
                 yield None
                 return
             with disk_errors():
@@ -97,15 +120,20 @@ class Artifacts:
             lock.release()
 
     def _complete(self, building: Building, stage: str, fingerprint: str) -> None:
-        files = [file for file in building.folder.rglob("*") if file.is_file()]
-        for file in files:
-            _flush(file)
+        seconds = time.monotonic() - building.started
+        files: dict[str, dict[str, Any]] = {}
+        for file in sorted(building.folder.rglob("*")):
+            if file.is_file():
+                _flush(file)
+                name = file.relative_to(building.folder).as_posix()
+                files[name] = {"num_bytes": file.stat().st_size, "sha256": file_digest(file)}
         record = {
             "format_version": FORMAT_VERSION,
             "stage": stage,
             "fingerprint": fingerprint,
-            "seconds": time.monotonic() - building.started,
-            "num_bytes": sum(file.stat().st_size for file in files),
+            "seconds": seconds,
+            "num_bytes": sum(file["num_bytes"] for file in files.values()),
+            "files": files,
             "details": building.details,
         }
         marker = building.folder / "artifact.json"
@@ -114,16 +142,69 @@ class Artifacts:
         target = self.folder(stage, fingerprint)
         target.parent.mkdir(parents=True, exist_ok=True)
         building.folder.rename(target)
+        _flush(target.parent)
+        self._removed(stage, fingerprint).unlink(missing_ok=True)
 
     def remove(self, stage: str, fingerprint: str) -> None:
-        """Removes an artifact; no error where there is none."""
+        """Removes an artifact, and remembers that it was meant to go; no error where there is none."""
         folder = self.folder(stage, fingerprint)
+        self._remember_removal(stage, fingerprint)
         if folder.exists():
             # Renamed first, so that no one finds it half-removed.
             doomed = self.root / ".work" / f"removed-{uuid.uuid4().hex}"
-            doomed.parent.mkdir(parents=True, exist_ok=True)
-            folder.rename(doomed)
+            with disk_errors():
+                doomed.parent.mkdir(parents=True, exist_ok=True)
+                folder.rename(doomed)
             shutil.rmtree(doomed, ignore_errors=True)
+        self._remember_removal(stage, fingerprint)  # again: a full disk has room for it now
+
+    def remove_unless(self, stage: str, fingerprint: str, needed: Callable[[], bool]) -> bool:
+        """Removes an artifact that nobody builds or uses, and says whether it did.
+
+        `needed` is asked while nobody can begin to use it, for a run takes its stages under the same lock.
+        """
+        with self.idle(stage, fingerprint) as idle:
+            if not idle or needed():
+                return False
+            self.remove(stage, fingerprint)
+            return True
+
+    @contextlib.contextmanager
+    def idle(self, stage: str, fingerprint: str) -> Iterator[bool]:
+        """Whether no process builds or uses the artifact; within the block none begins to."""
+        from filelock import Timeout
+
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(self._lock(stage, fingerprint).acquire(timeout=0))
+                with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                    descriptor = os.open(self.folder(stage, fingerprint) / "artifact.json", os.O_RDONLY)
+                    stack.callback(os.close, descriptor)
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except (Timeout, BlockingIOError):
+                yield False
+            else:
+                yield True
+
+    def _remember_removal(self, stage: str, fingerprint: str) -> None:
+        note = self._removed(stage, fingerprint)
+        with contextlib.suppress(OSError):
+            note.parent.mkdir(parents=True, exist_ok=True)
+            note.touch()
+
+    def was_removed(self, stage: str, fingerprint: str) -> bool:
+        """Whether somebody removed the artifact on purpose, and it has not been built again."""
+        return self._removed(stage, fingerprint).exists()
+
+    def _removed(self, stage: str, fingerprint: str) -> Path:
+        return self.root / ".removed" / f"{stage}-{fingerprint}"
+
+    def _lock(self, stage: str, fingerprint: str) -> Any:
+        from filelock import FileLock
+
+        locks = self.root / ".locks"
+        locks.mkdir(parents=True, exist_ok=True)
+        return FileLock(locks / f"{stage}-{fingerprint}.lock")
 
 
 class Building:
