@@ -197,12 +197,15 @@ def test_out_of_time_the_best_so_far_is_evaluated_and_forgotten(here, tmp_path) 
 
 def test_out_of_money_and_what_a_limit_needs(here) -> None:
     assert "nothing costs anything here" in here("pipeline", "run", "endless", "-y", "--max-cost", "5", code=7).err
+    begun = here.start("pipeline", "run", "endless", "-y")
+    trains(here)
+    begun.interrupt()
     (here.project.folder / "settings.yaml").write_text("prices: {currency: USD, cpu_hour: 3600}\n")
-    here("pipeline", "run", "endless", "-y", "--max-cost", "40", "--threads", "1")
+    here("pipeline", "run", "endless", "-y", "--max-cost", "0.5", "--threads", "1")
     found = newest(here, "endless")
     assert found["status"] == "Succeeded"
-    assert "by --max-cost 40" in found["message"]
-    assert found["cost"] > 10
+    assert "by --max-cost 0.5" in found["message"]
+    assert found["cost"] > 0.2
 
 
 def test_out_of_time_before_there_is_a_model(here) -> None:
@@ -238,8 +241,16 @@ def disturbed(what: str) -> None:
         raise RuntimeError("the object registered as 'monitored' failed: KeyboardInterrupt") from stopped
 
 
+@pytest.fixture
+def default_signals():
+    """Ctrl-C as in a terminal: a shell that runs the tests in the background lets them ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize(("what", "code"), [("error", 130), ("lost", 130), ("SIGTERM", 143)])
-def test_it_ends_as_interrupted_whatever_comes_out(here, monkeypatch, what, code) -> None:
+def test_it_ends_as_interrupted_whatever_comes_out(here, monkeypatch, default_signals, what, code) -> None:
     monkeypatch.setitem(main.GROUPS, "disturbed", (__name__, ""))
     monkeypatch.setitem(sys.modules, __name__, sys.modules[__name__])
     answer = here("disturbed", what, code=code)

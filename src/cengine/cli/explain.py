@@ -88,7 +88,7 @@ def _sums(found: Forecast) -> list[str]:
         if found.slowdown > BUSY:
             lines.append(f"others keep this machine busy: everything takes {found.slowdown:.1f} times as long as it would alone")
         if not found.has_history:
-            lines.append("nothing like it was run on this machine yet: it may take half as long, or twice as long")
+            lines.append("not all of these stages were run on this machine before: the times are rough")
     if found.prices.gb_month:
         lines.append(
             f"keeps about {gigabytes(round(found.num_bytes.expected))}: {found.prices.sign} {money(found.month_cost.expected)} a month"

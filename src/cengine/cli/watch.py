@@ -30,7 +30,9 @@ def status(key: str | None, watch: bool, as_json: bool) -> None:
     """How far the newest run of each pipeline is, and what it cost."""
     home = project()
     if as_json:
-        print_json([dict(zip(NAMES, row, strict=True)) for row in _status_rows(home, key)[0]])
+        rows, newest = _status_rows(home, key)
+        at_work = {pipeline["id"]: {"progress": run["progress"], "message": run["message"]} for pipeline, run in newest}
+        print_json([dict(zip(NAMES, row, strict=True)) | at_work.get(row[0], {}) for row in rows])
     elif watch and sys.stdout.isatty():
         _watch(home, key)
     else:

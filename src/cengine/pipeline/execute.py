@@ -203,11 +203,11 @@ class _AtWork:
         from cengine.pipeline.loads import load_of, scanned_bytes
 
         context, name = self.plan.context, self.stage.name
-        self.watched.begin(name, self.stage.size(context, self.folders), self.stage.unit)
         kept = self.plan.project.artifacts.work_folder(name, self.wanted)
         work = Work(dict(self.folders), building.folder, kept, building.details, self.wish)
         meter = Meter()
         with self.wish.held(*(LIMITS if name in LIMITLESS else ())):
+            self.watched.begin(name, self.stage.size(context, self.folders), self.stage.unit)
             self.stage.run(replace(context, progress=self.watched), work)
         self._usage = meter.read()
         self._seconds = time.monotonic() - building.started
@@ -217,7 +217,7 @@ class _AtWork:
             # So many of the planned steps: everything that grows with them is less.
             planned = self._load["steps"]
             share = (work.limited_at - first) / planned if planned else 0.0
-            self._load = {key: value if key == "cells" else value * share for key, value in self._load.items()}
+            self._load = {key: value if key in ("cells", "weights") else value * share for key, value in self._load.items()}
         work.details.setdefault("scanned_bytes", scanned_bytes(context)[name])
         return work
 

@@ -68,7 +68,7 @@ class Limits:
     def error(self, reason: Reason, stage: str, key: str) -> LimitError:
         """That the limit was reached in this stage, and there is nothing to evaluate yet."""
         option = self.told(reason).split()[0]
-        return LimitError(f"{self.told(reason)} was reached in {stage or 'the queue'}, before there was a model to evaluate",
+        return LimitError(f"{self.told(reason)} was reached {f'in {stage}' if stage else 'while it waited'}, before there was a model to evaluate",
                           f"what is complete is kept; go on with: cengine pipeline resume {key} {option} MORE")  # fmt: skip
 
 

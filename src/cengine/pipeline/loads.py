@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -61,7 +62,7 @@ def _train_load(context: Context, folders: Folders, rows: dict[str, int], column
     return {
         "cells": sum(rows.values()) * columns, "steps": steps, "drawn_cells": steps * plan.batch_rows * columns,
         "products": steps * plan.batch_rows * multiplied, "updates": steps * weights,
-        "measured_rows": measured, "measured_products": measured * multiplied,
+        "weights": weights, "measured_rows": measured, "measured_products": measured * multiplied,
     }  # fmt: skip
 
 
@@ -140,17 +141,24 @@ def read_columns(stage: str, context: Context) -> set[str]:
 
 def scanned_bytes(context: Context) -> dict[str, int]:
     """Bytes of the source's columns that each stage reads, in Parquet as they are stored, as often as it reads them."""
+    sizes = _column_bytes(context.snapshot.files)
+    reads = {"Split": NUM_SPLIT_QUERIES, "Fit": NUM_FIT_QUERIES, "Transform": 1, "Evaluate": 1}
+    return {
+        stage.name: reads.get(stage.name, 0) * sum(sizes.get(name, 0) for name in read_columns(stage.name, context)) for stage in STAGES
+    }
+
+
+@functools.lru_cache(maxsize=4)
+def _column_bytes(files: tuple[Path, ...]) -> dict[str, int]:
+    """What each column takes in these Parquet files, which never change."""
     import pyarrow.parquet as pq
 
     sizes: dict[str, int] = {}
-    for file in context.snapshot.files:
+    for file in files:
         metadata = pq.read_metadata(file)
         for group in range(metadata.num_row_groups):
             for index in range(metadata.num_columns):
                 chunk = metadata.row_group(group).column(index)
                 name = chunk.path_in_schema.split(".")[0]
                 sizes[name] = sizes.get(name, 0) + chunk.total_compressed_size
-    reads = {"Split": NUM_SPLIT_QUERIES, "Fit": NUM_FIT_QUERIES, "Transform": 1, "Evaluate": 1}
-    return {
-        stage.name: reads.get(stage.name, 0) * sum(sizes.get(name, 0) for name in read_columns(stage.name, context)) for stage in STAGES
-    }
+    return sizes
