@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import Any
 
+from cengine.errors import StoreError
 from cengine.pipeline.completion import Completion
 from cengine.pipeline.costs import costs_of
 from cengine.pipeline.execute import Position, StageRecord
@@ -82,9 +84,11 @@ class Book:
     def fail(self, status: str, message: str) -> None:
         """The run ended otherwise; where another process has it by now, that is none of ours."""
         records = self.plan.project.records
-        row = records.get("runs", self._run_id)
-        if row["status"] in ACTIVE and row["process"] == own_identity():
-            enter(records, self._run_id, status, message=message, **self._sums())
+        # Where the records cannot be written (a full disk), whoever looks finds the process gone.
+        with contextlib.suppress(StoreError):
+            row = records.get("runs", self._run_id)
+            if row["status"] in ACTIVE and row["process"] == own_identity():
+                enter(records, self._run_id, status, message=message, **self._sums())
 
     def _note(self, stages: list[StageRecord]) -> None:
         mine = {stage.fingerprint for stage in stages if stage.reused} & set(self._own)
