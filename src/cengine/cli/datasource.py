@@ -24,7 +24,7 @@ def list_(as_json: bool) -> None:
     from cengine.pipeline.api import ACTIVE, newest_snapshot
 
     home = project()
-    active = home.records.setting(ACTIVE)
+    active = home.own_setting(ACTIVE)
     rows = []
     for record in home.records.all("datasources"):
         snapshot = newest_snapshot(home, record)
@@ -45,7 +45,7 @@ def set_(key: str) -> None:
 
     home = project()
     record = find_datasource(home, key)
-    home.records.set_setting(ACTIVE, record["id"])
+    home.set_own_setting(ACTIVE, record["id"])
     click.echo(f"datasource {record['id']} ({record['name']}) is active")
 
 
