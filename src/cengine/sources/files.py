@@ -314,7 +314,8 @@ def _reader(function: str, file: Path, options: dict[str, Any], types: dict[str,
     from sqlglot import exp
 
     arguments: list[exp.Expr] = [exp.Literal.string(str(file))]
-    for name, value in options.items():
+    # The names of folders are read in `folders.py`, alike for files that were fetched from elsewhere.
+    for name, value in {**options, "hive_partitioning": False}.items():
         arguments.append(exp.EQ(this=exp.var(name), expression=exp.convert(value)))
     if types:
         struct = exp.Struct(expressions=[exp.PropertyEQ(this=exp.to_identifier(name, quoted=True), expression=exp.Literal.string(kind))
