@@ -54,7 +54,7 @@ def set_(key: str) -> None:
 @json_option
 def show(key: str | None, as_json: bool) -> None:
     """The columns of a datasource: type, nulls, distinct values, least, mean and greatest."""
-    from cengine.pipeline.api import find_datasource, snapshot_of, source_of_record
+    from cengine.pipeline.api import find_datasource, place_of, snapshot_of
     from cengine.pipeline.profile import profile
 
     home = project()
@@ -65,7 +65,7 @@ def show(key: str | None, as_json: bool) -> None:
         print_json({"id": record["id"], "name": record["name"], "type": record["type"], "rows": snapshot.schema.num_rows,
                     "content": snapshot.content, "columns": columns})  # fmt: skip
         return
-    click.echo(f"{record['name']}: {snapshot.schema.num_rows:,} rows, from {source_of_record(record).place}\n")
+    click.echo(f"{record['name']}: {snapshot.schema.num_rows:,} rows, from {place_of(record)}\n")
     names = ("name", "type", "nulls", "distinct", "min", "mean", "max")
     print_table(("Column", "Type", "Nulls", "Distinct", "Min", "Mean", "Max"), [[column[n] for n in names] for column in columns])
 

@@ -50,6 +50,14 @@ def source_of_record(datasource: dict[str, Any]) -> Source:
     return source_of(datasource["type"], options)
 
 
+def place_of(datasource: dict[str, Any]) -> str:
+    """Where a datasource's table is, as far as that can be told without the package that its source may come from."""
+    try:
+        return source_of_record(datasource).place
+    except SourceError:
+        return str(datasource["options"].get("path") or datasource["type"])
+
+
 def absolute(path: str) -> str:
     """The path independent of the working folder; an address (s3://...) as it is."""
     return path if "://" in path else str(Path(path).expanduser().absolute())
