@@ -80,9 +80,8 @@ def do_run(record: dict[str, Any], plan: Plan) -> tuple[dict[str, Any], Run]:
     """Takes a run and executes its plan; the records say the truth about its end whatever the end is."""
     records, prices = plan.project.records, read_settings(plan.project.folder).prices
     limit = record["options"].get("max_parallel") or read_settings(plan.project.folder).max_parallel
-    if limit is not None:
-        _wait_for_turn(plan.project, record, limit)
-    take(records, record["id"], process_id=os.getpid())
+    while not take(records, record["id"], _turn(plan.project, record, limit), process_id=os.getpid()):
+        time.sleep(QUEUE_SECONDS)  # another one was quicker
     book = _Book(plan, record, prices)
     journal = Journal(log_file(plan.project, record), plan.context.progress)
     plan = replace(plan, context=replace(plan.context, progress=journal))
@@ -200,14 +199,15 @@ def finished_run(project: Project, pipeline: dict[str, Any], number: int | None)
     return record, Run(stages, folders)
 
 
-def _wait_for_turn(project: Project, record: dict[str, Any], limit: int) -> None:
-    """Returns when fewer than `limit` runs go on and no older one waits."""
-    while True:
+def _turn(project: Project, record: dict[str, Any], limit: int | None) -> int | None:
+    """The limit, when fewer than `limit` runs go on and no older one waits."""
+    while limit is not None:
         runs = [run for run in settled_runs(project) if run["status"] in ACTIVE]
         ahead = [run for run in runs if run["status"] == RUNNING or run["id"] < record["id"]]
         if len(ahead) < limit or record["id"] not in [run["id"] for run in runs]:
-            return
+            break
         time.sleep(QUEUE_SECONDS)
+    return limit
 
 
 class _Book:
