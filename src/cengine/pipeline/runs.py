@@ -80,7 +80,7 @@ def do_run(record: dict[str, Any], plan: Plan) -> tuple[dict[str, Any], Run]:
     """Takes a run and executes its plan; the records say the truth about its end whatever the end is."""
     records, prices = plan.project.records, read_settings(plan.project.folder).prices
     limit = record["options"].get("max_parallel") or read_settings(plan.project.folder).max_parallel
-    while not take(records, record["id"], _turn(plan.project, record, limit), process_id=os.getpid()):
+    while not take(records, record["id"], (QUEUED,), _turn(plan.project, record, limit), process_id=os.getpid()):
         time.sleep(QUEUE_SECONDS)  # another one was quicker
     book = _Book(plan, record, prices)
     journal = Journal(log_file(plan.project, record), plan.context.progress)

@@ -11,6 +11,7 @@ Failed, Cancelled, Interrupted -> Queued, Running   by `resume`
 from __future__ import annotations
 
 import datetime
+from collections.abc import Sequence
 from typing import Any
 
 from cengine.errors import StoreError
@@ -35,23 +36,26 @@ HEARTBEAT_SECONDS = 5.0
 LOST_SECONDS = 30.0
 
 
-def enter(records: Records, run_id: int, status: str, **values: Any) -> bool:
-    """Puts a run into a state where that may follow its present one; says whether it did."""
+def enter(records: Records, run_id: int, status: str, among: Sequence[str] | None = None, **values: Any) -> bool:
+    """Puts a run into a state where that may follow its present one (and is `among` these); says whether it did."""
     if status in ENDED:
         values.setdefault("ended_at", now())
-    return records.update_run(run_id, BEFORE[status], status=status, **values)
+    before = [state for state in BEFORE[status] if among is None or state in among]
+    return records.update_run(run_id, before, status=status, **values)
 
 
-def take(records: Records, run_id: int, max_running: int | None = None, **values: Any) -> bool:
+def take(
+    records: Records, run_id: int, among: Sequence[str] | None = None, max_running: int | None = None, **values: Any
+) -> bool:  # fmt: skip
     """Makes this process the one that does the run; says False where `max_running` others go on already.
 
     Raises StoreError where the run cannot be taken up.
     """
-    if enter(records, run_id, RUNNING, max_running=max_running, process=own_identity(), heartbeat_at=now(), ended_at=None, message=None,
+    if enter(records, run_id, RUNNING, among, max_running=max_running, process=own_identity(), heartbeat_at=now(), ended_at=None, message=None,
              **values):  # fmt: skip
         return True
     row = records.get("runs", run_id)
-    if max_running is not None and row["status"] in BEFORE[RUNNING]:
+    if max_running is not None and row["status"] in (among or BEFORE[RUNNING]):
         return False
     raise StoreError(f"run {row['number']} is {row['status'].lower()} and cannot be taken up")
 
