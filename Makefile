@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 DEMO := build/demo
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test check browser servers lock clean
+.PHONY: demo test test-all check browser servers lock clean
 
 demo: $(VENV)/.runtime
 	rm -rf $(DEMO) && mkdir -p $(DEMO)
@@ -19,6 +19,10 @@ demo: $(VENV)/.runtime
 
 test: check browser servers
 	$(BIN)/python -m pytest
+
+# The tests that take minutes too.
+test-all: check browser servers
+	$(BIN)/python -m pytest -m ""
 
 check: $(VENV)/.development
 	$(BIN)/ruff check .
