@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 DEMO := build/demo
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test check browser lock clean
+.PHONY: demo test check browser servers lock clean
 
 demo: $(VENV)/.runtime
 	rm -rf $(DEMO) && mkdir -p $(DEMO)
@@ -17,7 +17,7 @@ demo: $(VENV)/.runtime
 	$(BIN)/cengine --project $(DEMO) pipeline run birth_year --yes
 	$(BIN)/cengine --project $(DEMO) pipeline evaluate birth_year --rows 5 --no-open
 
-test: check browser
+test: check browser servers
 	$(BIN)/python -m pytest
 
 check: $(VENV)/.development
@@ -30,6 +30,12 @@ browser:
 	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
 		&& apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes --no-install-recommends chromium >/dev/null; } \
 		|| echo "chromium is not here and cannot be installed; the tests of the page will be skipped"
+
+# The tests of the shared store start a PostgreSQL: installed where we may, else those tests are skipped and say why.
+servers:
+	@command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+		&& apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes --no-install-recommends postgresql >/dev/null; } \
+		|| echo "PostgreSQL is not here and cannot be installed; the tests that need it will be skipped"
 
 $(VENV)/.python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "cengine needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; name another one: make PYTHON=python3.12")'

@@ -8,6 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from servers import PostgresServer, S3Server, postgres_server, s3_server
 from terminal import Terminal
 
 from cengine.engines.duckdb import DuckDB
@@ -62,3 +63,17 @@ def make_rows(register_table: Callable[..., Snapshot]) -> Callable[..., Rows]:
 def terminal(tmp_path: Path) -> Terminal:
     """A terminal on a new project; `terminal("datasource", "list")` types a command."""
     return Terminal(tmp_path / "project", tmp_path)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL for the tests of this process; `postgres.new_database()` is an address to use."""
+    with postgres_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[S3Server]:
+    """An object store for the tests of this process; `s3.new_bucket()` is an address to use, with `s3.environment`."""
+    with s3_server() as server:
+        yield server

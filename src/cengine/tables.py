@@ -8,8 +8,12 @@ from typing import Any
 # The kinds a YAML speaks of under `preprocessing:`.
 KINDS = ("boolean", "integer", "float", "string", "timestamp")
 ROW_ID = "_row_id"
+# By which an engine whose queries have no order puts rows into one.
+POSITION = "_position"
+LOOKUP_KEY, LOOKUP_VALUE = "_lookup_key", "_lookup_value"
 # Names that our queries add to a table's columns.
-RESERVED_NAMES = (ROW_ID, "_split", "_group", "_key", "_order", "_lookup_value", "_lookup_index")
+RESERVED_NAMES = (ROW_ID, POSITION, "_split", "_group", "_place", "_key", "_order",
+                  "_content", "_occurrence", "_first", "_second", LOOKUP_KEY, LOOKUP_VALUE)  # fmt: skip
 
 _KIND_OF_SQL_TYPE = {
     "BOOLEAN": "boolean",

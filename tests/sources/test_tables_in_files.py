@@ -28,10 +28,10 @@ RECORDS = [{"x": i, "word": "abc"[i % 3], "y": i / 2} for i in range(50)]
 def register(tmp_path):
     """Registers files: `register("csv", path, keep_headers=True)`; each `place` is a project of its own."""
 
-    def take(kind, path, *, place="project", memory_bytes=MEMORY_BYTES, threads=2, allow_rejects=False, **options):
+    def take(kind, path, *, place="project", memory_bytes=MEMORY_BYTES, threads=2, **options):
         project = open_project(tmp_path / place)
         source = source_of(kind, {"path": str(path), **options})
-        return take_snapshot(project, source, memory_bytes=memory_bytes, threads=threads, allow_rejects=allow_rejects)
+        return take_snapshot(project, source, memory_bytes=memory_bytes, threads=threads)
 
     return take
 

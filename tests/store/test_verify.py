@@ -9,7 +9,7 @@ import sqlite3
 import numpy as np
 import pytest
 
-from cengine.store.digests import file_digest
+from cengine.digests import file_digest
 from cengine.store.project import Project, open_project
 from cengine.store.records import now
 from cengine.store.verify import repair, total_bytes, verify

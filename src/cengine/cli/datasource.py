@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
+from cengine.cli.create import create
 from cengine.cli.options import SETTINGS, json_option, project, resource_options
 from cengine.cli.output import gigabytes, megabytes, print_json, print_table
 from cengine.cli.statistics import datasource_statistics
@@ -16,76 +15,6 @@ COLUMNS = ("Selection", "ID", "Name", "Rows", "Cols", "Size (MB)")
 @click.group(context_settings=SETTINGS)
 def datasource() -> None:
     """Register tables and look at them."""
-
-
-# create TYPE
-
-
-@datasource.group(context_settings=SETTINGS)
-def create() -> None:
-    """Register a table: a snapshot of its rows is stored, and becomes the active datasource."""
-
-
-def _creates(kind: str, what: str) -> Any:
-    """The options that every kind of file shares."""
-
-    def decorate(function: Any) -> Any:
-        for option in (
-            resource_options,
-            json_option,
-            click.option("--keep-headers", is_flag=True, help="Keep column names as they are; by default `birth year` becomes birth_year."),
-            click.option("--path", required=True, help=f"A {what} file, a glob in quotes, or a folder."),
-            click.option("--name", required=True, help="How the datasource is called from now on."),
-        ):
-            function = option(function)
-        return create.command(kind, context_settings=SETTINGS, help=f"Register a table in {what} files, plain or compressed.")(function)
-
-    return decorate
-
-
-@_creates("csv", "CSV")
-@click.option("--delimiter", help="What stands between cells; found by looking where left out.")
-@click.option("--null", "null_words", multiple=True, help="A word that means null, besides an empty cell and NULL. May be repeated.")
-@click.option("--allow-rejects", is_flag=True, help="Leave out rows that do not fit their columns; by default they are an error.")
-def create_csv(delimiter: str | None, null_words: tuple[str, ...], **options: Any) -> None:
-    from cengine.sources.files import NULL_WORDS
-
-    _create("csv", delimiter=delimiter, null_words=[*NULL_WORDS, *null_words], **options)
-
-
-@_creates("parquet", "Parquet")
-def create_parquet(**options: Any) -> None:
-    _create("parquet", **options)
-
-
-@_creates("json", "JSON")
-def create_json(**options: Any) -> None:
-    _create("json", **options)
-
-
-def _create(
-    kind: str, *, name: str, as_json: bool, memory_bytes: int | None, threads: int | None, allow_rejects: bool = False, **options: Any
-) -> None:
-    from cengine.cli.progress import IngestBar
-    from cengine.pipeline.api import create_datasource, source_of
-    from cengine.pipeline.plan import default_memory_bytes
-
-    source = source_of(kind, options)
-    with IngestBar() as bar:
-        record, snapshot = create_datasource(project(), name, source, allow_rejects=allow_rejects,
-                                             memory_bytes=memory_bytes or default_memory_bytes(), threads=threads, report=bar.report)  # fmt: skip
-    if as_json:
-        print_json({"id": record["id"], "name": name, "rows": snapshot.schema.num_rows, "columns": list(snapshot.schema.names),
-                    "renamed": snapshot.renamed, "rejected": snapshot.num_rejected, "content": snapshot.content})  # fmt: skip
-        return
-    for header, column in snapshot.renamed.items():
-        click.echo(f"  {header} -> {column}")
-    rejected = f", {snapshot.num_rejected:,} rejected" if snapshot.num_rejected else ""
-    click.echo(f"datasource {record['id']} ({name}): {snapshot.schema.num_rows:,} rows read{rejected}, {len(snapshot.schema.columns)} columns, "
-               f"{megabytes(snapshot.num_bytes):g} MB stored")  # fmt: skip
-
-
-# The others
 
 
 @datasource.command("list", context_settings=SETTINGS)
@@ -125,7 +54,7 @@ def set_(key: str) -> None:
 @json_option
 def show(key: str | None, as_json: bool) -> None:
     """The columns of a datasource: type, nulls, distinct values, least, mean and greatest."""
-    from cengine.pipeline.api import find_datasource, snapshot_of
+    from cengine.pipeline.api import find_datasource, snapshot_of, source_of_record
     from cengine.pipeline.profile import profile
 
     home = project()
@@ -136,7 +65,7 @@ def show(key: str | None, as_json: bool) -> None:
         print_json({"id": record["id"], "name": record["name"], "type": record["type"], "rows": snapshot.schema.num_rows,
                     "content": snapshot.content, "columns": columns})  # fmt: skip
         return
-    click.echo(f"{record['name']}: {snapshot.schema.num_rows:,} rows, from {record['options']['path']}\n")
+    click.echo(f"{record['name']}: {snapshot.schema.num_rows:,} rows, from {source_of_record(record).place}\n")
     names = ("name", "type", "nulls", "distinct", "min", "mean", "max")
     print_table(("Column", "Type", "Nulls", "Distinct", "Min", "Mean", "Max"), [[column[n] for n in names] for column in columns])
 
@@ -163,7 +92,7 @@ def peek(key: str | None, num_rows: int, seed: int | None, as_json: bool) -> Non
 @click.argument("key", metavar="[ID|NAME]", required=False)
 @resource_options
 def commit(key: str | None, memory_bytes: int | None, threads: int | None) -> None:
-    """Take a new snapshot where the files have changed; older ones stay."""
+    """Take a new snapshot where the table has changed; older ones stay."""
     from cengine.cli.progress import IngestBar
     from cengine.pipeline.api import commit_datasource, find_datasource
     from cengine.pipeline.plan import default_memory_bytes
@@ -184,7 +113,7 @@ def commit(key: str | None, memory_bytes: int | None, threads: int | None) -> No
 @click.argument("key", metavar="ID|NAME")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 def delete(key: str, yes: bool) -> None:
-    """Forget a datasource and its snapshots; the files it was made of stay."""
+    """Forget a datasource and its snapshots; the table it was made of stays."""
     from cengine.pipeline.api import delete_datasource, find_datasource
 
     home = project()
@@ -195,4 +124,5 @@ def delete(key: str, yes: bool) -> None:
     click.echo(f"datasource {record['id']} ({record['name']}) is gone, {gigabytes(freed)} freed")
 
 
+datasource.add_command(create)
 datasource.add_command(datasource_statistics)

@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,29 +16,34 @@ import duckdb
 import pyarrow as pa
 from sqlglot import exp
 
+from cengine.engines.engine import Engine, Progress, Setup
 from cengine.errors import CengineError, PreprocessError, SourceError, StoreError
-from cengine.tables import TableSchema
-
-# Called with a share between 0 and 1 while a query runs.
-Progress = Callable[[float], None]
+from cengine.tables import LOOKUP_KEY, LOOKUP_VALUE, TableSchema
 
 DEFAULT_ROW_GROUP_ROWS = 122_880
 POLL_SECONDS = 0.1
 _numbers = itertools.count(1)
 
 
-class DuckDB:
+class DuckDB(Engine):
     """One connection. `memory_bytes` bounds what queries hold; what does not fit goes to a folder of its own under `scratch`.
 
     The folder goes when the engine is closed, and `scratch` with the last one.
     """
 
+    name = "duckdb"
     dialect = "duckdb"
+    keeps_order = True
+
+    @classmethod
+    def open(cls, setup: Setup) -> DuckDB:
+        """An engine of this process."""
+        return cls(setup.scratch, memory_bytes=setup.memory_bytes, threads=setup.threads)
 
     def __init__(self, scratch: Path, *, memory_bytes: int = 2 * 2**30, threads: int | None = None) -> None:
         self.scratch = scratch / f"engine-{next(_numbers)}"
         scratch.mkdir(parents=True, exist_ok=True)  # DuckDB makes the folder itself, but none above it
-        self._num_names = 0
+        self._types: list[tuple[pa.Array | pa.ChunkedArray, str]] = []
         self._report: Progress | None = None
         self._expected_queries = self._finished_queries = 0
         self.connection = duckdb.connect(config={
@@ -75,48 +80,33 @@ class DuckDB:
         item = exp.Table(this=exp.Anonymous(this="read_parquet", expressions=[names, *arguments]))
         return exp.alias_(item, alias, table=True) if alias else item
 
-    def index_of(self, expression: exp.Expr, kind: str, values: Sequence[Any]) -> exp.Expr:
-        """The index of the expression's value in `values`, null where it is not among them.
-
-        By an ENUM type, not a join: joins of DuckDB 2.0 lose the order of rows when threads share them.
-        """
-        if not values:
-            return exp.null()
-        texts = [str(value).lower() if kind == "boolean" else str(value) for value in values]
-        return self.index_of_text(exp.cast(expression.copy(), "text"), pa.array(texts, pa.string()))
-
     def index_of_text(self, expression: exp.Expr, values: pa.Array | pa.ChunkedArray) -> exp.Expr:
-        """As `index_of`, for texts."""
-        name = self._new_name("values")
-        self._load_list(name, values)
-        self.connection.execute(f"CREATE TYPE {name} AS ENUM (SELECT value FROM {name}_table ORDER BY position)")
-        member = exp.TryCast(this=expression.copy(), to=exp.DataType.build(name, udt=True))
+        """The index of a text in `values`, by an ENUM type and not a join: joins of DuckDB 2.0 lose the order of rows when threads share them."""
+        member = exp.TryCast(this=expression.copy(), to=exp.DataType.build(self._type_of(values), udt=True))
         return exp.cast(exp.Anonymous(this="enum_code", expressions=[member]), "bigint")
 
-    def fetch_texts(self, values: pa.ChunkedArray) -> pa.ChunkedArray:
-        """The values as this engine writes them as text, nulls kept."""
-        name = self._new_name("texts")
-        self._load_list(name, values)
-        return self.fetch(f"SELECT CAST(value AS VARCHAR) AS value FROM {name}_table ORDER BY position")["value"]
-
-    def element_of(self, values: pa.Array | pa.ChunkedArray, index: exp.Expr) -> exp.Expr:
-        """The element of `values` at an index that counts from 0, null where the index is."""
-        name = self._new_name("elements")
-        self._load_list(name, values)
-        self.connection.execute(f"SET VARIABLE {name} = (SELECT list(value ORDER BY position) FROM {name}_table)")
+    def beside(self, expression: exp.Expr, keys: pa.Array | pa.ChunkedArray, values: pa.Array | pa.ChunkedArray) -> exp.Expr:
+        """The one of `values` that stands where the text does in `keys`."""
+        places = pa.array(range(len(values)), pa.int64())
+        name = self.load_pairs("elements", places, values)
+        self.connection.execute(f"SET VARIABLE {name} = (SELECT list({LOOKUP_VALUE} ORDER BY {LOOKUP_KEY}) FROM {name})")
         variable = exp.Anonymous(this="getvariable", expressions=[exp.Literal.string(name)])
-        place = exp.Paren(this=index.copy()) + exp.convert(1)
+        place = exp.Paren(this=self.index_of_text(expression, keys)) + exp.convert(1)
         return exp.Anonymous(this="list_extract", expressions=[variable, place])
 
-    def _new_name(self, stem: str) -> str:
-        self._num_names += 1
-        return f"{stem}_{self._num_names}"
+    def _type_of(self, values: pa.Array | pa.ChunkedArray) -> str:
+        """The name of an ENUM of these texts; one that was asked for before is taken up again."""
+        for known, name in self._types:
+            if known is values:
+                return name
+        table = self.load_pairs("texts", pa.array(range(len(values)), pa.int64()), values)
+        name = f"{table}_type"
+        self.connection.execute(f"CREATE TYPE {name} AS ENUM (SELECT {LOOKUP_VALUE} FROM {table} ORDER BY {LOOKUP_KEY})")
+        self._types.append((values, name))
+        return name
 
-    def _load_list(self, name: str, values: pa.Array | pa.ChunkedArray) -> None:
-        self.register(f"{name}_table", pa.table({"value": values, "position": pa.array(range(len(values)), pa.int64())}))
-
-    def register(self, name: str, table: pa.Table) -> None:
-        """Makes an Arrow table known to queries under `name`."""
+    def register(self, name: str, table: pa.Table | pa.RecordBatchReader) -> None:
+        """Makes an Arrow table, or a stream of one that can be read once, known to queries under `name`."""
         self.connection.register(name, table)
 
     def fetch(self, query: exp.Expr | str, progress: Progress | None = None) -> pa.Table:
@@ -130,6 +120,7 @@ class DuckDB:
         query: exp.Expr | str,
         target: Path,
         progress: Progress | None = None,
+        schema: pa.Schema | None = None,
         row_group_rows: int = DEFAULT_ROW_GROUP_ROWS,
         compression: str = "lz4_raw",
     ) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlglot import exp
 
-from cengine.engines.duckdb import DuckDB
+from cengine.engines.engine import Engine
 from cengine.evaluation.predictions import roles_of
 from cengine.evaluation.slices import measure
 from cengine.expressions.build import double, step_function
@@ -41,7 +41,7 @@ def baseline_of(head: Head, metric: Metric, statistics: Statistics) -> Baseline:
 
 
 def measure_baselines(
-    engine: DuckDB, predictions: exp.Expr, head: Head, metrics: Sequence[Metric], statistics: Statistics
+    engine: Engine, predictions: exp.Expr, head: Head, metrics: Sequence[Metric], statistics: Statistics
 ) -> dict[int, dict[str, float]]:
     """The constants' metrics by split number and metric, overall."""
     found: dict[int, dict[str, float]] = {}

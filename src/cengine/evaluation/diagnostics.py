@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from sqlglot import exp
 
-from cengine.engines.duckdb import DuckDB
+from cengine.engines.engine import Engine
 from cengine.evaluation.predictions import MAX_LISTED_CLASSES
 from cengine.expressions.build import column
 from cengine.expressions.keys import drawn
@@ -31,7 +31,7 @@ THRESHOLD = 0.5
 
 
 def diagnose(
-    engine: DuckDB, predictions: exp.Expr, head: Head, num_rows: dict[int, int], split_names: Sequence[str]
+    engine: Engine, predictions: exp.Expr, head: Head, num_rows: dict[int, int], split_names: Sequence[str]
 ) -> list[dict[str, Any]]:
     """Plain data for one label, an entry a split; `num_rows` are the rows of each evaluated split by its number."""
     found = []

@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 from sqlglot import exp
 
-from cengine.engines.duckdb import DuckDB
+from cengine.engines.engine import Engine
 from cengine.evaluation.predictions import roles_of
 from cengine.evaluation.slices import measure
 from cengine.expressions.build import bigint, column, double
@@ -74,7 +74,7 @@ class Pair:
     num_rows: dict[str, int]
 
 
-def join_pair(engine: DuckDB, first: Side, second: Side, target: Path) -> Pair:
+def join_pair(engine: Engine, first: Side, second: Side, target: Path) -> Pair:
     """The rows that are in the same split of both, written to `target`."""
     common = [name for name in first.splits[1:] if name in second.splits[1:]]
     outputs: list[exp.Expr] = [column(ROW_ID, "a"), column("_split", "a")]
@@ -98,7 +98,7 @@ def join_pair(engine: DuckDB, first: Side, second: Side, target: Path) -> Pair:
 
 
 def differences(
-    engine: DuckDB, pair: Pair, label: str, metrics: Sequence[Metric], max_jackknife_rows: int = MAX_JACKKNIFE_ROWS
+    engine: Engine, pair: Pair, label: str, metrics: Sequence[Metric], max_jackknife_rows: int = MAX_JACKKNIFE_ROWS
 ) -> list[Difference]:
     """The difference of each metric in each split that both evaluated."""
     found: list[Difference] = []
@@ -125,7 +125,7 @@ _Weighted = list[tuple[float, exp.Expr]] | None
 class _Sample:
     """The joined rows of a split, and where each side's metrics find what they read."""
 
-    engine: DuckDB
+    engine: Engine
     rows: exp.Select
     task: str
     first: Roles

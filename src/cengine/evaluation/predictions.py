@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from sqlglot import exp
 
 from cengine.config.resolve import Label
-from cengine.engines.duckdb import DuckDB
+from cengine.engines.engine import Engine
 from cengine.expressions.build import as_number, column, double
 from cengine.networks.metric import Roles
 from cengine.preprocess.fit import Statistics
@@ -71,7 +71,7 @@ def roles_of(head: Head) -> Roles:
 
 
 def write_predictions(
-    engine: DuckDB, rows: Rows, heads: Sequence[Head], statistics: Statistics, raw: Path, beside: Sequence[str], target: Path
+    engine: Engine, rows: Rows, heads: Sequence[Head], statistics: Statistics, raw: Path, beside: Sequence[str], target: Path
 ) -> int:
     """Joins raw predictions (`_row_id`, `_split`, columns of `prediction_columns`) with labels and the columns `beside`.
 
@@ -127,7 +127,7 @@ def _label(label: Label, statistics: Statistics) -> exp.Expr:
     return exp.cast(as_number(value.expression, value.kind), "double")
 
 
-def with_columns(engine: DuckDB, rows: Rows, predictions: Path, names: Sequence[str]) -> exp.Expr:
+def with_columns(engine: Engine, rows: Rows, predictions: Path, names: Sequence[str]) -> exp.Expr:
     """Written predictions with these columns of the table beside, those that are not there already, as an item of FROM."""
     there = pq.ParquetFile(predictions).schema_arrow.names
     missing = [name for name in dict.fromkeys(names) if name not in there]

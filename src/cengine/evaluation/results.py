@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from sqlglot import exp
 
 from cengine.config.resolve import Resolved, metrics_of
-from cengine.engines.duckdb import DuckDB
+from cengine.engines.engine import Engine
 from cengine.evaluation.baselines import baseline_of, beside_constant, measure_baselines, verdict
 from cengine.evaluation.predictions import roles_of
 from cengine.evaluation.slices import OVERALL, measure, with_split_names
@@ -45,7 +45,7 @@ class Results:
 
 
 def evaluate(
-    engine: DuckDB, predictions: exp.Expr, heads: Sequence[Head], resolved: Resolved, statistics: Statistics,
+    engine: Engine, predictions: exp.Expr, heads: Sequence[Head], resolved: Resolved, statistics: Statistics,
     split_names: Sequence[str], folder: Path,
 ) -> None:  # fmt: skip
     """Measures the table of predictions and writes the results into `folder`."""

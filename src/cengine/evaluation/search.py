@@ -17,10 +17,11 @@ import pyarrow as pa
 from sqlglot import exp
 
 from cengine.config.resolve import Resolved
-from cengine.engines.duckdb import DuckDB
+from cengine.engines.engine import Engine
 from cengine.evaluation.predictions import roles_of
 from cengine.evaluation.slices import Grouping
 from cengine.expressions.build import column
+from cengine.expressions.queries import query
 from cengine.networks.intervals import Z
 from cengine.networks.metric import Metric
 from cengine.networks.metrics import METRICS, metric_label
@@ -57,7 +58,7 @@ def columns_beside(resolved: Resolved) -> list[str]:
     return list(dict.fromkeys([*sliced, *features[:MAX_SEARCHED_COLUMNS]]))
 
 
-def searched_columns(engine: DuckDB, predictions: exp.Expr, resolved: Resolved) -> list[str]:
+def searched_columns(engine: Engine, predictions: exp.Expr, resolved: Resolved) -> list[str]:
     """Those of them with few values, and those that the YAML slices by whatever they have."""
     sliced = {name for columns in resolved.slices for name in columns}
     names = columns_beside(resolved)
@@ -67,7 +68,7 @@ def searched_columns(engine: DuckDB, predictions: exp.Expr, resolved: Resolved) 
 
 
 def worst_slices(
-    engine: DuckDB, predictions: exp.Expr, head: Head, primary: Metric, columns: Sequence[str], split_names: Sequence[str]
+    engine: Engine, predictions: exp.Expr, head: Head, primary: Metric, columns: Sequence[str], split_names: Sequence[str]
 ) -> dict[str, Any]:
     """Plain data for one label: the slices that are surely worse than the rest of their split, worst first."""
     metric = primary if primary.name in _MEANS else METRICS["mae" if head.task == "regression" else "log_loss"]()
@@ -94,18 +95,15 @@ def worst_slices(
     }  # fmt: skip
 
 
-def _sums(engine: DuckDB, predictions: exp.Expr, term: exp.Expr, sets: Sequence[tuple[str, ...]]) -> dict[tuple[str, ...], pa.Table]:
+def _sums(engine: Engine, predictions: exp.Expr, term: exp.Expr, sets: Sequence[tuple[str, ...]]) -> dict[tuple[str, ...], pa.Table]:
     """Rows, sum and sum of squares of the loss by set of columns, and under () those of each split."""
     grouping = Grouping(tuple(("_split", *keys) for keys in [(), *sets]))
-    keys, which, group_by = grouping.sql(engine.dialect)
-    source = grouping.source(predictions, engine.dialect)
-    loss = term.sql(engine.dialect)
-    of_split = f"{which.removesuffix(' AS _which')} = {grouping.mask(('_split',))}"
-    tables = grouping.divide(engine.fetch(f"""
-        SELECT {keys}, {which}, COUNT(_loss) AS rows, SUM(_loss) AS total, SUM(_loss * _loss) AS squares
-        FROM (SELECT *, {loss} AS _loss FROM {source}) GROUP BY {group_by}
+    of_split = f"{grouping.which.removesuffix(' AS _which')} = {grouping.mask(('_split',))}"
+    tables = grouping.divide(engine.fetch(query(f"""
+        SELECT {grouping.keys}, {grouping.which}, COUNT(_loss) AS rows, SUM(_loss) AS total, SUM(_loss * _loss) AS squares
+        FROM source GROUP BY GROUPING SETS ({grouping.sets_with()})
         HAVING COUNT(_loss) >= {SMALLEST_ROWS} OR {of_split}
-    """))  # fmt: skip
+    """, source=grouping.select(predictions, _loss=term))))  # fmt: skip
     return {
         named[1:]: table.rename_columns([next((n for n, a in grouping.aliases.items() if a == c), c) for c in table.column_names])
         for named, table in tables.items()

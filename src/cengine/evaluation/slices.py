@@ -10,8 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from sqlglot import exp
 
-from cengine.engines.duckdb import DuckDB
+from cengine.engines.engine import Engine
 from cengine.expressions.build import column, double
+from cengine.expressions.queries import query
 from cengine.networks.metric import Metric, Roles, Sums
 from cengine.networks.metrics import metric_label
 
@@ -33,7 +34,7 @@ class Measured:
 
 
 def measure(
-    engine: DuckDB, predictions: exp.Expr, roles: Roles, task: str, metrics: Sequence[Metric],
+    engine: Engine, predictions: exp.Expr, roles: Roles, task: str, metrics: Sequence[Metric],
     slices: Sequence[tuple[str, ...]] = (OVERALL,), within: tuple[str, ...] = ("_split",),
     intervals: bool = False,
 ) -> list[Measured]:  # fmt: skip
@@ -71,20 +72,25 @@ class Grouping:
         self.columns = tuple(dict.fromkeys(name for keys in sets for name in keys))
         self.aliases = {name: f"_key_{i}" for i, name in enumerate(self.columns)}
 
-    def sql(self, dialect: str) -> tuple[str, str, str]:
-        """The key columns, the number of the grouping set, and the GROUP BY."""
-        keys = ", ".join(self.aliases.values())
-        which = f"GROUPING({keys}) AS _which" if keys else "0 AS _which"
-        return keys, which, f"GROUPING SETS ({self.sets_with()})"
+    @property
+    def keys(self) -> str:
+        """The key columns, separated by commas."""
+        return ", ".join(self.aliases.values())
+
+    @property
+    def which(self) -> str:
+        """The number of the grouping set."""
+        return f"GROUPING({self.keys}) AS _which" if self.aliases else "0 AS _which"
 
     def sets_with(self, *more: str) -> str:
         """The grouping sets, each with more columns."""
         return ", ".join(f"({', '.join([*(self.aliases[name] for name in s), *more])})" for s in self.sets)
 
-    def source(self, predictions: exp.Expr, dialect: str) -> str:
-        """The table of predictions, the keys under names that no column of the user's has."""
-        aliased = [column(name).as_(alias) for name, alias in self.aliases.items()]
-        return f"({exp.select('*', *aliased).from_(predictions).sql(dialect)})"
+    def select(self, predictions: exp.Expr, **terms: exp.Expr) -> exp.Select:
+        """The keys under names that no column of the user's has, and these terms."""
+        keys = {alias: column(name) for name, alias in self.aliases.items()}
+        outputs = [term.as_(name, quoted=True) for name, term in (keys | terms).items()]
+        return exp.select(*(outputs or [exp.null().as_("_nothing")])).from_(predictions)
 
     def mask(self, keys: tuple[str, ...]) -> int:
         """GROUPING()'s value for the set of these keys: a bit for each column that is not in it."""
@@ -95,24 +101,22 @@ class Grouping:
         return {keys: table.filter(pc.equal(table["_which"], self.mask(keys))) for keys in self.sets}
 
 
-def _row_sums(engine: DuckDB, predictions: exp.Expr, terms: dict[str, exp.Expr], grouping: Grouping) -> dict[tuple[str, ...], pa.Table]:
-    keys, which, group_by = grouping.sql(engine.dialect)
-    sums = "".join(f", SUM({term.sql(engine.dialect)}) AS {column(name).sql(engine.dialect)}" for name, term in terms.items())
-    source = grouping.source(predictions, engine.dialect)
-    return grouping.divide(engine.fetch(f"SELECT {_list(keys)}{which}, COUNT(*) AS num_rows{sums} FROM {source} GROUP BY {group_by}"))
+def _row_sums(engine: Engine, predictions: exp.Expr, terms: dict[str, exp.Expr], grouping: Grouping) -> dict[tuple[str, ...], pa.Table]:
+    numbered = {f"_term_{i}": term for i, term in enumerate(terms.values())}
+    sums = [exp.Sum(this=column(alias)).as_(name, quoted=True) for alias, name in zip(numbered, terms, strict=True)]
+    text = (
+        f"SELECT {_list(grouping.keys)}{grouping.which}, COUNT(*) AS num_rows FROM source GROUP BY GROUPING SETS ({grouping.sets_with()})"
+    )
+    return grouping.divide(engine.fetch(query(text, source=grouping.select(predictions, **numbered)).select(*sums)))
 
 
-def _score_sums(engine: DuckDB, predictions: exp.Expr, roles: Roles, grouping: Grouping) -> dict[tuple[str, ...], pa.Table]:
+def _score_sums(engine: Engine, predictions: exp.Expr, roles: Roles, grouping: Grouping) -> dict[tuple[str, ...], pa.Table]:
     """For AUC: rows counted by slice and score; positives above a negative, and precision at each score."""
-    dialect = engine.dialect
-    keys, which, _ = grouping.sql(dialect)
-    score = roles("prediction").sql(dialect)
-    positive = exp.EQ(this=roles("label"), expression=double(1.0)).sql(dialect)
+    keys, which = grouping.keys, grouping.which
+    positive = exp.Case().when(exp.EQ(this=roles("label"), expression=double(1.0)), exp.convert(1)).else_(exp.convert(0))
     partition = f"PARTITION BY {_list(keys)}_which ORDER BY _score DESC ROWS UNBOUNDED PRECEDING"
-    source = grouping.source(predictions, dialect)
-    return grouping.divide(engine.fetch(f"""
-        WITH scored AS (SELECT {_list(keys)}{score} AS _score, CASE WHEN {positive} THEN 1 ELSE 0 END AS _positive FROM {source}),
-        counted AS (
+    return grouping.divide(engine.fetch(query(f"""
+        WITH counted AS (
             SELECT {_list(keys)}{which}, _score, CAST(SUM(_positive) AS DOUBLE) AS p, CAST(COUNT(*) - SUM(_positive) AS DOUBLE) AS n
             FROM scored GROUP BY GROUPING SETS ({grouping.sets_with("_score")})
         ),
@@ -123,24 +127,22 @@ def _score_sums(engine: DuckDB, predictions: exp.Expr, roles: Roles, grouping: G
                SUM(n * (through_p - p / 2)) AS concordant, SUM(p * through_p / (through_p + through_n)) AS precision_sum,
                SUM(n * POWER(through_p - p / 2, 2)) AS above_negative_squared, SUM(p * POWER(through_n - n / 2, 2)) AS above_positive_squared
         FROM running GROUP BY {_list(keys)}_which
-    """))  # fmt: skip
+    """, scored=grouping.select(predictions, _score=roles("prediction"), _positive=positive))))  # fmt: skip
 
 
-def _confusion_sums(engine: DuckDB, predictions: exp.Expr, roles: Roles, grouping: Grouping) -> dict[tuple[str, ...], pa.Table]:
+def _confusion_sums(engine: Engine, predictions: exp.Expr, roles: Roles, grouping: Grouping) -> dict[tuple[str, ...], pa.Table]:
     """Precision, recall and F1 of each class, averaged over the classes that occur (macro average), and their variances.
 
     Those of precision and recall are of shares; that of F1 is the sum of its influence function's squares over the
     rows: a hit in class k moves F1_k by 2 (1 - F1_k) / D_k, a miss the F1 of both its classes by - F1_k / D_k, with D_k
     the number of rows of class k and rows given class k.
     """
-    dialect = engine.dialect
-    keys, which, _ = grouping.sql(dialect)
-    label, predicted = roles("label").sql(dialect), roles("predicted_class").sql(dialect)
-    source = grouping.source(predictions, dialect)
-    return grouping.divide(engine.fetch(f"""
+    keys, which = grouping.keys, grouping.which
+    source = grouping.select(predictions, _actual=roles("label"), _chosen=roles("predicted_class"))
+    return grouping.divide(engine.fetch(query(f"""
         WITH cells AS (
             SELECT {_list(keys)}{which}, _actual, _chosen, CAST(COUNT(*) AS DOUBLE) AS n
-            FROM (SELECT *, {label} AS _actual, {predicted} AS _chosen FROM {source}) GROUP BY GROUPING SETS ({grouping.sets_with("_actual", "_chosen")})
+            FROM source GROUP BY GROUPING SETS ({grouping.sets_with("_actual", "_chosen")})
         ),
         sides AS (
             SELECT {_list(keys)}_which, _actual AS _class, n AS actual, 0.0 AS chosen, CASE WHEN _actual = _chosen THEN n ELSE 0.0 END AS hit FROM cells
@@ -162,9 +164,9 @@ def _confusion_sums(engine: DuckDB, predictions: exp.Expr, roles: Roles, groupin
                AVG(COALESCE(hit / NULLIF(actual, 0), 0)) AS macro_recall, AVG(classes.f1) AS macro_f1,
                SUM(COALESCE(hit / chosen * (1 - hit / chosen) / NULLIF(chosen, 0), 0)) / POWER(COUNT(*), 2) AS macro_precision_variance,
                SUM(COALESCE(hit / actual * (1 - hit / actual) / NULLIF(actual, 0), 0)) / POWER(COUNT(*), 2) AS macro_recall_variance,
-               ANY_VALUE(influence.f1) / POWER(COUNT(*), 2) AS macro_f1_variance
+               MAX(influence.f1) / POWER(COUNT(*), 2) AS macro_f1_variance
         FROM classes JOIN influence ON {_same(grouping, "classes", "influence")} GROUP BY {_list(_qualified(keys, "classes"))}classes._which
-    """))  # fmt: skip
+    """, source=source)))  # fmt: skip
 
 
 def _qualified(keys: str, table: str) -> str:

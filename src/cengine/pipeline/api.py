@@ -2,46 +2,69 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from cengine.config.read import ConfigFile, parse_config
 from cengine.errors import SourceError, StoreError
 from cengine.pipeline.plan import default_memory_bytes
 from cengine.pipeline.register import Report, Snapshot, read_snapshot, take_snapshot
-from cengine.sources import SOURCES, FileSource
+from cengine.sources import SOURCES
+from cengine.sources.source import Option, Source
 from cengine.store.project import Project
 from cengine.store.records import now
 
 ACTIVE = "active_datasource"
 
 
-def source_of(kind: str, options: dict[str, Any]) -> FileSource:
+def source_of(kind: str, options: dict[str, Any]) -> Source:
     """The source of a type's name and its options. Raises SourceError for an unknown type."""
     from pydantic import ValidationError
 
-    if kind not in SOURCES:
-        raise SourceError(f"unknown type of datasource '{kind}'", f"known types: {', '.join(SOURCES)}")
     try:
-        source = SOURCES[kind].model_validate(options)
+        source_class = SOURCES[kind]
+    except KeyError:
+        raise SourceError(f"unknown type of datasource '{kind}'", f"known types: {', '.join(SOURCES)}") from None
+    try:
+        return source_class.model_validate(options)
     except ValidationError as error:
-        detail = error.errors()[0]
-        raise SourceError(f"option '{'.'.join(map(str, detail['loc']))}' of {kind}: {detail['msg'].lower()}") from None
-    assert isinstance(source, FileSource)
-    return source
+        # Without the value: it may be a password.
+        detail = error.errors(include_input=False, include_url=False)[0]
+        place = f"option '{'.'.join(map(str, detail['loc']))}' of {kind}" if detail["loc"] else kind
+        said = detail["msg"].removeprefix("Value error, ")
+        raise SourceError(f"{place}: {said if said != detail['msg'] else said.lower()}") from None
 
 
-def register(project: Project, kind: str, *, allow_rejects: bool = False, memory_bytes: int | None = None, **options: Any) -> Snapshot:
-    """A snapshot of a table in files, for the Python API: `register(project, "csv", path="trips*.csv")`."""
-    return take_snapshot(
-        project, source_of(kind, options), allow_rejects=allow_rejects, memory_bytes=memory_bytes or default_memory_bytes()
-    )
+def kept_options(source: Source) -> dict[str, Any]:
+    """The options as records keep them: paths do not depend on the working folder."""
+    paths = [name for name, field in type(source).model_fields.items() if any(isinstance(m, Option) and m.is_path for m in field.metadata)]
+    options: dict[str, Any] = source.model_dump(mode="json")
+    return options | {name: absolute(options[name]) for name in paths if options[name] is not None}
+
+
+def source_of_record(datasource: dict[str, Any]) -> Source:
+    """The source a datasource was registered from."""
+    options = dict(datasource["options"])
+    if datasource["type"] in ("parquet", "json"):
+        options.pop("allow_rejects", None)  # kept for all files by versions before 0.2
+    return source_of(datasource["type"], options)
+
+
+def absolute(path: str) -> str:
+    """The path independent of the working folder; an address (s3://...) as it is."""
+    return path if "://" in path else str(Path(path).expanduser().absolute())
+
+
+def register(project: Project, kind: str, *, memory_bytes: int | None = None, **options: Any) -> Snapshot:
+    """A snapshot of a table, for the Python API: `register(project, "csv", path="trips*.csv")`."""
+    return take_snapshot(project, source_of(kind, options), memory_bytes=memory_bytes or default_memory_bytes())
 
 
 # Datasources
 
 
 def create_datasource(
-    project: Project, name: str, source: FileSource, *, allow_rejects: bool, memory_bytes: int, threads: int | None, report: Report
+    project: Project, name: str, source: Source, *, memory_bytes: int, threads: int | None, report: Report
 ) -> tuple[dict[str, Any], Snapshot]:  # fmt: skip
     """A new datasource with its first snapshot; it becomes the active one."""
     if any(row["name"] == name for row in project.records.all("datasources")):
@@ -50,8 +73,8 @@ def create_datasource(
         )
     if not name or name.isdigit():
         raise StoreError(f"'{name}' cannot be a name: it must not be empty or a number, which would be read as an id")
-    snapshot = take_snapshot(project, source, allow_rejects=allow_rejects, memory_bytes=memory_bytes, threads=threads, report=report)
-    options = {**source.model_dump(mode="json"), "path": absolute(source.path), "allow_rejects": allow_rejects}
+    snapshot = take_snapshot(project, source, memory_bytes=memory_bytes, threads=threads, report=report)
+    options = kept_options(source)
     row_id = project.records.insert("datasources", name=name, type=source.name, options=options, created_at=now())
     _record_snapshot(project, row_id, snapshot)
     project.records.set_setting(ACTIVE, row_id)
@@ -62,11 +85,7 @@ def commit_datasource(
     project: Project, datasource: dict[str, Any], *, memory_bytes: int, threads: int | None, report: Report
 ) -> tuple[dict[str, Any], bool]:
     """The newest snapshot's record, and whether it is new: files that hold the same give the one there is."""
-    options = dict(datasource["options"])
-    allow_rejects = options.pop("allow_rejects")
-    snapshot = take_snapshot(
-        project, source_of(datasource["type"], options), allow_rejects=allow_rejects, memory_bytes=memory_bytes, threads=threads, report=report
-    )  # fmt: skip
+    snapshot = take_snapshot(project, source_of_record(datasource), memory_bytes=memory_bytes, threads=threads, report=report)
     newest = newest_snapshot(project, datasource)
     if newest["content"] == snapshot.content:
         return newest, False
@@ -149,10 +168,3 @@ def push_pipeline(project: Project, name: str, file: ConfigFile, datasource: dic
 def pipeline_config(pipeline: dict[str, Any]) -> ConfigFile:
     """The configuration as it was pushed."""
     return parse_config(pipeline["config_text"], pipeline["config_name"])
-
-
-def absolute(path: str) -> str:
-    """The path independent of the working folder; the datasource is committed again from anywhere."""
-    from pathlib import Path
-
-    return str(Path(path).expanduser().absolute())

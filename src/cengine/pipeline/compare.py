@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from cengine.config.flatten import flattened
 from cengine.config.resolve import metrics_of
-from cengine.engines.duckdb import DuckDB
+from cengine.engines.engine import Engine
 from cengine.errors import StoreError
 from cengine.evaluation.baselines import beside_constant, measure_baselines
 from cengine.evaluation.paired import Difference, Side, differences, join_pair
@@ -139,7 +139,7 @@ def _run_facts(run: FinishedRun) -> RunFacts:
 # Metrics and slices
 
 
-def _label_facts(engine: DuckDB, members: Sequence[tuple[FinishedRun, Head]], against: str | None) -> LabelFacts:
+def _label_facts(engine: Engine, members: Sequence[tuple[FinishedRun, Head]], against: str | None) -> LabelFacts:
     metrics = list(dict.fromkeys(m for run, head in members for m in metrics_of(head.label, head.task, run.resolved.metrics)))
     first = members[0][1]
     facts = LabelFacts(first.label.name, first.task, [run.key for run, _ in members], [metric_facts(m) for m in metrics])
@@ -151,7 +151,7 @@ def _label_facts(engine: DuckDB, members: Sequence[tuple[FinishedRun, Head]], ag
     return facts
 
 
-def _values(engine: DuckDB, run: FinishedRun, head: Head, metrics: Sequence[Metric]) -> dict[str, dict[str, Any]]:
+def _values(engine: Engine, run: FinishedRun, head: Head, metrics: Sequence[Metric]) -> dict[str, dict[str, Any]]:
     """By split: `num_rows` and the metrics beside the constants; those that the run's YAML does not name are measured now."""
     found: dict[str, dict[str, Any]] = {}
     for row in run.results.overall.to_pylist():
@@ -172,7 +172,7 @@ def _values(engine: DuckDB, run: FinishedRun, head: Head, metrics: Sequence[Metr
     return found
 
 
-def _slices(engine: DuckDB, members: Sequence[tuple[FinishedRun, Head]], metrics: Sequence[Metric]) -> list[dict[str, Any]]:
+def _slices(engine: Engine, members: Sequence[tuple[FinishedRun, Head]], metrics: Sequence[Metric]) -> list[dict[str, Any]]:
     """Each set of columns that a run slices by, over all runs whose table has them; the largest slices of each."""
     sets = list(dict.fromkeys(columns for run, _ in members for columns in run.resolved.slices))
     if not sets:
@@ -189,7 +189,7 @@ def _slices(engine: DuckDB, members: Sequence[tuple[FinishedRun, Head]], metrics
 
 
 def _slice_tables_of(
-    engine: DuckDB, run: FinishedRun, head: Head, metrics: Sequence[Metric], sets: Sequence[tuple[str, ...]]
+    engine: Engine, run: FinishedRun, head: Head, metrics: Sequence[Metric], sets: Sequence[tuple[str, ...]]
 ) -> dict[tuple[str, ...], pa.Table]:
     """A run's slices by set: the kept ones, and measured now what the run's YAML does not ask for."""
     wanted = {metric_label(metric) for metric in metrics}
@@ -227,7 +227,7 @@ def _merged(
 # Differences
 
 
-def _add_differences(engine: DuckDB, runs: dict[str, FinishedRun], labels: Sequence[LabelFacts], report: Report) -> None:
+def _add_differences(engine: Engine, runs: dict[str, FinishedRun], labels: Sequence[LabelFacts], report: Report) -> None:
     """Fills in the differences of every run from its label's reference, joining each pair of runs once."""
     wanted: dict[tuple[str, str], list[tuple[LabelFacts, str]]] = {}
     for label in labels:

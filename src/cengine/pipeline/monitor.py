@@ -9,7 +9,7 @@ import pyarrow as pa
 from sqlglot import exp
 
 from cengine.config.resolve import metrics_of
-from cengine.engines.duckdb import DuckDB
+from cengine.engines.engine import Engine
 from cengine.evaluation.predictions import prediction_columns, roles_of
 from cengine.evaluation.slices import measure
 from cengine.networks.metric import Metric
@@ -20,7 +20,7 @@ from cengine.training.heads import Head
 class Monitor:
     """Measures predictions that are in memory."""
 
-    def __init__(self, engine: DuckDB, heads: Sequence[Head], metrics: tuple[Metric, ...] | None, num_numbers: int) -> None:
+    def __init__(self, engine: Engine, heads: Sequence[Head], metrics: tuple[Metric, ...] | None, num_numbers: int) -> None:
         self.engine = engine
         self.heads = heads
         self.metrics = metrics

@@ -12,7 +12,7 @@ from typing import Any
 from sqlglot import exp
 
 from cengine.config.resolve import metrics_of
-from cengine.engines.duckdb import DuckDB
+from cengine.engines.engine import Engine
 from cengine.expressions.build import column
 from cengine.pipeline.fingerprint import fingerprint
 from cengine.pipeline.finished import FinishedRun
@@ -95,7 +95,7 @@ def _evidence(run: FinishedRun) -> tuple[dict[str, Any], dict[str, Any]]:
     return kept["diagnostics"], kept["worst"]
 
 
-def _looked_at(run: FinishedRun, engine: DuckDB, predictions: exp.Expr) -> tuple[dict[str, Any], dict[str, Any]]:
+def _looked_at(run: FinishedRun, engine: Engine, predictions: exp.Expr) -> tuple[dict[str, Any], dict[str, Any]]:
     from cengine.evaluation.diagnostics import diagnose
     from cengine.evaluation.search import searched_columns, worst_slices
 

@@ -11,7 +11,7 @@ from sqlglot import exp
 
 from cengine.config.checks import TAKEN_NAMES
 from cengine.config.resolve import metrics_of
-from cengine.engines.duckdb import DuckDB
+from cengine.engines.engine import Engine
 from cengine.errors import SourceError, near_miss
 from cengine.evaluation.predictions import roles_of
 from cengine.evaluation.predictions import with_columns as with_table_columns
@@ -94,7 +94,7 @@ def slice_run(run: FinishedRun, text: str) -> Sliced:
 
 
 def slice_tables(
-    run: FinishedRun, engine: DuckDB, rows: exp.Expr, head: Head, metrics: Sequence[Metric], sets: Sequence[tuple[str, ...]]
+    run: FinishedRun, engine: Engine, rows: exp.Expr, head: Head, metrics: Sequence[Metric], sets: Sequence[tuple[str, ...]]
 ) -> list[SliceTable]:
     """The slices of one label by each set of columns, all of which `rows` has."""
     found = measure(engine, rows, roles_of(head), head.task, metrics, sets, intervals=True)
@@ -102,7 +102,7 @@ def slice_tables(
     return [SliceTable(head.label.name, columns, with_split_names(by_keys["_split", *columns], run.split.names)) for columns in sets]
 
 
-def _rows(run: FinishedRun, engine: DuckDB, request: Request, condition: exp.Expr | None, told: dict[str, exp.Expr]) -> exp.Expr:
+def _rows(run: FinishedRun, engine: Engine, request: Request, condition: exp.Expr | None, told: dict[str, exp.Expr]) -> exp.Expr:
     """The predictions with the columns that are asked for, of the rows that pass the condition."""
     read = columns_of(condition) if condition is not None else []
     names = list(dict.fromkeys([*request.columns, *(name for name in read if name not in told)]))
@@ -131,7 +131,7 @@ def _told_columns(run: FinishedRun) -> dict[str, exp.Expr]:
     return {name: expression for name, expression in told.items() if name not in run.snapshot.schema.names}
 
 
-def _condition(engine: DuckDB, text: str, schema: TableSchema, told: dict[str, exp.Expr]) -> exp.Expr:
+def _condition(engine: Engine, text: str, schema: TableSchema, told: dict[str, exp.Expr]) -> exp.Expr:
     readable = TableSchema((*schema.columns, *(Column(name, "DOUBLE", "float") for name in told)), schema.num_rows)
     try:
         condition = with_columns(parse_filter(text), readable.names)

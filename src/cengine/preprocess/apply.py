@@ -11,13 +11,13 @@ import pyarrow as pa
 from sqlglot import exp
 
 from cengine.config.resolve import Feature, Label
-from cengine.engines.duckdb import DuckDB, Progress
+from cengine.engines.engine import Engine, Progress
 from cengine.expressions.build import bigint, column, double
 from cengine.networks.encodings import Auto, Encoding
 from cengine.preprocess.fit import Statistics
 from cengine.preprocess.source import Rows
 from cengine.preprocess.split import Split
-from cengine.tables import ROW_ID
+from cengine.tables import POSITION, ROW_ID
 from cengine.transforms import Lookups, NoLookups, Value
 from cengine.transforms.fill import filled
 
@@ -46,27 +46,39 @@ def inputs_of(features: Sequence[Feature], statistics: Statistics) -> list[Input
 
 
 def write_encoded(
-    engine: DuckDB, rows: Rows, split: Split, features: Sequence[Feature], labels: Sequence[Label],
+    engine: Engine, rows: Rows, split: Split, features: Sequence[Feature], labels: Sequence[Label],
     statistics: Statistics, target: Path, progress: Progress | None = None,
 ) -> int:  # fmt: skip
     """Writes the encoded rows of all splits as one Parquet file, in the snapshot's order; gives their number.
+
+    The order is that of the identities where the rows are a warehouse's, which has none.
 
     Columns: one for each input (REAL or INTEGER), one for each label (`label: NAME`, REAL), `_split`, and for rows
     that are not for training their identity, by which evaluation finds the label and slice columns again.
     """
     names = list(dict.fromkeys([f.name for f in features] + [label.name for label in labels]))
-    assigned = split.assigned(engine, rows, names)
+    order = [] if engine.keeps_order else [POSITION]
+    assigned = split.assigned(engine, rows, names + order)
     outputs = _feature_outputs(features, statistics, engine)
     for label in labels:
         outputs.append(
             exp.cast(_label_value(label, statistics["labels"][label.name], engine), "real").as_(f"label: {label.name}", quoted=True)
         )
     identity = exp.Case().when(exp.NEQ(this=column("_split"), expression=exp.convert(0)), column(ROW_ID))
-    outputs += [column("_split"), identity.as_(ROW_ID)]
-    return engine.write(exp.select(*outputs).from_(assigned.subquery("assigned")), target, progress)
+    outputs += [column("_split"), identity.as_(ROW_ID, quoted=True)]
+    schema = _encoded_schema(inputs_of(features, statistics), labels)
+    outputs += [column(name) for name in order]
+    return engine.write(exp.select(*outputs).from_(assigned.subquery("assigned")), target, progress, schema)
 
 
-def encode(engine: DuckDB, table: exp.Expr, features: Sequence[Feature], statistics: Statistics) -> pa.Table:
+def _encoded_schema(inputs: Sequence[Input], labels: Sequence[Label]) -> pa.Schema:
+    """The types of the encoded rows."""
+    fields = [(known.column, pa.float32() if known.size is None else pa.int32()) for known in inputs]
+    fields += [(f"label: {label.name}", pa.float32()) for label in labels]
+    return pa.schema([*fields, ("_split", pa.int16()), (ROW_ID, pa.int64())])
+
+
+def encode(engine: Engine, table: exp.Expr, features: Sequence[Feature], statistics: Statistics) -> pa.Table:
     """New rows encoded: the columns of the features in, one column for each input out."""
     return engine.fetch(exp.select(*_feature_outputs(features, statistics, engine)).from_(table))
 

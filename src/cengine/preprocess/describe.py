@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from cengine.engines.duckdb import DuckDB
+from cengine.engines.engine import Engine
 from cengine.preprocess.histograms import edges_of, histogram
 from cengine.preprocess.source import Rows
 from cengine.preprocess.split import Split
@@ -30,7 +30,7 @@ MAX_SINGLE_SHARE = 0.005
 MICROSECONDS = 1_000_000
 
 
-def describe(engine: DuckDB, rows: Rows, split: Split | None = None, names: Sequence[str] | None = None) -> list[dict[str, Any]]:
+def describe(engine: Engine, rows: Rows, split: Split | None = None, names: Sequence[str] | None = None) -> list[dict[str, Any]]:
     """For each column `name`, `kind`, `splits`, `histogram`, `categories` and `unseen` (see `docs/reports.md`).
 
     `splits` has for each split `num_rows`, `num_nulls`, `num_distinct` with `distinct_exact`, `mean`, `deviation` (of the

@@ -10,7 +10,7 @@ from typing import Any
 from sqlglot import exp
 
 from cengine.config.resolve import Feature, Label, Resolved
-from cengine.engines.duckdb import DuckDB
+from cengine.engines.engine import Engine
 from cengine.errors import PreprocessError
 from cengine.expressions.build import column
 from cengine.networks.encodings import Auto, Encoding
@@ -25,7 +25,7 @@ Statistics = dict[str, Any]
 MAX_CLASSES = 10_000
 
 
-def fit(engine: DuckDB, rows: Rows, split: Split, resolved: Resolved) -> Statistics:
+def fit(engine: Engine, rows: Rows, split: Split, resolved: Resolved) -> Statistics:
     """Statistics of every feature and label over the train rows.
 
     Each column passes its words one after the other; in each round the next word of every column asks what it needs,

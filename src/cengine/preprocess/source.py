@@ -1,32 +1,59 @@
-"""The table a run reads: Parquet files with row identities, filtered as the YAML says."""
+"""The table a run reads: Parquet parts with row identities, or a table in a warehouse, filtered as the YAML says."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from sqlglot import exp
 
 from cengine.config.resolve import Label
-from cengine.engines.duckdb import DuckDB
-from cengine.expressions.build import column, finite
-from cengine.tables import ROW_ID, TableSchema
+from cengine.engines.engine import Engine
+from cengine.expressions.build import bigint, column, finite
+from cengine.expressions.dialects import collated
+from cengine.expressions.keys import content_hash, content_sums, occurrence_id
+from cengine.tables import POSITION, ROW_ID, TableSchema
+
+CONTENT = "_content"
+
+
+@dataclass(frozen=True)
+class WarehouseTable:
+    """A table that stays where it is, as `item` of FROM.
+
+    `cells` tell of a column what has the type that the schema says (`CAST(t AS DATETIME)` of a time with a zone); a column
+    that is not among them is taken as it is. `distinct` says that no two rows are equal, which saves telling them apart.
+    """
+
+    item: exp.Expr
+    cells: Mapping[str, exp.Expr] = field(default_factory=dict)
+    distinct: bool = False
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows of a snapshot: those that pass every filter and, where labels are not filled, have them."""
+    """Rows of a snapshot's files or of a warehouse's table: those that pass every filter and, where labels are not filled, have them."""
 
-    files: tuple[Path, ...]
+    table: tuple[Path, ...] | WarehouseTable
     schema: TableSchema
     filters: tuple[exp.Expr, ...]
     labels: tuple[Label, ...]
 
-    def select(self, engine: DuckDB, columns: Sequence[str]) -> exp.Select:
-        """A query for these columns and the row identity, numbers that are not finite made null."""
-        names = dict.fromkeys([*columns, ROW_ID])
-        query = exp.select(*[self.cell(name).as_(name, quoted=True) for name in names]).from_(engine.parquet(self.files))
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The snapshot's files, none where the table is a warehouse's."""
+        return () if isinstance(self.table, WarehouseTable) else self.table
+
+    def select(self, engine: Engine, columns: Sequence[str]) -> exp.Select:
+        """A query for these columns and the row identity, numbers that are not finite made null.
+
+        A column POSITION is what an engine that keeps no order can order by.
+        """
+        names = list(dict.fromkeys([*columns, ROW_ID]))
+        if isinstance(self.table, WarehouseTable):
+            return _identified(self, self.table, engine, names)
+        query = exp.select(*[self.cell(name).as_(name, quoted=True) for name in names]).from_(engine.parquet(self.table))
         for condition in self.conditions():
             query = query.where(condition)
         return query
@@ -40,6 +67,44 @@ class Rows:
 
     def cell(self, name: str) -> exp.Expr:
         """A column as the words see it."""
-        if name != ROW_ID and self.schema[name].kind == "float":
+        if name not in (ROW_ID, POSITION) and self.schema[name].kind == "float":
             return finite(exp.cast(column(name), "double"))
         return column(name)
+
+
+def _identified(rows: Rows, table: WarehouseTable, engine: Engine, names: Sequence[str]) -> exp.Select:
+    """The rows of a warehouse's table with identities made in the query, of all columns that words can use.
+
+    So a column that enters the YAML moves no row between splits. Equal rows pass a filter alike: they can be told apart after it.
+    """
+    usable = [known for known in rows.schema.columns if known.kind is not None]
+    cells = []
+    for known in usable:
+        cell = table.cells.get(known.name, column(known.name))
+        cells.append((collated(cell, engine.dialect) if known.kind == "string" else cell).as_(known.name, quoted=True))
+    taken = [name for name in names if name not in (ROW_ID, POSITION)]
+    first, second = content_sums(usable)
+    hashed = exp.select(*[rows.cell(name).as_(name, quoted=True) for name in taken], first.as_("_first"), second.as_("_second"))
+    hashed = hashed.from_(exp.select(*cells).from_(table.item.copy()).subquery("cells"))
+    for condition in rows.conditions():
+        hashed = hashed.where(condition)
+    content = content_hash(column("_first"), column("_second")).as_(CONTENT, quoted=True)
+    outputs = [column(name) for name in taken]
+    query = exp.select(*outputs, content).from_(hashed.subquery("sums"))
+    if table.distinct:
+        identity: exp.Expr = column(CONTENT)
+    else:
+        numbered = exp.Window(
+            this=exp.RowNumber(), partition_by=[column(CONTENT)], order=exp.Order(expressions=[exp.Ordered(this=column(CONTENT))])
+        )
+        occurrence = (exp.cast(numbered, "bigint") - bigint(1)).as_("_occurrence", quoted=True)
+        query = exp.select(*[column(name) for name in [*taken, CONTENT]], occurrence).from_(query.subquery("contents"))
+        identity = occurrence_id(column(CONTENT), column("_occurrence"))
+    outputs = [column(name) for name in taken]
+    query = exp.select(*outputs, identity.as_(ROW_ID, quoted=True)).from_(query.subquery("numbered"))
+    if POSITION in names:
+        query = exp.select("*", column(ROW_ID).as_(POSITION, quoted=True)).from_(query.subquery("identified"))
+    return query
+
+
+__all__ = ["Rows", "WarehouseTable"]

@@ -9,21 +9,22 @@ k-th row is sorted.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from sqlglot import exp
 
 from cengine.config.schema import SplitConfig
-from cengine.engines.duckdb import DuckDB
+from cengine.engines.engine import Engine
 from cengine.errors import PreprocessError, near_miss
 from cengine.expressions.build import as_double, as_number, bigint, column, double
 from cengine.expressions.keys import seeded_key
+from cengine.expressions.queries import query
 from cengine.preprocess.quotas import quotas
 from cengine.preprocess.source import Rows
 from cengine.tables import ROW_ID
@@ -31,7 +32,7 @@ from cengine.tables import ROW_ID
 KEY_BITS = 62
 ROWS_PER_BUCKET = 32
 NUM_SHOWN_GROUPS = 10
-GROUP, KEY, ORDER = "_group", "_key", "_order"
+GROUP, PLACE, KEY, ORDER = "_group", "_place", "_key", "_order"
 
 
 @dataclass(frozen=True)
@@ -57,45 +58,28 @@ class Split:
     report: SplitReport
     folder: Path
 
-    def assigned(self, engine: DuckDB, rows: Rows, columns: list[str]) -> exp.Select:
+    def assigned(self, engine: Engine, rows: Rows, columns: list[str]) -> exp.Select:
         """The rows that belong to a split: the columns, the row identity, and `_split`, the number of the split.
 
-        Rows come in the order of the snapshot: there is no join in it.
+        Rows come in the order of the snapshot where the engine keeps it: there is no join in it.
         """
         cuts = pq.ParquetFile(self.folder / "cuts.parquet").read()
-        group = self._group_index(engine, cuts)
-
-        def of_group(name: str) -> exp.Expr:
-            if group is None:
-                return exp.convert(cuts[name][0].as_py())
-            return engine.element_of(cuts[name], group)
-
+        of_group = _OfGroup(engine, self, cuts[GROUP])
         outputs: list[exp.Expr] = [column(name) for name in dict.fromkeys([*columns, ROW_ID])]
-        number = of_group("split") if self.kind == "groups" else self._number(of_group)
-        assigned = exp.select(*outputs, number.as_("_split")).from_(_keyed(engine, rows, self, columns).subquery("rows"))
+        number = of_group(cuts["split"]) if self.kind == "groups" else self._number(cuts, of_group)
+        keyed = _keyed(engine, rows, self, columns)
+        assigned = exp.select(*outputs, number.as_("_split", quoted=True)).from_(keyed.subquery("rows"))
         if self.kind != "groups":
             return assigned
         named = exp.Not(this=exp.Is(this=column("_split"), expression=exp.null()))
         return exp.select("*").from_(assigned.subquery("grouped")).where(named)
 
-    def _group_index(self, engine: DuckDB, cuts: pa.Table) -> exp.Expr | None:
-        """Where the row's group stands in `cuts`; None where there is one group only."""
-        if self.by is None:
-            return None
-        names = engine.fetch_texts(cuts[GROUP])
-        known = names.drop_null()
-        index = engine.index_of_text(exp.cast(column(GROUP), "text"), known)
-        if not names.null_count:
-            return index
-        # The null group stands last, as it is sorted.
-        return exp.Case().when(exp.Is(this=column(GROUP), expression=exp.null()), bigint(len(known))).else_(index)
-
-    def _number(self, of_group: Callable[[str], exp.Expr]) -> exp.Expr:
+    def _number(self, cuts: pa.Table, of_group: _OfGroup) -> exp.Expr:
         case = exp.Case()
         for number in range(len(self.names) - 1):
-            below: exp.Expr = exp.LTE(this=column(KEY), expression=of_group(f"key_{number}"))
+            below: exp.Expr = exp.LTE(this=column(KEY), expression=of_group(cuts[f"key_{number}"]))
             if self.order is not None:
-                edge = of_group(f"order_{number}")
+                edge = of_group(cuts[f"order_{number}"])
                 earlier = exp.LT(this=column(ORDER), expression=edge)
                 same = exp.EQ(this=column(ORDER), expression=edge.copy())
                 below = exp.or_(earlier, exp.and_(same, below))
@@ -103,7 +87,7 @@ class Split:
         return exp.cast(case.else_(exp.convert(len(self.names) - 1)), "smallint")
 
 
-def fit_split(engine: DuckDB, rows: Rows, config: SplitConfig, folder: Path) -> Split:
+def fit_split(engine: Engine, rows: Rows, config: SplitConfig, folder: Path) -> Split:
     """The fitted split, written into `folder`. Raises PreprocessError where a split would be empty."""
     draft = Split(config.names, "cuts", config.categorize.by, config.index.by, config.seed, SplitReport({}, 0, 0, [], 0), folder)
     counted = _count_groups(engine, rows, draft)
@@ -126,16 +110,43 @@ def read_split(folder: Path) -> Split:
     return Split(**{**data, "names": tuple(data["names"]), "report": SplitReport(**data["report"])}, folder=folder)
 
 
-def _keyed(engine: DuckDB, rows: Rows, split: Split, columns: list[str]) -> exp.Select:
+def _keyed(engine: Engine, rows: Rows, split: Split, columns: list[str]) -> exp.Select:
     """The rows with their group, their key and, with `index_by`, their order."""
     names = list(dict.fromkeys([*columns, *(name for name in (split.by, split.order) if name)]))
     base = rows.select(engine, names).subquery("base")
     group: exp.Expr = column(split.by) if split.by else bigint(0)
     outputs: list[exp.Expr] = [column(name) for name in dict.fromkeys([*names, ROW_ID])]
-    outputs += [group.as_(GROUP), seeded_key(column(ROW_ID), "split", split.seed).as_(KEY)]
+    outputs += [group.as_(GROUP, quoted=True), seeded_key(column(ROW_ID), "split", split.seed).as_(KEY, quoted=True)]
     if split.order is not None:
-        outputs.append(_order_value(split.order, rows).as_(ORDER))
+        outputs.append(_order_value(split.order, rows).as_(ORDER, quoted=True))
     return exp.select(*outputs).from_(base)
+
+
+class _OfGroup:
+    """Finds what groups have: one of `values`, which stand as the groups do, for the group of each row."""
+
+    def __init__(self, engine: Engine, split: Split, groups: pa.ChunkedArray) -> None:
+        self.engine = engine
+        self.single = split.by is None
+        names = groups if self.single else engine.fetch_texts(groups)
+        # The null group stands last, as it is sorted.
+        self.names, self.has_null = names.drop_null(), names.null_count > 0
+        self.text = exp.cast(column(GROUP), "text")
+
+    def place(self) -> exp.Expr:
+        """Where the group stands."""
+        if self.single:
+            return bigint(0)
+        return self._or_null_group(self.engine.index_of_text(self.text, self.names), bigint(len(self.names)))
+
+    def __call__(self, values: pa.ChunkedArray) -> exp.Expr:
+        if self.single:
+            return exp.convert(values[0].as_py())
+        found = self.engine.beside(self.text, self.names, values.slice(0, len(self.names)))
+        return self._or_null_group(found, exp.convert(values[len(values) - 1].as_py()))
+
+    def _or_null_group(self, found: exp.Expr, of_null: exp.Expr) -> exp.Expr:
+        return exp.Case().when(exp.Is(this=column(GROUP), expression=exp.null()), of_null).else_(found) if self.has_null else found
 
 
 def _order_value(name: str, rows: Rows) -> exp.Expr:
@@ -151,10 +162,10 @@ def _order_value(name: str, rows: Rows) -> exp.Expr:
     return exp.Coalesce(this=column(name), expressions=[exp.Literal.string("")])
 
 
-def _count_groups(engine: DuckDB, rows: Rows, split: Split) -> pa.Table:
+def _count_groups(engine: Engine, rows: Rows, split: Split) -> pa.Table:
     """Groups and their numbers of rows, ordered by group."""
     keyed = _keyed(engine, rows, split, [])
-    counted = engine.fetch(exp.select(GROUP, exp.Count(this=exp.Star()).as_("num_rows")).from_(keyed.subquery("keyed")).group_by(GROUP))
+    counted = engine.fetch(query(f"SELECT {GROUP}, COUNT(*) AS num_rows FROM keyed GROUP BY {GROUP}", keyed=keyed))
     if counted.num_rows == 0:
         raise PreprocessError("no row passes `where` and has a label", f"the datasource has {rows.schema.num_rows:,} rows")
     return counted.sort_by(GROUP)
@@ -219,20 +230,21 @@ def _group_text(value: Any) -> str:
 # Shares within groups
 
 
-def _cut_groups(engine: DuckDB, rows: Rows, counted: pa.Table, draft: Split, config: SplitConfig) -> Split:
+def _cut_groups(engine: Engine, rows: Rows, counted: pa.Table, draft: Split, config: SplitConfig) -> Split:
     shares = config.shares or {}
     sizes = counted["num_rows"].to_numpy()
     counts = quotas(sizes, [shares[name] for name in draft.names])
     edges = counts.cumsum(axis=1)[:, :-1]
-    plan = {GROUP: counted[GROUP]}
-    plan.update({f"edge_{n}": edges[:, n] for n in range(edges.shape[1])})
-    buckets = np.maximum(1, sizes // ROWS_PER_BUCKET)
-    plan["bucket_shift"] = KEY_BITS - np.minimum(20, np.floor(np.log2(buckets)).astype(np.int64))
-    engine.register("split_plan", pa.table(plan))
-    cuts = _ordered_cuts(engine, rows, draft) if draft.order else _hashed_cuts(engine, rows, draft, edges.shape[1])
-    cuts = cuts.sort_by(GROUP)
+    engine.register("split_edges", _edge_table(edges))
+    of_group = _OfGroup(engine, draft, counted[GROUP])
+    keyed = _keyed(engine, rows, draft, [])
+    found = _ordered_cuts(engine, keyed, of_group) if draft.order else _hashed_cuts(engine, keyed, of_group, sizes)
     if draft.order:
+        whole_blocks = rows.schema[draft.order].kind == "timestamp"
+        cuts = _ordered_table(counted[GROUP], edges, found, whole_blocks=whole_blocks)
         counts = _moved_counts(cuts, sizes)
+    else:
+        cuts = pa.table({GROUP: counted[GROUP], **{f"key_{n}": _at_cut(found, KEY, n, len(sizes), -1) for n in range(edges.shape[1])}})
     pq.write_table(cuts, draft.folder / "cuts.parquet")
     small = np.flatnonzero(sizes < len(draft.names))
     names = [counted[GROUP][int(i)].as_py() for i in small[:NUM_SHOWN_GROUPS]] if draft.by else []
@@ -240,71 +252,79 @@ def _cut_groups(engine: DuckDB, rows: Rows, counted: pa.Table, draft: Split, con
     return _finished(draft, "cuts", SplitReport(totals, len(sizes), len(small), names, 0))
 
 
-def _hashed_cuts(engine: DuckDB, rows: Rows, split: Split, num_cuts: int) -> pa.Table:
-    """For each group the key of the last row before each cut; -1 where no row lies before it."""
-    keyed = _keyed(engine, rows, split, [])
-    joined = exp.select(
-        column(GROUP, "rows"), column(KEY, "rows"),
-        exp.BitwiseRightShift(this=column(KEY, "rows"), expression=column("bucket_shift", "split_plan")).as_("bucket"),
-    ).from_(keyed.subquery("rows")).join("split_plan", on=exp.NullSafeEQ(this=column(GROUP, "rows"), expression=column(GROUP, "split_plan")))  # fmt: skip
-    histogram = exp.select(GROUP, "bucket", exp.Count(this=exp.Star()).as_("n")).from_(joined.subquery("j")).group_by(GROUP, "bucket")
-    text = f"""
-        WITH histogram AS ({histogram.sql(engine.dialect)}),
-        running AS (SELECT *, SUM(n) OVER (PARTITION BY "{GROUP}" ORDER BY bucket ROWS UNBOUNDED PRECEDING) AS through FROM histogram)
-        SELECT running."{GROUP}", bucket, CAST(through - n AS BIGINT) AS below, cut, CAST(edge - (through - n) AS BIGINT) AS rank_in_bucket
-        FROM running JOIN ({_edges_by_cut(num_cuts)}) AS edges
-          ON running."{GROUP}" IS NOT DISTINCT FROM edges."{GROUP}" AND edge > through - n AND edge <= through
-    """
-    engine.register("split_buckets", engine.fetch(text))
-    ranked = f"""
-        SELECT rows."{GROUP}", cut, "{KEY}", rank_in_bucket,
-               ROW_NUMBER() OVER (PARTITION BY rows."{GROUP}", cut ORDER BY "{KEY}") AS rank
-        FROM ({joined.sql(engine.dialect)}) AS rows
-        JOIN split_buckets ON rows."{GROUP}" IS NOT DISTINCT FROM split_buckets."{GROUP}" AND rows.bucket = split_buckets.bucket
-    """
-    picks = ", ".join(f'COALESCE(MAX(CASE WHEN cut = {n} THEN "{KEY}" END), -1) AS key_{n}' for n in range(num_cuts))
-    found = f'SELECT "{GROUP}", cut, "{KEY}" FROM ({ranked}) WHERE rank = rank_in_bucket'
-    return engine.fetch(f"""
-        SELECT split_plan."{GROUP}", {picks} FROM split_plan
-        LEFT JOIN ({found}) AS found ON split_plan."{GROUP}" IS NOT DISTINCT FROM found."{GROUP}"
-        GROUP BY split_plan."{GROUP}"
-    """)
+def _edge_table(edges: np.ndarray) -> pa.Table:
+    """The cuts, one row each: PLACE of the group, number of the cut, rows before it."""
+    place, cut = (axis.ravel().astype(np.int64) for axis in np.indices(edges.shape))
+    return pa.table({PLACE: place, "cut": cut, "edge": edges.ravel()})
 
 
-def _ordered_cuts(engine: DuckDB, rows: Rows, split: Split) -> pa.Table:
-    """For each group and cut the order and key of the last row before it, and how many rows that leaves before it.
-
-    Rows of one time never straddle a cut: the cut moves to the nearer end of the block of equal times.
-    """
-    num_cuts = len(split.names) - 1
-    whole_blocks = rows.schema[split.order or ""].kind == "timestamp"
-    keyed = _keyed(engine, rows, split, [])
-    ranked = f"""
-        SELECT "{GROUP}", "{ORDER}", "{KEY}",
-               ROW_NUMBER() OVER (PARTITION BY "{GROUP}" ORDER BY "{ORDER}", "{KEY}") AS position,
-               RANK() OVER (PARTITION BY "{GROUP}" ORDER BY "{ORDER}") - 1 AS before,
-               COUNT(*) OVER (PARTITION BY "{GROUP}", "{ORDER}") AS equal
-        FROM ({keyed.sql(engine.dialect)})
-    """
-    found = f"""
-        SELECT edges."{GROUP}", cut, edge, "{ORDER}", "{KEY}", before, equal
-        FROM ({_edges_by_cut(num_cuts)}) AS edges LEFT JOIN ({ranked}) AS ranked
-          ON ranked."{GROUP}" IS NOT DISTINCT FROM edges."{GROUP}" AND ranked.position = edges.edge
-    """
-    inclusive = "(before = 0 OR before + equal - edge <= edge - before)" if whole_blocks else "FALSE"
-    key = f"CASE WHEN {inclusive} THEN {2**KEY_BITS} ELSE -1 END" if whole_blocks else f'"{KEY}"'
-    rows_before = f"CASE WHEN {inclusive} THEN before + equal ELSE before END" if whole_blocks else "edge"
-    picks = ", ".join(
-        f'MAX(CASE WHEN cut = {n} THEN "{ORDER}" END) AS order_{n}, COALESCE(MAX(CASE WHEN cut = {n} THEN {key} END), -1) AS key_{n}, '
-        f"COALESCE(MAX(CASE WHEN cut = {n} THEN {rows_before} END), 0) AS rows_before_{n}"
-        for n in range(num_cuts)
-    )
-    return engine.fetch(f'SELECT "{GROUP}", {picks} FROM ({found}) GROUP BY "{GROUP}"')
+def _hashed_cuts(engine: Engine, keyed: exp.Select, of_group: _OfGroup, sizes: np.ndarray) -> pa.Table:
+    """For each group and cut with rows before it the key of the last of them."""
+    num_buckets = np.maximum(1, sizes // ROWS_PER_BUCKET)
+    shifts = KEY_BITS - np.minimum(20, np.floor(np.log2(num_buckets)).astype(np.int64))
+    bucket = exp.BitwiseRightShift(this=column(KEY), expression=of_group(pa.chunked_array([shifts])))
+    bucketed = exp.select(of_group.place().as_(PLACE, quoted=True), column(KEY), bucket.as_("bucket", quoted=True))
+    bucketed = bucketed.from_(keyed.subquery("keyed"))
+    buckets = engine.fetch(query(f"""
+        WITH histogram AS (SELECT {PLACE}, bucket, COUNT(*) AS n FROM bucketed GROUP BY {PLACE}, bucket),
+        running AS (SELECT {PLACE}, bucket, n, SUM(n) OVER (PARTITION BY {PLACE} ORDER BY bucket ROWS UNBOUNDED PRECEDING) AS through FROM histogram)
+        SELECT running.{PLACE}, running.bucket, edges.cut, CAST(edges.edge - (running.through - running.n) AS BIGINT) AS rank_in_bucket
+        FROM running JOIN split_edges AS edges
+          ON running.{PLACE} = edges.{PLACE} AND edges.edge > running.through - running.n AND edges.edge <= running.through
+    """, bucketed=bucketed.copy()))  # fmt: skip
+    engine.register("split_buckets", buckets)
+    return engine.fetch(query(f"""
+        WITH ranked AS (
+            SELECT buckets.{PLACE}, buckets.cut, bucketed.{KEY}, buckets.rank_in_bucket,
+                   ROW_NUMBER() OVER (PARTITION BY buckets.{PLACE}, buckets.cut ORDER BY bucketed.{KEY}) AS rank_of_key
+            FROM bucketed JOIN split_buckets AS buckets ON bucketed.{PLACE} = buckets.{PLACE} AND bucketed.bucket = buckets.bucket
+        )
+        SELECT {PLACE}, cut, {KEY} FROM ranked WHERE rank_of_key = rank_in_bucket
+    """, bucketed=bucketed))  # fmt: skip
 
 
-def _edges_by_cut(num_cuts: int) -> str:
-    """The cuts of `split_plan`, one row each."""
-    return " UNION ALL ".join(f'SELECT "{GROUP}", {n} AS cut, edge_{n} AS edge FROM split_plan' for n in range(num_cuts))
+def _ordered_cuts(engine: Engine, keyed: exp.Select, of_group: _OfGroup) -> pa.Table:
+    """For each group and cut with rows before it the order and key of the last of them, and how many rows are before and equal."""
+    placed = exp.select(of_group.place().as_(PLACE, quoted=True), column(ORDER), column(KEY)).from_(keyed.subquery("keyed"))
+    return engine.fetch(query(f"""
+        WITH ranked AS (
+            SELECT {PLACE}, {ORDER}, {KEY},
+                   ROW_NUMBER() OVER (PARTITION BY {PLACE} ORDER BY {ORDER}, {KEY}) AS position,
+                   RANK() OVER (PARTITION BY {PLACE} ORDER BY {ORDER}) - 1 AS num_before,
+                   COUNT(*) OVER (PARTITION BY {PLACE}, {ORDER}) AS num_equal
+            FROM placed
+        )
+        SELECT ranked.{PLACE}, edges.cut, ranked.{ORDER}, ranked.{KEY}, ranked.num_before, ranked.num_equal
+        FROM ranked JOIN split_edges AS edges ON ranked.{PLACE} = edges.{PLACE} AND ranked.position = edges.edge
+    """, placed=placed))  # fmt: skip
+
+
+def _ordered_table(groups: pa.ChunkedArray, edges: np.ndarray, found: pa.Table, *, whole_blocks: bool) -> pa.Table:
+    """The cuts: for each group and cut the order and key of the last row before it, and how many rows that leaves before it.
+
+    Of `whole_blocks` rows of one time never straddle a cut: it moves to the nearer end of the block of equal times.
+    """
+    columns: dict[str, Any] = {GROUP: groups}
+    for n in range(edges.shape[1]):
+        edge = edges[:, n]
+        there = _at_cut(found, "num_equal", n, len(edge), 0) > 0
+        key, before = _at_cut(found, KEY, n, len(edge), -1), edge
+        if whole_blocks:
+            num_before, num_equal = (_at_cut(found, name, n, len(edge), 0) for name in ("num_before", "num_equal"))
+            inclusive = there & ((num_before == 0) | (num_before + num_equal - edge <= edge - num_before))
+            key, before = np.where(inclusive, 2**KEY_BITS, -1), np.where(inclusive, num_before + num_equal, num_before)
+        part = found.filter(pc.equal(found["cut"], n))
+        taken = pa.array(_at_cut(found, None, n, len(edge), 0), pa.int64(), mask=~there)
+        columns |= {f"order_{n}": part[ORDER].take(taken), f"key_{n}": key, f"rows_before_{n}": before}
+    return pa.table(columns)
+
+
+def _at_cut(found: pa.Table, name: str | None, cut: int, num_groups: int, absent: int) -> np.ndarray:
+    """A column of whole numbers for each group, at this cut; without a name, where the group's row stands among those of the cut."""
+    part = found.filter(pc.equal(found["cut"], cut))
+    values = np.full(num_groups, absent, np.int64)
+    values[part[PLACE].to_numpy()] = np.arange(len(part)) if name is None else part[name].to_numpy().astype(np.int64)
+    return values
 
 
 def _moved_counts(cuts: pa.Table, sizes: np.ndarray) -> np.ndarray:

@@ -16,10 +16,11 @@ import numpy as np
 import pyarrow.compute as pc
 from sqlglot import exp
 
-from cengine.engines.duckdb import DuckDB
+from cengine.engines.engine import Engine
 from cengine.errors import PreprocessError
 from cengine.expressions.build import as_double, as_number
 from cengine.expressions.keys import drawn
+from cengine.expressions.queries import query
 from cengine.preprocess.fixed_point import FixedPoint
 from cengine.summaries import Needs, Summary
 from cengine.transforms.scale import epoch_seconds
@@ -42,7 +43,7 @@ class Question:
     bounds: tuple[float, float] | None = None
 
 
-def summarize(engine: DuckDB, train: TrainRows, num_rows: int, questions: list[Question]) -> list[Summary]:
+def summarize(engine: Engine, train: TrainRows, num_rows: int, questions: list[Question]) -> list[Summary]:
     """One summary a question; `num_rows` is the number of train rows."""
     ranges = _ranges(engine, train, questions)
     moments = _moments(engine, train, questions, ranges)
@@ -65,7 +66,7 @@ def _numeric(question: Question) -> exp.Expr:
     return as_number(question.expression.copy(), question.kind)
 
 
-def _ranges(engine: DuckDB, train: TrainRows, questions: list[Question]) -> dict[int, tuple[Any, Any, int]]:
+def _ranges(engine: Engine, train: TrainRows, questions: list[Question]) -> dict[int, tuple[Any, Any, int]]:
     """Least and greatest value and number of values, of the questions that ask, or whose moments need bounds."""
     asked = [i for i, q in enumerate(questions) if q.needs.range or (q.needs.moments and q.bounds is None)]
     if not asked:
@@ -73,15 +74,20 @@ def _ranges(engine: DuckDB, train: TrainRows, questions: list[Question]) -> dict
     outputs = []
     for i in asked:
         question = questions[i]
-        value = question.expression if question.needs.range else _numeric(question)
-        outputs += [exp.Min(this=value.copy()).as_(f"low_{i}"), exp.Max(this=value.copy()).as_(f"high_{i}"),
+        # Engines disagree on the least of booleans.
+        value = question.expression if question.needs.range and question.kind != "boolean" else _numeric(question)
+        outputs += [exp.Min(this=value.copy()).as_(f"low_{i}", quoted=True), exp.Max(this=value.copy()).as_(f"high_{i}", quoted=True),
                     exp.Count(this=value.copy()).as_(f"num_{i}")]  # fmt: skip
     row = engine.fetch(exp.select(*outputs).from_(train().subquery("train"))).to_pylist()[0]
-    return {i: (_plain(row[f"low_{i}"]), _plain(row[f"high_{i}"]), row[f"num_{i}"]) for i in asked}
+    return {i: (_end(row[f"low_{i}"], questions[i]), _end(row[f"high_{i}"], questions[i]), row[f"num_{i}"]) for i in asked}
+
+
+def _end(value: Any, question: Question) -> Any:
+    return bool(value) if question.kind == "boolean" and question.needs.range and value is not None else _plain(value)
 
 
 def _moments(
-    engine: DuckDB, train: TrainRows, questions: list[Question], ranges: dict[int, tuple[Any, Any, int]]
+    engine: Engine, train: TrainRows, questions: list[Question], ranges: dict[int, tuple[Any, Any, int]]
 ) -> dict[int, tuple[float | None, float | None, int]]:
     """Mean, deviation and number of values."""
     outputs: list[exp.Expr] = []
@@ -112,25 +118,25 @@ def _moments(
     return found
 
 
-def _counts(engine: DuckDB, train: TrainRows, questions: list[Question]) -> dict[int, tuple[tuple[tuple[Any, int], ...], int]]:
+def _counts(engine: Engine, train: TrainRows, questions: list[Question]) -> dict[int, tuple[tuple[tuple[Any, int], ...], int]]:
     """Values and their numbers of rows, most frequent first; all columns in one pass over the rows."""
     asked = [i for i, q in enumerate(questions) if q.needs.counts]
     if not asked:
         return {}
     names = {i: f"value_{i}" for i in asked}
-    inner = exp.select(*[questions[i].expression.copy().as_(names[i]) for i in asked]).from_(train().subquery("train"))
+    values = exp.select(*[questions[i].expression.copy().as_(names[i], quoted=True) for i in asked]).from_(train().subquery("train"))
     columns = ", ".join(names.values())
     sets = ", ".join(f"({name})" for name in names.values())
-    grouped = (
-        f"SELECT {columns}, GROUPING({columns}) AS which, COUNT(*) AS n FROM ({inner.sql(engine.dialect)}) GROUP BY GROUPING SETS ({sets})"
-    )
-    ordered = f"SELECT *, ROW_NUMBER() OVER (PARTITION BY which ORDER BY n DESC, {columns}) AS place FROM ({grouped})"
     every = 2 ** len(asked) - 1
     found: dict[int, tuple[tuple[tuple[Any, int], ...], int]] = {}
     masks = {i: every - 2 ** (len(asked) - 1 - position) for position, i in enumerate(asked)}
     # Nulls are counted apart, so one more than asked for is fetched.
     limits = " OR ".join(f"(which = {masks[i]} AND place <= {(questions[i].needs.top or MAX_VOCABULARY) + 1})" for i in asked)
-    table = engine.fetch(f"SELECT * FROM ({ordered}) WHERE {limits} ORDER BY which, place")
+    table = engine.fetch(query(f"""
+        WITH grouped AS (SELECT {columns}, GROUPING({columns}) AS which, COUNT(*) AS n FROM asked GROUP BY GROUPING SETS ({sets})),
+        ordered AS (SELECT {columns}, which, n, ROW_NUMBER() OVER (PARTITION BY which ORDER BY n DESC, {columns}) AS place FROM grouped)
+        SELECT {columns}, which, n FROM ordered WHERE {limits} ORDER BY which, place
+    """, asked=values))  # fmt: skip
     for i in asked:
         part = table.filter(pc.equal(table["which"], masks[i]))
         pairs = [(v, n) for v, n in zip(part[names[i]].to_pylist(), part["n"].to_pylist(), strict=True) if v is not None]
@@ -143,7 +149,7 @@ def _counts(engine: DuckDB, train: TrainRows, questions: list[Question]) -> dict
     return found
 
 
-def _quantiles(engine: DuckDB, train: TrainRows, num_rows: int, questions: list[Question]) -> dict[int, tuple[float, ...]]:
+def _quantiles(engine: Engine, train: TrainRows, num_rows: int, questions: list[Question]) -> dict[int, tuple[float, ...]]:
     """Quantiles with linear interpolation between neighbouring rows."""
     asked = [i for i, q in enumerate(questions) if q.needs.probabilities]
     if not asked:

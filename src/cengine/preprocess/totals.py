@@ -85,7 +85,7 @@ def _query(
         if _may_be_null(known):
             outputs.append(exp.Count(this=cell.copy()).as_(f"num_{i}"))
         if known.kind in RANGED:
-            value = microseconds(cell) if known.kind == "timestamp" else cell
+            value = microseconds(cell) if known.kind == "timestamp" else as_number(cell, known.kind)
             outputs += [exp.Min(this=value.copy()).as_(f"low_{i}"), exp.Max(this=value.copy()).as_(f"high_{i}")]
         if known.name in plans:
             number = as_number(cell, known.kind or "")
@@ -96,16 +96,16 @@ def _query(
     query = exp.select(*outputs).from_(source, copy=False).group_by(column(SPLIT), copy=False)
     by_split = {row[SPLIT]: row for row in table.engine.fetch(query).to_pylist()}
     return {
-        known.name: [_read(by_split.get(split), i, plans.get(known.name)) for split in range(len(table.names))]
+        known.name: [_read(by_split.get(split), i, plans.get(known.name), known) for split in range(len(table.names))]
         for i, known in enumerate(columns)
     }
 
 
-def _read(row: dict[str, Any] | None, place: int, plan: FixedPoint | None) -> Totals:
+def _read(row: dict[str, Any] | None, place: int, plan: FixedPoint | None, known: Column) -> Totals:
     if row is None:
         return Totals(0, 0)
     num_values = row.get(f"num_{place}", row["num_rows"])
-    low, high = (_without_sign_of_zero(row.get(f"{end}_{place}")) for end in ("low", "high"))
+    low, high = (_end(row.get(f"{end}_{place}"), known) for end in ("low", "high"))
     mean = deviation = None
     if num_values and low is not None and low == high and not isinstance(low, bool):
         mean, deviation = float(low), 0.0
@@ -121,6 +121,8 @@ def _may_be_null(known: Column) -> bool:
     return known.kind in (None, "float") or known.num_nulls != 0
 
 
-def _without_sign_of_zero(value: Any) -> Any:
-    """The number; which of 0 and -0 is the smaller one depends on the order of rows."""
+def _end(value: Any, known: Column) -> Any:
+    """The least or greatest value; which of 0 and -0 is the smaller one depends on the order of rows."""
+    if known.kind == "boolean" and value is not None:
+        return bool(value)
     return value + 0.0 if isinstance(value, float) else value

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from sqlglot import exp
 
-from cengine.engines.duckdb import DuckDB
+from cengine.engines.engine import Engine
 from cengine.expressions.build import bigint, column
 from cengine.preprocess.source import Rows
 from cengine.preprocess.split import Split
@@ -38,14 +38,14 @@ SPLIT = "_split"
 class SplitRows:
     """The rows of a table by split: `num_rows` of each; a table that is not split is one of the name `all`."""
 
-    engine: DuckDB
+    engine: Engine
     rows: Rows
     split: Split | None
     names: tuple[str, ...]
     num_rows: tuple[int, ...]
 
     @staticmethod
-    def of(engine: DuckDB, rows: Rows, split: Split | None) -> SplitRows:
+    def of(engine: Engine, rows: Rows, split: Split | None) -> SplitRows:
         """The rows that belong to a split; without one, all."""
         if split is not None:
             return SplitRows(engine, rows, split, split.names, tuple(split.report.rows[name] for name in split.names))

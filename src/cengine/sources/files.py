@@ -1,21 +1,27 @@
-"""Tables in local files: CSV, Parquet, JSON; one file, a glob or a folder, plain or compressed."""
+"""Tables in files: CSV, Parquet, JSON; one file, a glob or a folder, plain or compressed."""
 
 from __future__ import annotations
 
-import glob
+import contextlib
 import gzip
+import json
 import zlib
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-import pyarrow as pa
 from pydantic import Field
-from sqlglot import exp
 
+from cengine.digests import file_digest
 from cengine.errors import SourceError
-from cengine.words import Word
+from cengine.sources.folders import Listed, local_files, partition_types
+from cengine.sources.names import sql_names
+from cengine.sources.source import CopiedSource, Option, Part, Reading, Rejects, State
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from sqlglot import exp
 
 # How files begin that are something else than their name says.
 _MAGIC = {b"PAR1": "a Parquet file", b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"PK\x03\x04": "a zip archive",
@@ -23,36 +29,26 @@ _MAGIC = {b"PAR1": "a Parquet file", b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "
 _COMPRESSION_OF_SUFFIX = {".gz": "gzip", ".zst": "zstd"}
 
 # Runs SQL text on the embedded engine.
-Fetch = Callable[[str], pa.Table]
+Fetch = Callable[[str], "pa.Table"]
 NULL_WORDS = ("", "NULL", "null", "\\N")
+NUM_SHOWN_REJECTS = 5
 
 
-class FileSource(Word):
+class FileSource(CopiedSource):
     """A table in files. `path` is a file, a glob or a folder."""
 
     suffixes: ClassVar[tuple[str, ...]]
-    path: str
-    keep_headers: bool = False
+    path: Annotated[str, Option(is_path=True)] = Field(description="A {title} file, a glob in quotes, or a folder.")
 
-    def files(self) -> list[Path]:
+    @property
+    def place(self) -> str:
+        return self.path
+
+    def files(self) -> list[Listed]:
         """The files, sorted by name. Raises SourceError where there is none or one cannot be what it is called."""
-        path = Path(self.path).expanduser()
-        if path.is_dir():
-            found = sorted(p for p in path.rglob("*") if p.is_file() and _is_one_of(p, self.suffixes))
-            if not found:
-                raise SourceError(
-                    f"the folder '{self.path}' holds no {self.name} files", f"expected names ending in {', '.join(self.suffixes)}"
-                )
-        elif path.exists():
-            found = [path]
-        else:
-            found = sorted(Path(p) for p in glob.glob(str(path), recursive=True) if Path(p).is_file())  # noqa: PTH207  an absolute pattern
-            if not found:
-                nearby = sorted(p.name for p in path.parent.glob("*"))[:8] if path.parent.is_dir() else []
-                notes = [f"files there: {', '.join(nearby)}"] if nearby else [f"there is no folder '{path.parent}'"]
-                raise SourceError(f"there is no file '{self.path}'", *notes)
-        for file in found:
-            self.check(file)
+        found = local_files(self.path, self.suffixes, self.name)
+        for listed in found:
+            self.check(listed.file)
         return found
 
     def check(self, file: Path) -> None:
@@ -69,21 +65,25 @@ class FileSource(Word):
         if actual != expected:
             said = expected or f"a {self.name} file"
             raise SourceError(f"'{file}' is {actual or 'something else'}, not {said} as its name and type say", *_type_hint(actual))
+        if file.suffix == ".gz":
+            _check_gzip_head(file)
 
     @abstractmethod
     def expected_kind(self, file: Path) -> str | None:
         """What the first bytes have to show: the name of a kind in `_MAGIC`, or None for text."""
 
     @abstractmethod
-    def scan(self, file: Path, types: dict[str, str] | None = None, *, collect_rejects: bool = False) -> exp.Expr:
+    def scan(self, file: Path, types: dict[str, str] | None = None) -> exp.Expr:
         """The file as an item of FROM; `types` settles the types of columns by header."""
+
+    @abstractmethod
+    def rejects(self, fetch: Fetch) -> Rejects | None:
+        """Rows of the last scan that did not fit their columns; None where such rows are an error of the scan."""
 
     def columns(self, file: Path, fetch: Fetch) -> list[tuple[str, str]]:
         """Header and SQL type of each column, as the file's first rows show them."""
-        # Looked at as it is read later: one ragged row must not make one column of all.
-        scan = self.scan(file, collect_rejects=True)
         try:
-            described = fetch(f"DESCRIBE SELECT * FROM {scan.sql('duckdb')}")
+            described = fetch(f"DESCRIBE SELECT * FROM {self.scan(file).sql('duckdb')}")
         except SourceError:
             for _ in verify_readable(file):
                 pass  # a file that ends early is told to be one
@@ -92,57 +92,117 @@ class FileSource(Word):
         types = ["VARCHAR" if kind == '"NULL"' else kind for kind in described["column_type"].to_pylist()]
         return list(zip(described["column_name"].to_pylist(), types, strict=True))
 
+    def state(self, report: Callable[[float], None]) -> State:
+        """The digests of the files in an order of their own: neither names nor the order of the files change anything."""
+        files = self.files()
+        total, read = sum(listed.file.stat().st_size for listed in files), 0
+
+        def hashed(num_bytes: int) -> None:
+            nonlocal read
+            read += num_bytes
+            report(read / max(total, 1))
+
+        digested = []
+        for listed in files:
+            stamp = _stamp(listed.file)
+            digest = file_digest(listed.file, hashed)
+            digested.append((digest if not listed.partition else [digest, *map(list, listed.partition)], listed, stamp))
+        digested.sort(key=lambda one: (json.dumps(one[0]), one[1].file))
+        return State([content for content, _, _ in digested], is_content=True, found=[(listed, stamp) for _, listed, stamp in digested])
+
+    @contextlib.contextmanager
+    def opened(self, reading: Reading) -> Iterator[Sequence[Part]]:
+        """One part a file."""
+        found = reading.state.found if reading.state else [(listed, _stamp(listed.file)) for listed in self.files()]
+        types = partition_types([listed.partition for listed, _ in found])
+        yield [self._part(listed, stamp, types, reading) for listed, stamp in found]
+
+    def _part(self, listed: Listed, stamp: tuple[int, int], partition_types: dict[str, str], reading: Reading) -> Part:
+        """A file with the columns of its folders, where it has none of that name itself."""
+        own = self.columns(listed.file, reading.fetch)
+        taken = set(sql_names([header for header, _ in own]))
+        partition = {key: value for key, value in listed.partition if sql_names([key])[0] not in taken}
+
+        @contextlib.contextmanager
+        def rows(types: dict[str, str]) -> Iterator[exp.Expr]:
+            for _ in verify_readable(listed.file):
+                reading.tick(0.0, 0)
+            scan = self.scan(listed.file, {header: types[header] for header, _ in own})
+            yield _with_constants(scan, partition) if partition else scan
+            if _stamp(listed.file) != stamp:
+                raise SourceError(f"'{listed.file}' changed while it was read; nothing was registered", "run the command again")
+
+        columns = (*own, *((key, partition_types[key]) for key in partition))
+        return Part(str(listed.file), columns, rows, num_bytes=stamp[0], rejects=lambda: self.rejects(reading.fetch))
+
 
 class Csv(FileSource):
     """Comma-separated text with a header; delimiter, quotes and types are found by looking."""
 
     name = "csv"
+    title = "CSV"
     suffixes = (".csv", ".csv.gz", ".csv.zst", ".tsv", ".tsv.gz", ".tsv.zst", ".txt", ".txt.gz")
-    delimiter: str | None = Field(default=None, max_length=4)
-    null_words: tuple[str, ...] = NULL_WORDS
+    delimiter: str | None = Field(default=None, max_length=4, description="What stands between cells; found by looking where left out.")
+    null_words: Annotated[tuple[str, ...], Option(flag="null", adds=True)] = Field(
+        default=NULL_WORDS, description="A word that means null, besides an empty cell and NULL. May be repeated."
+    )
+    allow_rejects: bool = Field(default=False, description="Leave out rows that do not fit their columns; by default they are an error.")
 
     def expected_kind(self, file: Path) -> str | None:
         return _COMPRESSION_OF_SUFFIX.get(file.suffix)
 
-    def check(self, file: Path) -> None:
-        super().check(file)
-        if file.suffix == ".gz":
-            _check_gzip_head(file)
-
-    def scan(self, file: Path, types: dict[str, str] | None = None, *, collect_rejects: bool = False) -> exp.Expr:
+    def scan(self, file: Path, types: dict[str, str] | None = None) -> exp.Expr:
         options: dict[str, Any] = {"header": True, "nullstr": list(self.null_words), "allow_quoted_nulls": True}
         options["compression"] = _compression(file)
         if self.delimiter is not None:
             options["delim"] = self.delimiter
-        if collect_rejects:
-            options |= {"store_rejects": True, "strict_mode": True}
-        return _reader("read_csv", file, options, types)
+        # Asked for its columns too: one ragged row must not make one column of all.
+        return _reader("read_csv", file, options | {"store_rejects": True, "strict_mode": True}, types)
+
+    def rejects(self, fetch: Fetch) -> Rejects:
+        total = fetch("SELECT COUNT(DISTINCT (scan_id, file_id, line)) AS n FROM reject_errors")["n"][0].as_py()
+        rows = fetch(f"""
+            SELECT line, ANY_VALUE(column_name) AS column_name, ANY_VALUE(error_message) AS message
+            FROM reject_errors GROUP BY line ORDER BY line LIMIT {NUM_SHOWN_REJECTS}
+        """).to_pylist()
+        # The engine keeps them in memory, a file's at a time is enough.
+        fetch("DELETE FROM reject_errors")
+        fetch("DELETE FROM reject_scans")
+        return Rejects(int(total), tuple((row["line"], _reason(row)) for row in rows), self.allow_rejects)
 
 
 class Parquet(FileSource):
     """Parquet files."""
 
     name = "parquet"
+    title = "Parquet"
     suffixes = (".parquet", ".pq")
 
     def expected_kind(self, file: Path) -> str | None:
         return "a Parquet file"
 
-    def scan(self, file: Path, types: dict[str, str] | None = None, *, collect_rejects: bool = False) -> exp.Expr:
+    def scan(self, file: Path, types: dict[str, str] | None = None) -> exp.Expr:
         return _reader("read_parquet", file, {}, None)
+
+    def rejects(self, fetch: Fetch) -> None:
+        return None
 
 
 class Json(FileSource):
     """JSON: one object a line, or an array of objects."""
 
     name = "json"
+    title = "JSON"
     suffixes = (".json", ".json.gz", ".json.zst", ".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz")
 
     def expected_kind(self, file: Path) -> str | None:
         return _COMPRESSION_OF_SUFFIX.get(file.suffix)
 
-    def scan(self, file: Path, types: dict[str, str] | None = None, *, collect_rejects: bool = False) -> exp.Expr:
+    def scan(self, file: Path, types: dict[str, str] | None = None) -> exp.Expr:
         return _reader("read_json", file, {"compression": _compression(file)}, types, key="columns")
+
+    def rejects(self, fetch: Fetch) -> None:
+        return None
 
 
 def verify_readable(file: Path, chunk_bytes: int = 2**20) -> Iterator[int]:
@@ -164,6 +224,12 @@ def truncated(file: Path, error: Exception) -> SourceError:
     return SourceError(f"'{file}' is truncated or damaged: {str(error).rstrip('.').lower()}", "fetch or write it again")
 
 
+def _stamp(file: Path) -> tuple[int, int]:
+    """Size and time of the last change: a file that changes while it is read is noticed."""
+    status = file.stat()
+    return status.st_size, status.st_mtime_ns
+
+
 def _check_gzip_head(file: Path) -> None:
     try:
         with gzip.open(file, "rb") as stream:
@@ -178,6 +244,8 @@ def _compression(file: Path) -> str:
 
 def _reader(function: str, file: Path, options: dict[str, Any], types: dict[str, str] | None, key: str = "types") -> exp.Expr:
     """A call of a reader as an item of FROM; `key` is the reader's option for the types of columns."""
+    from sqlglot import exp
+
     arguments: list[exp.Expr] = [exp.Literal.string(str(file))]
     for name, value in options.items():
         arguments.append(exp.EQ(this=exp.var(name), expression=exp.convert(value)))
@@ -188,8 +256,19 @@ def _reader(function: str, file: Path, options: dict[str, Any], types: dict[str,
     return exp.Table(this=exp.Anonymous(this=function, expressions=arguments))
 
 
-def _is_one_of(file: Path, suffixes: tuple[str, ...]) -> bool:
-    return not file.name.startswith((".", "_")) and file.name.lower().endswith(suffixes)
+def _with_constants(scan: exp.Expr, values: dict[str, str | None]) -> exp.Expr:
+    """The item of FROM with a column of the same text in all rows for each value."""
+    from sqlglot import exp
+
+    texts = [
+        exp.cast(exp.null() if text is None else exp.Literal.string(text), "text").as_(name, quoted=True) for name, text in values.items()
+    ]
+    return exp.select("*", *texts).from_(scan).subquery("file")
+
+
+def _reason(row: dict[str, Any]) -> str:
+    message = str(row["message"]).strip().splitlines()[0]
+    return f"column '{row['column_name']}': {message}" if row["column_name"] else message
 
 
 def _type_hint(actual: str | None) -> tuple[str, ...]:

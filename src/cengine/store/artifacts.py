@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cengine.digests import file_digest
 from cengine.errors import StoreError
-from cengine.store.digests import file_digest
 
 # 1: no digests. 2: `files` with the size and SHA-256 of each.
 FORMAT_VERSION = 2

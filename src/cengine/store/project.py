@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
 from dataclasses import dataclass
@@ -42,10 +43,12 @@ class Project:
         """Pages and notebooks, a folder for each run."""
         return self.folder / "reports"
 
-    @property
+    @cached_property
     def scratch(self) -> Path:
-        """Where engines put what does not fit into memory."""
-        return self.folder / "scratch" / str(os.getpid())
+        """Where engines of this process put what does not fit into memory; it goes with the process, however that ends."""
+        folder = self.folder / "scratch" / str(os.getpid())
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        return folder
 
 
 def open_project(path: str | Path | None = None) -> Project:

@@ -13,10 +13,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from cengine.digests import file_digest
 from cengine.errors import StoreError
 from cengine.store.artifacts import Artifact, Artifacts
 from cengine.store.cache import SNAPSHOT, clear, leftovers, split_name, stored, work_folders
-from cengine.store.digests import file_digest
 from cengine.store.project import Project
 
 # Told the bytes read since it was last told, from several threads.

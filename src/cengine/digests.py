@@ -1,4 +1,4 @@
-"""Digests of files: what was written is told from what a disk has made of it since."""
+"""Digests of files, by which an unchanged one is known again, and one that a disk has damaged is found."""
 
 from __future__ import annotations
 

@@ -1,0 +1,151 @@
+"""What expressions are called where SQL differs. They are written as DuckDB understands them; `render` says them to others.
+
+sqlglot translates what has a name of its own everywhere. Here is what it does not: how exact sums, times as microseconds,
+hexadecimal digits and grouping sets are told. `docs/engines.md` lists the differences.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+
+from sqlglot import ErrorLevel, exp
+
+from cengine.expressions.build import bigint
+
+DUCKDB = "duckdb"
+# PostgreSQL's functions have at most 100 arguments.
+MAX_ARGUMENTS = 90
+Rule = Callable[[exp.Expr], exp.Expr | None]
+
+
+def render(query: exp.Expr, dialect: str) -> str:
+    """The text of a query in a dialect; every name in it is quoted."""
+    if dialect == DUCKDB:
+        return query.sql(dialect)
+    return rewritten(query, RULES[dialect]).sql(dialect, identify=True, unsupported_level=ErrorLevel.IGNORE)
+
+
+def rewritten(query: exp.Expr, rules: tuple[Rule, ...]) -> exp.Expr:
+    """A copy in which each node is what the first rule that speaks of it makes of it, from the leaves upwards."""
+    root = query.copy()
+    for node in reversed([*root.walk()]):
+        for rule in rules:
+            other = rule(node)
+            if other is not None:
+                root = other if node is root else root
+                node.replace(other)
+                break
+    return root
+
+
+def collated(text: exp.Expr, dialect: str) -> exp.Expr:
+    """A text that is ordered by its bytes, whatever the database's own order is."""
+    return exp.Collate(this=text, expression=exp.to_identifier("C", quoted=True)) if dialect == "postgres" else text
+
+
+def _call(name: str, *arguments: exp.Expr) -> exp.Expr:
+    return exp.Anonymous(this=name, expressions=list(arguments))
+
+
+def _is_call(node: exp.Expr, name: str) -> bool:
+    return isinstance(node, exp.Anonymous) and node.name.lower() == name
+
+
+# Microseconds since 1970: `epoch_us(time)`
+
+
+def _micros_of_spark(node: exp.Expr) -> exp.Expr | None:
+    if not _is_call(node, "epoch_us"):
+        return None
+    # Of a time without a zone; the session's is UTC.
+    return _call("unix_micros", exp.cast(node.expressions[0], "timestamptz"))
+
+
+def _micros_of_postgres(node: exp.Expr) -> exp.Expr | None:
+    if not _is_call(node, "epoch_us"):
+        return None
+    seconds = exp.Extract(this=exp.var("epoch"), expression=node.expressions[0])  # a NUMERIC, exact
+    return exp.cast(exp.Floor(this=seconds * exp.Literal.number(1_000_000)), "bigint")
+
+
+def _micros_of_bigquery(node: exp.Expr) -> exp.Expr | None:
+    return _call("UNIX_MICROS", _call("TIMESTAMP", node.expressions[0])) if _is_call(node, "epoch_us") else None
+
+
+# Hexadecimal digits: `CAST('0x' || digits AS BIGINT)`
+
+
+def _hexadecimal(node: exp.Expr) -> exp.Expr | None:
+    """The digits of a number that is written in hexadecimal digits."""
+    if isinstance(node, exp.Cast) and isinstance(node.this, exp.DPipe) and node.this.this.name == "0x" and node.this.this.is_string:
+        return node.this.expression
+    return None
+
+
+def _hexadecimal_of_spark(node: exp.Expr) -> exp.Expr | None:
+    digits = _hexadecimal(node)
+    return None if digits is None else exp.cast(_call("conv", digits, exp.convert(16), exp.convert(10)), "bigint")
+
+
+def _hexadecimal_of_postgres(node: exp.Expr) -> exp.Expr | None:
+    digits = _hexadecimal(node)
+    if digits is None:
+        return None
+    padded = exp.DPipe(this=exp.Literal.string("x"), expression=_call("lpad", digits, exp.convert(16), exp.Literal.string("0")), safe=False)
+    bits = exp.Cast(this=exp.Paren(this=padded), to=exp.DataType.build("bit(64)", dialect="postgres"))
+    return exp.cast(bits, "bigint")
+
+
+# Sums of whole numbers that neither overflow nor round: `CAST(SUM(whole) AS TEXT)`
+
+
+def _exact_sum(sql_type: str) -> Rule:
+    def rule(node: exp.Expr) -> exp.Expr | None:
+        if not (isinstance(node, exp.Cast) and isinstance(node.this, exp.Sum) and node.to.is_type("text")):
+            return None
+        node.this.set("this", exp.cast(node.this.this, sql_type))
+        return node
+
+    return rule
+
+
+# `GROUPING(a, b)`, a bit for each column
+
+
+def _grouping_bits(node: exp.Expr) -> exp.Expr | None:
+    if not isinstance(node, exp.Grouping):
+        return None
+    total: exp.Expr | None = None
+    for place, cell in enumerate(reversed(node.expressions)):
+        bit = exp.cast(exp.Grouping(expressions=[cell]), "bigint") * bigint(2**place)
+        total = bit if total is None else total + bit
+    return exp.Paren(this=total)
+
+
+# Shifts by a BIGINT
+
+
+def _shift_by_int(node: exp.Expr) -> exp.Expr | None:
+    if isinstance(node, exp.BitwiseRightShift):
+        node.set("expression", exp.cast(node.expression, "int"))
+    return None
+
+
+# CONCAT of many
+
+
+def _concat_in_parts(node: exp.Expr) -> exp.Expr | None:
+    if not _is_call(node, "concat") or len(node.expressions) <= MAX_ARGUMENTS:
+        return None
+    parts = [node.expressions[start : start + MAX_ARGUMENTS] for start in range(0, len(node.expressions), MAX_ARGUMENTS)]
+    return functools.reduce(
+        lambda one, other: exp.DPipe(this=one, expression=other, safe=False), [_call("CONCAT", *part) for part in parts]
+    )
+
+
+RULES: dict[str, tuple[Rule, ...]] = {
+    "spark": (_micros_of_spark, _hexadecimal_of_spark, _exact_sum("decimal(20, 0)"), _grouping_bits, _shift_by_int),
+    "postgres": (_micros_of_postgres, _hexadecimal_of_postgres, _grouping_bits, _shift_by_int, _concat_in_parts),
+    "bigquery": (_micros_of_bigquery, _exact_sum("bigdecimal"), _grouping_bits),
+}

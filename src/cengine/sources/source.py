@@ -1,0 +1,178 @@
+"""What every source has in common. A source is copied (its rows become a snapshot) or remote (its rows stay where they are)."""
+
+from __future__ import annotations
+
+import contextlib
+from abc import abstractmethod
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import Field
+
+from cengine.errors import CengineError
+from cengine.tables import Column
+from cengine.words import Word
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from sqlglot import exp
+
+
+@dataclass(frozen=True)
+class Option:
+    """How a field is typed at the terminal, where its name and type alone do not say it. Stands in the field's `Annotated`."""
+
+    flag: str | None = None
+    """The option's name without `--`, where it is not the field's."""
+    adds: bool = False
+    """What is typed comes on top of the default, which stays."""
+    is_path: bool = False
+    """A path: kept as an absolute one, so that `commit` works from any folder. An address such as s3://... stays as it is."""
+
+
+class Source(Word):
+    """Where a table comes from. The fields are the options of `cengine datasource create TYPE`; none of them keeps a secret."""
+
+    title: ClassVar[str]
+    """What the table is in, for people: CSV, PostgreSQL."""
+    keep_headers: bool = Field(default=False, description="Keep column names as they are; by default `birth year` becomes birth_year.")
+
+    @property
+    @abstractmethod
+    def place(self) -> str:
+        """Where the table is, for messages; without a password."""
+
+
+# Copied
+
+
+@dataclass(frozen=True)
+class State:
+    """What a source is like now, found out without reading its rows.
+
+    `data` is JSON and tells this state from every other. `is_content`: equal data means equal content and the other way
+    round (digests of files), so that it names the snapshot. `must_hold`: a change while the rows are read spoils them.
+    `found` is what was come by on the way and saves `opened` looking again.
+    """
+
+    data: Any
+    is_content: bool = False
+    must_hold: bool = False
+    found: Any = None
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a source has at hand while it is read: what `state` gave, and ways into the engine.
+
+    `fetch` runs SQL, `types_of` gives (header, SQL type) of an Arrow schema. `tick` is to be called now and then with
+    the share of the part that is read and its rows so far: it raises when Ctrl-C was pressed. `scratch` is a folder that is there and goes afterwards.
+    """
+
+    state: State | None
+    scratch: Path
+    memory_bytes: int
+    threads: int
+    fetch: Callable[[str], pa.Table]
+    types_of: Callable[[pa.Schema], list[tuple[str, str]]]
+    tick: Callable[[float, int], None]
+
+
+@dataclass(frozen=True)
+class Rejects:
+    """Rows of a part that did not fit their columns: how many, the first ones as (line, reason), and whether that is allowed."""
+
+    num_rows: int
+    first: tuple[tuple[int, str], ...]
+    allowed: bool
+
+
+@dataclass(frozen=True)
+class Part:
+    """A piece of a table that is read by itself; `columns` are (header, SQL type of DuckDB), `num_bytes` what it takes up
+    in the source, 0 where that is not known.
+
+    `rows` opens it: an item of FROM for DuckDB, or Arrow batches. It is told the type each header will have in the
+    snapshot, which holds the values of all parts; what comes back may have other types and is cast.
+    """
+
+    label: str
+    columns: tuple[tuple[str, str], ...]
+    rows: Callable[[dict[str, str]], contextlib.AbstractContextManager[exp.Expr | pa.RecordBatchReader]]
+    num_bytes: int = 0
+    rejects: Callable[[], Rejects | None] | None = None
+    """Asked once after the rows were read; None where every row fits or is an error."""
+
+
+class CopiedSource(Source):
+    """A source whose rows are copied into a snapshot."""
+
+    @abstractmethod
+    def state(self, report: Callable[[float], None]) -> State | None:
+        """What the source is like now, None where that cannot be told without reading. `report` is told the share done."""
+
+    @abstractmethod
+    def opened(self, reading: Reading) -> contextlib.AbstractContextManager[Sequence[Part]]:
+        """The parts, which stay readable, and the same, until the context ends. Raises SourceError where there are none."""
+
+
+def batches_part(
+    label: str, schema: pa.Schema, batches: Callable[[], Iterable[pa.RecordBatch]], reading: Reading, expected_rows: int = 0
+) -> Part:
+    """A part whose rows come as Arrow batches, held one at a time. An error raised on the way reaches the user as it is."""
+    import pyarrow as pa
+
+    @contextlib.contextmanager
+    def rows(types: dict[str, str]) -> Iterator[pa.RecordBatchReader]:
+        failures: list[BaseException] = []
+        source: Iterable[pa.RecordBatch] = batches()
+
+        def watched() -> Generator[pa.RecordBatch, None, None]:
+            num_rows = 0
+            try:
+                for batch in source:
+                    num_rows += batch.num_rows
+                    reading.tick(min(1.0, num_rows / expected_rows) if expected_rows else 0.0, num_rows)
+                    yield batch
+            except (Exception, KeyboardInterrupt) as error:
+                failures.append(error)
+                raise
+
+        stream = watched()
+        try:
+            yield pa.RecordBatchReader.from_batches(schema, stream)
+        except CengineError:
+            # The engine only knows that its stream broke.
+            if failures:
+                raise failures[0] from None
+            raise
+        finally:
+            # The engine may hold on to the stream; what it reads from must not be read any more.
+            stream.close()
+            if isinstance(source, Generator):
+                source.close()
+
+    return Part(label, tuple(reading.types_of(schema)), rows)
+
+
+# Remote
+
+
+@dataclass(frozen=True)
+class RemoteTable:
+    """A table as it is found where it lives: `state` is JSON, tells this state of it from others, and is enough to read it again."""
+
+    state: dict[str, Any]
+    columns: tuple[Column, ...]
+    num_rows: int
+    num_bytes: int
+
+
+class RemoteSource(Source):
+    """A source whose rows stay where they are: registering it looks at the table and copies nothing."""
+
+    @abstractmethod
+    def look(self) -> RemoteTable:
+        """The table as it is now. Column names are as they are there. Raises SourceError where there is none."""
