@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import time
 from abc import ABC, abstractmethod
@@ -57,7 +58,8 @@ class Journal(Progress):
     EVERY_SECONDS = 10.0
 
     def __init__(self, file: Path, progress: Progress) -> None:
-        file.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(OSError):  # what is wrong with the disk is told by who needs it more
+            file.parent.mkdir(parents=True, exist_ok=True)
         self.file = file
         self.progress = progress
         self._stage = ""

@@ -16,6 +16,7 @@ from typing import Any
 from cengine.errors import StoreError
 from cengine.store.processes import is_alive, own_identity, process_exists
 from cengine.store.records import Records, now
+from cengine.store.spare import give_spare
 
 QUEUED, RUNNING, SUCCEEDED, FAILED, CANCELLED, INTERRUPTED = "Queued", "Running", "Succeeded", "Failed", "Cancelled", "Interrupted"
 ACTIVE = (QUEUED, RUNNING)
@@ -39,7 +40,12 @@ def enter(records: Records, run_id: int, status: str, **values: Any) -> bool:
     """Puts a run into a state where that may follow its present one; says whether it did."""
     if status in ENDED:
         values.setdefault("ended_at", now())
-    return records.update_run(run_id, BEFORE[status], status=status, **values)
+    try:
+        return records.update_run(run_id, BEFORE[status], status=status, **values)
+    except StoreError:
+        if status not in ENDED or not give_spare(records):
+            raise
+        return records.update_run(run_id, BEFORE[status], status=status, **values)
 
 
 def take(records: Records, run_id: int, **values: Any) -> None:

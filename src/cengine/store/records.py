@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -126,7 +127,7 @@ class Records:
             reason = str(error.orig)
             if "readonly" in reason or "unable to open" in reason:
                 raise StoreError(f"cannot write to {self.path}", "choose another folder with --project, or mend its permissions") from error
-            if "full" in reason:
+            if "full" in reason or _no_room(self.path):
                 raise StoreError("the disk is full", "make room and run the command again") from error
             raise StoreError(f"the records cannot be used: {reason}") from error
         except sa.exc.IntegrityError:
@@ -215,6 +216,11 @@ def _new_id(result: sa.CursorResult[Any]) -> int:
     key = result.inserted_primary_key
     assert key is not None
     return int(key[0])
+
+
+def _no_room(path: Path) -> bool:
+    """Whether the disk is full; SQLite calls it an I/O error where it cannot make the files beside the database."""
+    return shutil.disk_usage(path.parent).free == 0
 
 
 def _configure(connection: Any, _: Any) -> None:
