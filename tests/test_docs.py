@@ -56,6 +56,23 @@ def test_the_commands_of_the_readme_work_in_order(folder: Path) -> None:
     assert "by start_station_name" in outputs["evaluate"]
 
 
+def test_the_commands_of_the_page_about_running_work_in_order(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "running.md").read_text()
+    text = (ROOT / "examples" / "trips.yaml").read_text()
+    (tmp_path / "trips.yaml").write_text(re.sub(r"(train_steps|epochs): [\d.]+", "train_steps: 200", text))
+    for block in re.findall(r"```console\n(.*?)```", page, re.S):
+        for line in block.splitlines():
+            _, program, *arguments = shlex.split(line)
+            assert program == "cengine"
+            done = run(arguments, tmp_path)
+            assert done.returncode == 0, (line, done.stderr)
+            if arguments[1] == "attach":
+                assert "is succeeded" in done.stdout
+    (settings,) = yaml_blocks.of(page)
+    (tmp_path / ".cengine" / "settings.yaml").write_text(settings)
+    assert "a month" in run(["pipeline", "run", "trips", "--explain"], tmp_path).stdout
+
+
 def test_the_python_of_the_readme_works(folder: Path) -> None:
     (code,) = re.findall(r"```python\n(.*?)```", README, re.S)
     check = "\nassert len(predictions) == overall['num_rows'][0].as_py() and slices.num_rows > 1 and model.count_params() > 0"

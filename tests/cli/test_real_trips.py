@@ -57,7 +57,9 @@ def metrics(terminal, key=1):
 
 def states(terminal, key) -> list[str]:
     """`stored` or `to run` for each stage."""
-    return [row[1] for row in terminal("pipeline", "run", key, "--explain").rows("Stage | State | Size | Saves")]
+    return [
+        row[1] for row in terminal("pipeline", "run", key, "--explain").rows("Stage | State | Size | Time | 4 of 5 times | Memory | Saves")
+    ]
 
 
 def test_the_table_is_registered_as_in_the_post(run_once) -> None:

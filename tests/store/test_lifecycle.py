@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime
 import os
+import signal
 import subprocess
 import sys
 
@@ -79,6 +81,48 @@ def test_on_another_machine_the_heartbeat_tells(records, beat, status) -> None:
     rows = records.all("runs")
     settle(records, rows)
     assert rows[0]["status"] == status
+
+
+# A process of its own, since whoever looks is not the one that beats: a clock an hour ahead or behind, a beat every second.
+BEATING = """
+import datetime, sys, time
+from cengine.store.records import Records
+records = Records(__import__("pathlib").Path(sys.argv[1]))
+while True:
+    then = datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=float(sys.argv[3]))
+    records.update("runs", int(sys.argv[2]), heartbeat_at=then.isoformat())
+    print("beat", flush=True)
+    time.sleep(1)
+"""
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_a_clock_that_is_set_kills_nobody_and_keeps_nobody_alive(records, hours) -> None:
+    """What beats goes on whatever its clock says; what does not is gone, also where its last sign of life is of the future."""
+    beating = new_run(records, RUNNING, process="elsewhere@1/1/1", heartbeat_at=now())
+    future = datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=hours)
+    silent = new_run(records, RUNNING, process="elsewhere@1/2/2", heartbeat_at=future.isoformat())
+    with subprocess.Popen([sys.executable, "-c", BEATING, records.path, str(beating), str(hours)], stdout=subprocess.PIPE) as child:
+        try:
+            child.stdout.readline()
+            rows = records.all("runs")
+            settle(records, rows)
+            assert {row["id"]: row["status"] for row in rows} == {beating: RUNNING, silent: INTERRUPTED}
+        finally:
+            child.kill()
+
+
+def test_a_halted_process_is_not_gone(records) -> None:
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    try:
+        new_run(records, RUNNING, process=identity_of(child.pid), heartbeat_at="2020-01-01T00:00:00+00:00")
+        child.send_signal(signal.SIGSTOP)
+        rows = records.all("runs")
+        settle(records, rows)
+        assert rows[0]["status"] == RUNNING
+    finally:
+        child.kill()
+        child.wait()
 
 
 def test_a_run_that_waits_can_be_cancelled_and_taken_up_again(records) -> None:

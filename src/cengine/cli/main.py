@@ -11,7 +11,8 @@ import click
 
 from cengine.cli.interrupt import remembered
 from cengine.cli.options import SETTINGS
-from cengine.errors import EXIT_INTERRUPTED, EXIT_OUR_BUG, CengineError
+from cengine.errors import EXIT_OUR_BUG, CengineError
+from cengine.stopping import Reason
 
 # Groups by name: the module that is imported when one is called, and what the help says without importing it.
 GROUPS = {
@@ -69,33 +70,44 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """The exit code of a command: 0, or that of the error, told in a few lines."""
-    try:
-        with remembered():
+    with remembered() as wish:
+        try:
             result = cli.main(arguments, prog_name="cengine", standalone_mode=False)
-        return result if isinstance(result, int) else 0
-    except CengineError as error:
-        if "--traceback" in arguments:
-            raise
-        click.echo(error.render(), err=True)
-        return error.exit_code
-    except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.ctx.get_help() if error.ctx else "")
-        return 2
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
-    except (KeyboardInterrupt, click.Abort):
-        click.echo("\ninterrupted; what was complete is kept, and the same command goes on from there", err=True)
-        return EXIT_INTERRUPTED
-    except BrokenPipeError:
-        # The reader of our output (`| head`) went away; that is no error. Python must not flush into the pipe at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except Exception as error:
-        if "--traceback" in arguments:
-            raise
-        click.echo(f"sorry, this is a bug in cengine: {type(error).__name__}: {error}\nwhat happened in full: {_log(error)}", err=True)
-        return EXIT_OUR_BUG
+            return result if isinstance(result, int) else 0
+        except (KeyboardInterrupt, click.Abort):
+            return _stopped(wish.reason)
+        except Exception as error:
+            # Libraries make errors of their own of what is raised within them; it is the wish to end all the same.
+            if wish.reason is not None and wish.was_raised and not wish.reason.is_limit:
+                return _stopped(wish.reason)
+            return _failed(error, arguments)
+
+
+def _stopped(reason: Reason | None) -> int:
+    reason = reason or Reason.INTERRUPTED
+    click.echo(f"\n{reason.sentence}; what was complete is kept, and the same command goes on from there", err=True)
+    return reason.exit_code
+
+
+def _failed(error: Exception, arguments: list[str]) -> int:
+    match error:
+        case CengineError() if "--traceback" not in arguments:
+            click.echo(error.render(), err=True)
+            return error.exit_code
+        case click.exceptions.NoArgsIsHelpError():
+            click.echo(error.ctx.get_help() if error.ctx else "")
+            return 2
+        case click.ClickException():
+            error.show()
+            return error.exit_code
+        case BrokenPipeError():
+            # The reader of our output (`| head`) went away; that is no error. Python must not flush into the pipe at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+    if "--traceback" in arguments:
+        raise error
+    click.echo(f"sorry, this is a bug in cengine: {type(error).__name__}: {error}\nwhat happened in full: {_log(error)}", err=True)
+    return EXIT_OUR_BUG
 
 
 def _log(error: Exception) -> Path:

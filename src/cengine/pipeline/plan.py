@@ -17,7 +17,7 @@ from cengine.pipeline.fingerprint import fingerprint
 from cengine.pipeline.memory import default_memory_bytes
 from cengine.pipeline.progress import Progress, Silent
 from cengine.pipeline.register import Snapshot
-from cengine.pipeline.stages import BASE_BYTES, STAGES, Context
+from cengine.pipeline.stages import BASE_BYTES, STAGES, Context, Stage
 from cengine.store.project import Project
 from cengine.tables import TableSchema
 
@@ -65,13 +65,23 @@ def plan(
     folders: dict[str, Path] = {}
     parent = ""
     for stage in STAGES:
-        parent = fingerprint({"run": RUN_VERSION, "stage": stage.name, "version": stage.version, "parent": parent,
-                              "settings": json.loads(json.dumps(stage.settings(context), default=str))})  # fmt: skip
+        parent = stage_fingerprint(stage, context, parent)
         artifact = project.artifacts.find(stage.name, parent)
         stages.append(PlannedStage(stage.name, parent, artifact.seconds if artifact else None, stage.unit, stage.size(context, folders)))
         if artifact is not None:
             folders[stage.name] = artifact.folder
     return Plan(project, snapshot, resolved, warnings, tuple(stages), context)
+
+
+def stage_fingerprint(stage: Stage, context: Context, parent: str) -> str:
+    """The identity of a stage's result after a stage before it of the fingerprint `parent`."""
+    return fingerprint({"run": RUN_VERSION, "stage": stage.name, "version": stage.version, "parent": parent,
+                        "settings": json.loads(json.dumps(stage.settings(context), default=str))})  # fmt: skip
+
+
+def limited_fingerprint(whole: str, step: int) -> str:
+    """The identity of a training that a limit ended at this step; `whole` is that of the training as it was meant."""
+    return fingerprint({"run": RUN_VERSION, "training": whole, "limited_at": step})
 
 
 def checked(project: Project, file: ConfigFile, schema: TableSchema) -> tuple[Resolved, tuple[Problem, ...]]:

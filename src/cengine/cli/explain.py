@@ -1,0 +1,101 @@
+"""A plan and what it will take, as the terminal shows it before anything runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cengine.cli.output import gigabytes, print_table, short_duration
+
+if TYPE_CHECKING:
+    from cengine.pipeline.estimates import Interval
+    from cengine.pipeline.forecast import Forecast, StageForecast
+    from cengine.pipeline.plan import Plan, PlannedStage
+
+
+# Less is not worth a line.
+BUSY = 1.3
+
+
+def print_plan(planned: Plan, found: Forecast) -> None:
+    """Prints the stages with what each is expected to take, and the sums."""
+    costs = _has_prices(found)
+    headers = ("Stage", "State", "Size", "Time", "4 of 5 times", "Memory", *((f"Cost ({found.prices.sign})",) if costs else ()), "Saves")
+    rows = []
+    for stage, will in zip(planned.stages, found.stages, strict=True):
+        taken = (
+            ("", "", "")
+            if will.stored
+            else (short_duration(will.seconds.expected), between(will.seconds), gigabytes(round(will.peak_bytes.expected)))
+        )
+        cost = ("" if will.stored else money(will.cost.expected),) if costs else ()
+        saves = short_duration(stage.stored_seconds) if stage.stored_seconds is not None else None
+        rows.append((stage.name, _state(will), _size(stage, will), *taken, *cost, saves))
+    print_table(headers, rows)
+    threads = planned.context.threads or "all"
+    click.echo(f"\nmemory up to {gigabytes(planned.context.memory_bytes)}, {threads} cores")
+    for line in _sums(found):
+        click.echo(line)
+
+
+def plan_json(planned: Plan, found: Forecast) -> dict[str, Any]:
+    """The same as plain data."""
+    stages = [
+        {
+            "name": s.name,
+            "stored": s.stored_seconds is not None,
+            "fingerprint": s.fingerprint,
+            "size": s.size,
+            "unit": s.unit,
+            "estimate": will.to_json(),
+        }
+        for s, will in zip(planned.stages, found.stages, strict=True)
+    ]
+    return {"rows": planned.snapshot.schema.num_rows, "saved_seconds": planned.saved_seconds, "memory_bytes": planned.context.memory_bytes,
+            "estimate": found.to_json(), "stages": stages}  # fmt: skip
+
+
+def between(interval: Interval) -> str:
+    """The interval of a time."""
+    return f"{short_duration(interval.low)} to {short_duration(interval.high)}"
+
+
+def money(amount: float) -> str:
+    """An amount to two digits that count: an estimate has no more."""
+    return f"{amount:.2g}" if amount < 100 else f"{amount:,.0f}"
+
+
+def _state(will: StageForecast) -> str:
+    return "stored" if will.stored else f"from step {will.first_step:,}" if will.first_step else "to run"
+
+
+def _size(stage: PlannedStage, will: StageForecast) -> str:
+    size = stage.size or round(will.load.get("steps", 0) + will.first_step)
+    return f"{size:,} {stage.unit}" if size else ""
+
+
+def _sums(found: Forecast) -> list[str]:
+    if all(stage.stored for stage in found.stages):
+        lines = ["everything is stored: nothing is to be done"]
+    else:
+        lines = [
+            f"about {short_duration(found.seconds.expected)} ({between(found.seconds)}), {gigabytes(round(found.peak_bytes.expected))} of memory"
+        ]
+        if _has_prices(found):
+            cost = found.cost
+            lines[0] += f", {found.prices.sign} {money(cost.expected)} ({money(cost.low)} to {money(cost.high)})"
+        if found.slowdown > BUSY:
+            lines.append(f"others keep this machine busy: everything takes {found.slowdown:.1f} times as long as it would alone")
+        if not found.has_history:
+            lines.append("not all of these stages were run on this machine before: the times are rough")
+    if found.prices.gb_month:
+        lines.append(
+            f"keeps about {gigabytes(round(found.num_bytes.expected))}: {found.prices.sign} {money(found.month_cost.expected)} a month"
+        )
+    return lines
+
+
+def _has_prices(found: Forecast) -> bool:
+    prices = found.prices
+    return bool(prices.cpu_hour or prices.gpu_hour * prices.num_gpus or prices.gb_scanned)
