@@ -85,9 +85,9 @@ def test_on_another_machine_the_heartbeat_tells(records, beat, status) -> None:
 
 # A process of its own, since whoever looks is not the one that beats: a clock an hour ahead or behind, a beat every second.
 BEATING = """
-import datetime, sys, time
+import datetime, pathlib, sys, time
 from cengine.store.records import Records
-records = Records(__import__("pathlib").Path(sys.argv[1]))
+records = Records(sys.argv[1] if "://" in sys.argv[1] else pathlib.Path(sys.argv[1]))
 while True:
     then = datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=float(sys.argv[3]))
     records.update("runs", int(sys.argv[2]), heartbeat_at=then.isoformat())
@@ -97,12 +97,12 @@ while True:
 
 
 @pytest.mark.parametrize("hours", [-1, 1])
-def test_a_clock_that_is_set_kills_nobody_and_keeps_nobody_alive(records, hours) -> None:
+def test_a_clock_that_is_set_kills_nobody_and_keeps_nobody_alive(address, records, hours) -> None:
     """What beats goes on whatever its clock says; what does not is gone, also where its last sign of life is of the future."""
     beating = new_run(records, RUNNING, process="elsewhere@1/1/1", heartbeat_at=now())
     future = datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=hours)
     silent = new_run(records, RUNNING, process="elsewhere@1/2/2", heartbeat_at=future.isoformat())
-    with subprocess.Popen([sys.executable, "-c", BEATING, records.path, str(beating), str(hours)], stdout=subprocess.PIPE) as child:
+    with subprocess.Popen([sys.executable, "-c", BEATING, str(address), str(beating), str(hours)], stdout=subprocess.PIPE) as child:
         try:
             child.stdout.readline()
             rows = records.all("runs")

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import itertools
-import shutil
 import subprocess
 import sys
-import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -60,12 +59,13 @@ class States(RuleBasedStateMachine):
 
     runs = Bundle("runs")
     workers = Bundle("workers")
+    new_address: Callable[[], Path | str]
 
     def __init__(self) -> None:
         super().__init__()
-        self.folder = Path(tempfile.mkdtemp(prefix="states-"))
+        address = type(self).new_address()
         # Two observers, each with connections of its own.
-        self.views = [Records(self.folder / "records.db"), Records(self.folder / "records.db")]
+        self.views = [Records(address), Records(address)]
         self.model: dict[int, tuple[str, Worker | None]] = {}
         self.history: dict[int, list[str]] = {}
         self.all_workers: list[Worker] = []
@@ -84,7 +84,6 @@ class States(RuleBasedStateMachine):
                 worker.die()
         for view in self.views:
             view.engine.dispose()
-        shutil.rmtree(self.folder)
 
     def goes_to(self, run: int, status: str, worker: Worker | None) -> None:
         self.model[run] = (status, worker)
@@ -212,9 +211,20 @@ class States(RuleBasedStateMachine):
             assert (row["ended_at"] is None) == (row["status"] in ACTIVE)
 
 
-def test_the_states_keep_to_the_model() -> None:
-    run_machine(States, settings=settings(
-        max_examples=25, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
+@pytest.mark.parametrize(("database", "num_examples"), [("sqlite", 25), ("postgres", 5)])
+def test_the_states_keep_to_the_model(request, tmp_path, database, num_examples) -> None:
+    if database == "sqlite":
+        numbers = itertools.count()
+        new = lambda: tmp_path / f"records-{next(numbers)}.db"  # noqa: E731
+    else:
+        new = request.getfixturevalue("postgres").new_database
+
+    class Here(States):
+        new_address = staticmethod(new)
+
+    run_machine(Here, settings=settings(
+        max_examples=num_examples, stateful_step_count=30, deadline=None,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
     ))  # fmt: skip
 
 
