@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 
 import pytest
 
@@ -86,10 +85,9 @@ def test_on_another_machine_the_heartbeat_tells(records, beat, status) -> None:
 
 # A process of its own, since whoever looks is not the one that beats: a clock an hour ahead or behind, a beat every second.
 BEATING = """
-import datetime, sys, time
-from pathlib import Path
+import datetime, pathlib, sys, time
 from cengine.store.records import Records
-records = Records(sys.argv[1] if "://" in sys.argv[1] else Path(sys.argv[1]))
+records = Records(sys.argv[1] if "://" in sys.argv[1] else pathlib.Path(sys.argv[1]))
 while True:
     then = datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=float(sys.argv[3]))
     records.update("runs", int(sys.argv[2]), heartbeat_at=then.isoformat())
@@ -99,7 +97,7 @@ while True:
 
 
 @pytest.mark.parametrize("hours", [-1, 1])
-def test_a_clock_that_is_set_kills_nobody_and_keeps_nobody_alive(records, address, hours) -> None:
+def test_a_clock_that_is_set_kills_nobody_and_keeps_nobody_alive(address, records, hours) -> None:
     """What beats goes on whatever its clock says; what does not is gone, also where its last sign of life is of the future."""
     beating = new_run(records, RUNNING, process="elsewhere@1/1/1", heartbeat_at=now())
     future = datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=hours)
@@ -131,41 +129,3 @@ def test_a_run_that_waits_can_be_cancelled_and_taken_up_again(records) -> None:
     run = new_run(records)
     assert enter(records, run, CANCELLED)
     assert enter(records, run, QUEUED)
-
-
-def test_no_more_than_so_many_go_on(records, address) -> None:
-    """However many want to begin at once."""
-    runs = [new_run(records) for _ in range(8)]
-    taken, failed = [], []
-
-    def work(run: int) -> None:
-        try:
-            own = Records(address)
-            if take(own, run, max_running=3):
-                taken.append(run)
-            own.engine.dispose()
-        except Exception as error:
-            failed.append(error)
-
-    threads = [threading.Thread(target=work, args=(run,)) for run in runs]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert failed == []
-    assert len(taken) == 3
-    assert sorted(row["id"] for row in records.all("runs") if row["status"] == RUNNING) == sorted(taken)
-    assert enter(records, taken[0], SUCCEEDED)
-    assert take(records, next(run for run in runs if run not in taken), max_running=3)
-    assert not take(records, next(run for run in runs if records.get("runs", run)["status"] == QUEUED), max_running=3)
-    with pytest.raises(StoreError, match="is succeeded and cannot be taken up"):
-        take(records, taken[0], max_running=3)
-
-
-def test_a_run_that_was_cancelled_while_it_waited_is_not_taken(records) -> None:
-    run = new_run(records)
-    assert enter(records, run, CANCELLED)
-    for limit in (None, 2):
-        with pytest.raises(StoreError, match="is cancelled and cannot be taken up"):
-            take(records, run, (QUEUED,), limit)
-    assert records.get("runs", run)["status"] == CANCELLED

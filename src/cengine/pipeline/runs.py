@@ -30,6 +30,7 @@ from cengine.store.processes import identity_of, own_identity
 from cengine.store.project import Project
 from cengine.store.records import now
 from cengine.store.settings import read_settings
+from cengine.store.spare import keep_spare
 
 # How often a run that waits looks whether its turn has come.
 QUEUE_SECONDS = 0.5
@@ -37,6 +38,7 @@ QUEUE_SECONDS = 0.5
 
 def queue_run(plan: Plan, pipeline: dict[str, Any], snapshot_id: int, options: dict[str, Any]) -> dict[str, Any]:
     """A new run that waits for a process to take it; `options` are what it is to be started with."""
+    keep_spare(plan.project.records)
     return dict(plan.project.records.insert_numbered(
         "runs", "pipeline_id", pipeline_id=pipeline["id"], snapshot_id=snapshot_id, status=QUEUED, completion_ratio=0.0,
         compute_cost=0.0, training_cost=0.0, started_at=now(), process_id=os.getpid(), process=own_identity(), heartbeat_at=now(),
@@ -53,6 +55,7 @@ def plan_of(project: Project, pipeline: dict[str, Any], snapshot_id: int, option
 
 def requeue_run(project: Project, record: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
     """A run that ended before it was through, waiting again with these options. Raises StoreError where another process was quicker."""
+    keep_spare(project.records)
     attempt = record["attempt"] + 1
     if not enter(project.records, record["id"], QUEUED, attempt=attempt, process=own_identity(), process_id=os.getpid(), heartbeat_at=now(),
                  ended_at=None, cancelled_at=None, message=None, options=options):  # fmt: skip

@@ -18,6 +18,7 @@ from typing import Any
 from cengine.errors import StoreError
 from cengine.store.processes import is_alive, own_identity, process_exists
 from cengine.store.records import Records, now
+from cengine.store.spare import give_spare
 
 QUEUED, RUNNING, SUCCEEDED, FAILED, CANCELLED, INTERRUPTED = "Queued", "Running", "Succeeded", "Failed", "Cancelled", "Interrupted"
 ACTIVE = (QUEUED, RUNNING)
@@ -45,7 +46,12 @@ def enter(records: Records, run_id: int, status: str, among: Sequence[str] | Non
     if status in ENDED:
         values.setdefault("ended_at", now())
     before = [state for state in BEFORE[status] if among is None or state in among]
-    return records.update_run(run_id, before, status=status, **values)
+    try:
+        return records.update_run(run_id, before, status=status, **values)
+    except StoreError:
+        if status not in ENDED or not give_spare(records):
+            raise
+        return records.update_run(run_id, before, status=status, **values)
 
 
 def take(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -89,7 +90,8 @@ class Sqlite(Database):
     def _translated(self, reason: str) -> StoreError:
         if "readonly" in reason or "unable to open" in reason:
             return StoreError(f"cannot write to {self.path}", "choose another folder with --project, or mend its permissions")
-        if "full" in reason:
+        # An I/O error is what SQLite says where it cannot make the files beside the database.
+        if "full" in reason or shutil.disk_usage(self.path.parent).free == 0:
             return StoreError("the disk is full", "make room and run the command again")
         if "locked" in reason:
             return StoreError(
