@@ -225,7 +225,7 @@ def s3_server(*, refuses: bool = False) -> Iterator[S3Server]:
     environment = {**os.environ, **({"INITIAL_NO_AUTH_ACTION_COUNT": "0"} if refuses else {})}
     port = free_port()
     server = Server(
-        [sys.executable, "-m", "moto.server", "-H", HOST, "-p", str(port)], port, folder / "log", signal.SIGTERM, env=environment
+        [sys.executable, "-m", "moto.server", "-H", HOST, "-p", str(port)], port, folder / "log", signal.SIGKILL, env=environment
     )
     try:
         server.start()

@@ -72,15 +72,16 @@ class Terminal:
     def __call__(self, *words: object, code: int | None = 0) -> Answer:
         """Runs a command in this process; the exit code must be `code`, any where that is None."""
         out, err = io.StringIO(), io.StringIO()
-        before = os.environ.get("CENGINE_PROJECT")
+        before = {name: os.environ.get(name) for name in ("CENGINE_PROJECT", "CENGINE_WORKSPACE")}
         os.environ["CENGINE_PROJECT"] = str(self.folder)
         try:
             with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
                 found = run([str(word) for word in words])
         finally:
-            del os.environ["CENGINE_PROJECT"]
-            if before is not None:
-                os.environ["CENGINE_PROJECT"] = before
+            for name, value in before.items():
+                os.environ.pop(name, None)
+                if value is not None:
+                    os.environ[name] = value
         answer = Answer(found, out.getvalue(), err.getvalue())
         assert code is None or found == code, f"{words} gave {found}\n{answer.out}\n{answer.err}"
         return answer

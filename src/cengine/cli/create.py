@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from cengine.cli.options import SETTINGS, json_option, project, resource_options
-from cengine.cli.output import gigabytes, megabytes, print_json
+from cengine.cli.output import gigabytes, megabytes, print_json, warn
 from cengine.sources import SOURCES
 
 if TYPE_CHECKING:
@@ -99,6 +99,7 @@ def _create(kind: str, name: str, options: dict[str, Any], *, as_json: bool, mem
         record, snapshot = create_datasource(
             project(), name, source, memory_bytes=memory_bytes or default_memory_bytes(), threads=threads, report=bar.report
         )
+    warn([value.reminder for _, value in source if getattr(value, "reminder", None)])
     if as_json:
         print_json({"id": record["id"], "name": name, "rows": snapshot.schema.num_rows, "columns": list(snapshot.schema.names),
                     "renamed": snapshot.renamed, "rejected": snapshot.num_rejected, "content": snapshot.content})  # fmt: skip

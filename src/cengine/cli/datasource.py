@@ -24,7 +24,7 @@ def list_(as_json: bool) -> None:
     from cengine.pipeline.api import ACTIVE, newest_snapshot
 
     home = project()
-    active = home.records.setting(ACTIVE)
+    active = home.own_setting(ACTIVE)
     rows = []
     for record in home.records.all("datasources"):
         snapshot = newest_snapshot(home, record)
@@ -45,7 +45,7 @@ def set_(key: str) -> None:
 
     home = project()
     record = find_datasource(home, key)
-    home.records.set_setting(ACTIVE, record["id"])
+    home.set_own_setting(ACTIVE, record["id"])
     click.echo(f"datasource {record['id']} ({record['name']}) is active")
 
 
@@ -54,7 +54,7 @@ def set_(key: str) -> None:
 @json_option
 def show(key: str | None, as_json: bool) -> None:
     """The columns of a datasource: type, nulls, distinct values, least, mean and greatest."""
-    from cengine.pipeline.api import find_datasource, snapshot_of, source_of_record
+    from cengine.pipeline.api import find_datasource, place_of, snapshot_of
     from cengine.pipeline.profile import profile
 
     home = project()
@@ -65,7 +65,7 @@ def show(key: str | None, as_json: bool) -> None:
         print_json({"id": record["id"], "name": record["name"], "type": record["type"], "rows": snapshot.schema.num_rows,
                     "content": snapshot.content, "columns": columns})  # fmt: skip
         return
-    click.echo(f"{record['name']}: {snapshot.schema.num_rows:,} rows, from {source_of_record(record).place}\n")
+    click.echo(f"{record['name']}: {snapshot.schema.num_rows:,} rows, from {place_of(record)}\n")
     names = ("name", "type", "nulls", "distinct", "min", "mean", "max")
     print_table(("Column", "Type", "Nulls", "Distinct", "Min", "Mean", "Max"), [[column[n] for n in names] for column in columns])
 

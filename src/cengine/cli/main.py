@@ -18,6 +18,7 @@ from cengine.stopping import Reason
 GROUPS = {
     "datasource": ("cengine.cli.datasource", "Register tables and look at them."),
     "pipeline": ("cengine.cli.pipeline", "Push a YAML, run it, see how good the model is."),
+    "workspace": ("cengine.cli.workspace", "Keep datasources and pipelines apart, in one store."),
     "cache": ("cengine.cli.cache", "What is stored, what may go, whether it is whole."),
     "doctor": ("cengine.cli.doctor", "What this installation and project lack, and the command that mends it."),
     "sample": ("cengine.cli.sample", "Write made-up tables to try things on."),
@@ -44,9 +45,10 @@ class LazyGroups(click.Group):
 
 @click.command(cls=LazyGroups, context_settings=SETTINGS)
 @click.option("--project", metavar="FOLDER", help="The project folder; by default .cengine here or in the nearest folder above.")
+@click.option("--workspace", metavar="NAME", help="The workspace; by default the active one.")
 @click.option("--traceback", is_flag=True, help="Show where in the program an error came from.")
 @click.version_option(None, "--version", "-V", package_name="cengine", message="cengine %(version)s")
-def cli(project: str | None, traceback: bool) -> None:
+def cli(project: str | None, workspace: str | None, traceback: bool) -> None:
     """A table and a few lines of YAML become a trained, evaluated model.
 
     \b
@@ -57,6 +59,8 @@ def cli(project: str | None, traceback: bool) -> None:
     """
     if project:
         os.environ["CENGINE_PROJECT"] = project
+    if workspace:
+        os.environ["CENGINE_WORKSPACE"] = workspace
 
 
 def main() -> None:

@@ -50,6 +50,14 @@ def source_of_record(datasource: dict[str, Any]) -> Source:
     return source_of(datasource["type"], options)
 
 
+def place_of(datasource: dict[str, Any]) -> str:
+    """Where a datasource's table is, as far as that can be told without the package that its source may come from."""
+    try:
+        return source_of_record(datasource).place
+    except SourceError:
+        return str(datasource["options"].get("path") or datasource["type"])
+
+
 def absolute(path: str) -> str:
     """The path independent of the working folder; an address (s3://...) as it is."""
     return path if "://" in path else str(Path(path).expanduser().absolute())
@@ -77,7 +85,7 @@ def create_datasource(
     options = kept_options(source)
     row_id = project.records.insert("datasources", name=name, type=source.name, options=options, created_at=now())
     _record_snapshot(project, row_id, snapshot)
-    project.records.set_setting(ACTIVE, row_id)
+    project.set_own_setting(ACTIVE, row_id)
     return project.records.get("datasources", row_id), snapshot
 
 
@@ -95,10 +103,12 @@ def commit_datasource(
 def active_datasource(project: Project) -> dict[str, Any]:
     """The datasource that commands mean when none is named."""
     rows = project.records.all("datasources")
-    active = project.records.setting(ACTIVE)
+    active = project.own_setting(ACTIVE)
     for row in rows:
         if row["id"] == active:
             return row
+    if len(rows) == 1 and active is None:  # of a colleague, in a store that is shared
+        return rows[0]
     if rows:
         raise StoreError("no datasource is active", "choose one: cengine datasource set NAME")
     raise StoreError("there are no datasources yet", "register one: cengine datasource create csv --name NAME --path FILE")
@@ -125,11 +135,12 @@ def snapshot_of(project: Project, datasource: dict[str, Any]) -> Snapshot:
 def delete_datasource(project: Project, datasource: dict[str, Any]) -> int:
     """Forgets a datasource; its snapshots go where no other datasource has the same content. Gives the bytes freed."""
     project.records.update("datasources", datasource["id"], deleted_at=now())
-    alive = {row["id"] for row in project.records.all("datasources")}
+    alive = {row["id"] for row in project.store.all("datasources")}  # of all workspaces: they share what has the same content
     used = {row["content"] for row in project.records.all("snapshots") if row["datasource_id"] in alive}
     freed = 0
     for row in project.records.all("snapshots", datasource_id=datasource["id"]):
         if row["content"] not in used:
+            project.artifacts.remove_shared("snapshot", row["content"])
             project.artifacts.remove("snapshot", row["content"])
             freed += row["num_bytes"]
     return freed

@@ -11,6 +11,7 @@ from sqlglot import exp
 from cengine.engines.duckdb import DuckDB
 from cengine.expressions.build import as_double, column, finite
 from cengine.pipeline.register import Snapshot
+from cengine.store.permissions import restrict
 from cengine.store.project import Project
 
 PROFILE_MEMORY_BYTES = 2**30
@@ -27,6 +28,7 @@ def profile(project: Project, snapshot: Snapshot) -> list[dict[str, Any]]:
         columns = _profiled(engine, snapshot)
     draft = kept.with_suffix(".partial")
     draft.write_text(json.dumps(columns, default=str))
+    restrict(draft)
     draft.replace(kept)
     return columns
 

@@ -7,6 +7,9 @@ import time
 from abc import ABC, abstractmethod
 from pathlib import Path
 
+from cengine.store.artifacts import disk_errors
+from cengine.store.permissions import make_file, make_folder
+
 
 class Progress(ABC):
     """Told by `execute` as stages begin, go on and end."""
@@ -57,8 +60,8 @@ class Journal(Progress):
     EVERY_SECONDS = 10.0
 
     def __init__(self, file: Path, progress: Progress) -> None:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        self.file = file
+        with disk_errors():
+            self.file = make_file(make_folder(file.parent) / file.name)
         self.progress = progress
         self._stage = ""
         self._next = 0.0

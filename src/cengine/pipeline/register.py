@@ -118,7 +118,8 @@ def _copied_anyway(project: Project, source: CopiedSource, state: State | None, 
         unchanged = (after and after.data) == (state and state.data)
         if not unchanged and state is not None and state.must_hold:
             raise SourceError(f"{source.place} changed while it was read; nothing was registered", "run the command again")
-        content = fingerprint({"version": SNAPSHOT_VERSION, "digest": details.pop("digest"), "schema": details["schema"]})
+        content = fingerprint({"version": SNAPSHOT_VERSION, **{key: details[key] for key in ("schema", "renamed", "num_rejected")},
+                               "digest": details.pop("digest")})  # fmt: skip
         with project.artifacts.building("snapshot", content) as building:
             if building is not None:
                 for file in sorted(folder.iterdir()):

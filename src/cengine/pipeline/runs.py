@@ -25,6 +25,7 @@ from cengine.pipeline.progress import Journal, Progress
 from cengine.pipeline.register import read_snapshot
 from cengine.stopping import Reason, Stopped, Wish
 from cengine.store.lifecycle import ACTIVE, CANCELLED, FAILED, INTERRUPTED, QUEUED, RUNNING, enter, settle, take
+from cengine.store.permissions import make_file, make_folder
 from cengine.store.processes import identity_of, own_identity
 from cengine.store.project import Project
 from cengine.store.records import now
@@ -62,7 +63,7 @@ def requeue_run(project: Project, record: dict[str, Any], options: dict[str, Any
 def start_detached(project: Project, record: dict[str, Any]) -> None:
     """Starts a process of its own, in a session of its own, that does a queued run."""
     log = log_file(project, record)
-    log.parent.mkdir(parents=True, exist_ok=True)
+    make_file(make_folder(log.parent) / log.name)
     command = [sys.executable, "-m", "cengine.cli.main", "--project", str(project.folder), "pipeline", "work", str(record["id"])]
     with log.open("ab") as stream:
         child = subprocess.Popen(

@@ -33,6 +33,10 @@ RANGE_PAGES = 4096
 MAX_CONNECTIONS = 4
 MIN_VERSION_OF_PAGE_RANGES = 140000
 NO_PASSWORD = ("28P01", "28000")
+ENDED = ("57P01", "57P02", "57P03")
+# libpq's words, which come without a code.
+BROKEN = ("server closed", "no connection", "connection to", "terminating connection", "refused", "could not translate", "timeout expired",
+          "SSL connection", "could not receive")  # fmt: skip
 
 
 class Postgres(Database):
@@ -159,17 +163,13 @@ def _translated(source: Postgres) -> Iterator[None]:
 def _error(source: Postgres, error: Exception) -> SourceError:
     state = getattr(error, "sqlstate", None) or ""
     told = _told(error)
-    if "no password supplied" in told or state == "28P01":
+    if state in NO_PASSWORD or any(word in told for word in ("no password supplied", "password authentication failed")):
         return SourceError(f"{source.address} asks for a password, or for another one: {told}",
                            "give it in the environment (export PGPASSWORD=..., or a ${VARIABLE} in the address), in ~/.pgpass, or in the keyring: "
                            f"keyring set cengine '{source.address}'")  # fmt: skip
     if state == "42501":
         return SourceError(f"{source.address}: {told}", "the user has to be allowed to SELECT from it")
-    if (
-        state[:2] == "08"
-        or state in ("57P01", "57P02", "57P03")
-        or any(word in told for word in ("server closed", "no connection", "connection to"))
-    ):
+    if state[:2] == "08" or state in ENDED or any(word in told for word in BROKEN):
         return SourceError(f"the connection to {source.address} cannot be made or broke: {told}",
                            "nothing was registered; see that the server runs and run the command again")  # fmt: skip
     return SourceError(f"{source.place} cannot be read: {told}")

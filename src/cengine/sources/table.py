@@ -83,5 +83,7 @@ SOURCES = Sources({
     "postgres": ("cengine.sources.postgres:Postgres", "Register a table or a query of a PostgreSQL database."),
     "mysql": ("cengine.sources.mysql:Mysql", "Register a table or a query of a MySQL or MariaDB database."),
     "sqlite": ("cengine.sources.embedded:Sqlite", "Register a table or a query of an SQLite database."),
+    "delta": ("cengine.sources.lake:Delta", "Register a Delta table."),
+    "iceberg": ("cengine.sources.lake:Iceberg", "Register an Iceberg table."),
     "duckdb": ("cengine.sources.embedded:DuckDBFile", "Register a table or a query of a DuckDB database."),
 })  # fmt: skip

@@ -13,10 +13,15 @@ import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cengine.digests import file_digest
 from cengine.errors import StoreError
+from cengine.store.permissions import file_mode, make_file, make_folder, restrict
+
+if TYPE_CHECKING:
+    from cengine.store.records import Records
+    from cengine.store.remote import Remote
 
 # 1: no digests. 2: `files` with the size and SHA-256 of each.
 FORMAT_VERSION = 2
@@ -38,17 +43,32 @@ class Artifact:
 
 
 class Artifacts:
-    """The artifacts under `root`, one folder a stage and fingerprint."""
+    """The artifacts under `root`, one folder a stage and fingerprint.
 
-    def __init__(self, root: Path) -> None:
+    With a `remote`, `root` holds this machine's copies: what is complete is shared, what others have shared is fetched. With `records`
+    that other machines see, one of them builds and the others wait.
+    """
+
+    def __init__(self, root: Path, remote: Remote | None = None, records: Records | None = None) -> None:
         self.root = root
+        self.remote = remote
+        self.records = records
 
     def folder(self, stage: str, fingerprint: str) -> Path:
         """Where the artifact is, or would be."""
         return self.root / stage / fingerprint[:2] / fingerprint
 
     def find(self, stage: str, fingerprint: str) -> Artifact | None:
-        """The complete artifact, None where there is none."""
+        """The complete artifact, None where there is none; one that is shared is fetched."""
+        found = self._stored(stage, fingerprint)
+        if found is None and self.remote is not None and self.remote.has(stage, fingerprint):
+            with self._locked(stage, fingerprint):
+                if self._stored(stage, fingerprint) is None:
+                    self._fetched(stage, fingerprint)
+            found = self._stored(stage, fingerprint)
+        return found
+
+    def _stored(self, stage: str, fingerprint: str) -> Artifact | None:
         folder = self.folder(stage, fingerprint)
         try:
             data = json.loads((folder / "artifact.json").read_text())
@@ -87,6 +107,38 @@ class Artifacts:
         A second process that wants the same artifact waits until the first is through (`waiting` is called once).
         Whatever ends the block early leaves nothing behind.
         """
+        with self._locked(stage, fingerprint, waiting):
+            if self._found(stage, fingerprint):
+                yield None
+                return
+            with self._leased(stage, fingerprint, waiting):
+                if self.remote is not None and self._found(stage, fingerprint):  # another machine has built it meanwhile
+                    yield None
+                    return
+                with disk_errors():
+                    building = Building(self._draft(stage, fingerprint))
+                try:
+                    yield building
+                    with disk_errors():
+                        self._complete(building, stage, fingerprint)
+                finally:
+                    shutil.rmtree(building.folder, ignore_errors=True)
+                shutil.rmtree(self.work_folder(stage, fingerprint), ignore_errors=True)
+                self._share(stage, fingerprint)
+
+    def _found(self, stage: str, fingerprint: str) -> bool:
+        """Whether the artifact is complete, here or where it is shared; the lock is ours."""
+        if self._stored(stage, fingerprint) is None and not self._fetched(stage, fingerprint):
+            return False
+        self.touch(stage, fingerprint)
+        # Of a process that was killed after completing it.
+        shutil.rmtree(self.work_folder(stage, fingerprint), ignore_errors=True)
+        self._share(stage, fingerprint)  # where the run that built it could not
+        return True
+
+    @contextlib.contextmanager
+    def _locked(self, stage: str, fingerprint: str, waiting: Callable[[], None] | None = None) -> Iterator[None]:
+        """Keeps other processes of this machine out of the block; the system frees the lock of one that was killed."""
         from filelock import Timeout
 
         with disk_errors():
@@ -98,26 +150,43 @@ class Artifacts:
                     waiting()
                 lock.acquire(poll_interval=LOCK_POLL_SECONDS)
         try:
-            if self.find(stage, fingerprint) is not None:
-                self.touch(stage, fingerprint)
-                # Of a process that was killed after completing it.
-                shutil.rmtree(self.work_folder(stage, fingerprint), ignore_errors=True)
-                yield None
-                return
-            with disk_errors():
-                draft = self.root / ".work" / f"draft-{stage}-{fingerprint}"
-                shutil.rmtree(draft, ignore_errors=True)  # of a process that was killed: the lock is ours
-                draft.mkdir(parents=True)
-            building = Building(draft)
-            try:
-                yield building
-                with disk_errors():
-                    self._complete(building, stage, fingerprint)
-            finally:
-                shutil.rmtree(draft, ignore_errors=True)
-            shutil.rmtree(self.work_folder(stage, fingerprint), ignore_errors=True)
+            yield
         finally:
             lock.release()
+
+    def _leased(self, stage: str, fingerprint: str, waiting: Callable[[], None] | None) -> contextlib.AbstractContextManager[None]:
+        """Keeps other machines out of the block, as far as they share what is built in it."""
+        if self.remote is None or self.records is None:
+            return contextlib.nullcontext()
+        from cengine.store.leases import lease
+
+        return lease(self.records, f"{stage}-{fingerprint}", waiting)
+
+    def _share(self, stage: str, fingerprint: str) -> None:
+        if self.remote is not None:
+            self.remote.share(stage, fingerprint, self.folder(stage, fingerprint))
+
+    def _fetched(self, stage: str, fingerprint: str) -> bool:
+        """Whether the artifact was there to be copied from where it is shared; it appears when it is complete. The lock is ours."""
+        if self.remote is None or not self.remote.has(stage, fingerprint):
+            return False
+        with disk_errors():
+            draft = self._draft(stage, fingerprint)
+            try:
+                self.remote.fetch(stage, fingerprint, draft)
+                for file in draft.rglob("*"):
+                    if file.is_file():
+                        _flush(file)
+                self._appear(draft, stage, fingerprint)
+            finally:
+                shutil.rmtree(draft, ignore_errors=True)
+        return True
+
+    def _draft(self, stage: str, fingerprint: str) -> Path:
+        """An empty folder; what is in it is of a process that was killed, for the lock is ours."""
+        draft = self.root / ".work" / f"draft-{stage}-{fingerprint}"
+        shutil.rmtree(draft, ignore_errors=True)
+        return make_folder(draft)
 
     def _complete(self, building: Building, stage: str, fingerprint: str) -> None:
         seconds = time.monotonic() - building.started
@@ -139,21 +208,25 @@ class Artifacts:
         marker = building.folder / "artifact.json"
         marker.write_text(json.dumps(record))
         _flush(marker)
+        self._appear(building.folder, stage, fingerprint)
+
+    def _appear(self, draft: Path, stage: str, fingerprint: str) -> None:
+        restrict(draft)
         target = self.folder(stage, fingerprint)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        building.folder.rename(target)
+        make_folder(target.parent)
+        draft.rename(target)
         _flush(target.parent)
         self._removed(stage, fingerprint).unlink(missing_ok=True)
 
     def remove(self, stage: str, fingerprint: str) -> None:
-        """Removes an artifact, and remembers that it was meant to go; no error where there is none."""
+        """Removes this machine's copy of an artifact, and remembers that it was meant to go; no error where there is none."""
         folder = self.folder(stage, fingerprint)
         self._remember_removal(stage, fingerprint)
         if folder.exists():
             # Renamed first, so that no one finds it half-removed.
             doomed = self.root / ".work" / f"removed-{uuid.uuid4().hex}"
             with disk_errors():
-                doomed.parent.mkdir(parents=True, exist_ok=True)
+                make_folder(doomed.parent)
                 folder.rename(doomed)
             shutil.rmtree(doomed, ignore_errors=True)
         self._remember_removal(stage, fingerprint)  # again: a full disk has room for it now
@@ -189,8 +262,7 @@ class Artifacts:
     def _remember_removal(self, stage: str, fingerprint: str) -> None:
         note = self._removed(stage, fingerprint)
         with contextlib.suppress(OSError):
-            note.parent.mkdir(parents=True, exist_ok=True)
-            note.touch()
+            make_file(make_folder(note.parent) / note.name)
 
     def was_removed(self, stage: str, fingerprint: str) -> bool:
         """Whether somebody removed the artifact on purpose, and it has not been built again."""
@@ -202,9 +274,13 @@ class Artifacts:
     def _lock(self, stage: str, fingerprint: str) -> Any:
         from filelock import FileLock
 
-        locks = self.root / ".locks"
-        locks.mkdir(parents=True, exist_ok=True)
-        return FileLock(locks / f"{stage}-{fingerprint}.lock")
+        locks = make_folder(self.root / ".locks")
+        return FileLock(make_file(locks / f"{stage}-{fingerprint}.lock"), mode=file_mode(locks))
+
+    def remove_shared(self, stage: str, fingerprint: str) -> None:
+        """Removes an artifact for all who share it; no error where there is none, or where nothing is shared."""
+        if self.remote is not None:
+            self.remote.remove(stage, fingerprint)
 
 
 class Building:

@@ -56,7 +56,7 @@ class Uses:
 
 def uses_of(project: Project) -> Uses:
     """The uses of all artifacts; runs whose process is gone are settled first and need nothing."""
-    records, uses = project.records, Uses()
+    records, uses = project.store, Uses()  # of all workspaces
     runs = records.all("runs")
     settle(records, [run for run in runs if run["status"] in ACTIVE])
     snapshots = {row["id"]: row for row in records.all("snapshots")}

@@ -154,6 +154,8 @@ def _mend(stage: str) -> str:
 
 def _missing(project: Project) -> list[Finding]:
     """What the records speak of that is neither stored nor was removed on purpose."""
+    if project.store.database.shared and project.artifacts.remote is None:
+        return []  # each machine has what it built itself
     wanted: dict[tuple[str, str], list[str]] = defaultdict(list)
     for run in project.records.all("runs"):
         for stage in run["stages"]:
@@ -166,7 +168,7 @@ def _missing(project: Project) -> list[Finding]:
             what = f"{stage} {fingerprint[:12]} of {runs} is not there, and nobody removed it"
             mend = f"run it again: cengine pipeline run {keys[-1].split(':')[0]}; --repair takes it as gone"
             findings.append(Finding(what, mend, stage=stage, fingerprint=fingerprint))
-    names = {row["id"]: row["name"] for row in project.records.all("datasources")}
+    names = {row["id"]: row["name"] for row in project.store.all("datasources")}
     for row in project.records.all("snapshots"):
         if row["datasource_id"] in names and _gone(project.artifacts, SNAPSHOT, row["content"]):
             name = names[row["datasource_id"]]
@@ -177,7 +179,9 @@ def _missing(project: Project) -> list[Finding]:
 
 
 def _gone(artifacts: Artifacts, stage: str, fingerprint: str) -> bool:
-    return not artifacts.folder(stage, fingerprint).exists() and not artifacts.was_removed(stage, fingerprint)
+    if artifacts.folder(stage, fingerprint).exists() or artifacts.was_removed(stage, fingerprint):
+        return False
+    return artifacts.remote is None or not artifacts.remote.has(stage, fingerprint)
 
 
 # What is in the way
