@@ -35,11 +35,14 @@ browser:
 		&& apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes --no-install-recommends chromium >/dev/null; } \
 		|| echo "chromium is not here and cannot be installed; the tests of the page will be skipped"
 
-# The tests of the shared store start a PostgreSQL: installed where we may, else those tests are skipped and say why.
+# The tests of shared stores and of sources start a PostgreSQL and a MariaDB: installed where we may, else those tests are skipped and say why.
 servers:
 	@command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
 		&& apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes --no-install-recommends postgresql >/dev/null; } \
 		|| echo "PostgreSQL is not here and cannot be installed; the tests that need it will be skipped"
+	@command -v mariadbd >/dev/null || [ -x /usr/sbin/mariadbd ] || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+		&& apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes --no-install-recommends mariadb-server >/dev/null; } \
+		|| echo "MariaDB is not here and cannot be installed; the tests that need it will be skipped"
 
 $(VENV)/.python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "cengine needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; name another one: make PYTHON=python3.12")'

@@ -168,7 +168,6 @@ class FileSource(CopiedSource):
             with fetching.local(number) as file, _called(stored.url, file):
                 own = self.columns(file, reading.fetch)
         finally:
-            self.rejects(reading.fetch)
             look.unlink()
         return self._part_of(stored.url, own, stored.partition, types, lambda: fetching.local(number), stored.num_bytes, reading)
 
