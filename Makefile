@@ -20,9 +20,9 @@ demo: $(VENV)/.runtime
 test: check browser servers
 	$(BIN)/python -m pytest
 
-# The tests that take minutes too.
-test-all: check browser servers
-	$(BIN)/python -m pytest -m ""
+# The tests that take minutes as well: many kills, full disks, clusters.
+test-all: test
+	$(BIN)/python -m pytest -m heavy
 
 check: $(VENV)/.development
 	$(BIN)/ruff check .
@@ -62,7 +62,7 @@ $(VENV)/.development: $(VENV)/.runtime requirements/development.lock
 lock: $(VENV)/.python
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --group build -c requirements/constraints.txt pyproject.toml -o requirements/runtime.lock
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --group build --group dev -c requirements/runtime.lock -c requirements/constraints.txt pyproject.toml -o requirements/development.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --all-extras --group build --group dev -c requirements/runtime.lock -c requirements/constraints.txt pyproject.toml -o requirements/development.lock
 
 clean:
 	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
