@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 DEMO := build/demo
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test check browser servers lock clean
+.PHONY: demo test test-all check browser servers lock clean
 
 demo: $(VENV)/.runtime
 	rm -rf $(DEMO) && mkdir -p $(DEMO)
@@ -19,6 +19,10 @@ demo: $(VENV)/.runtime
 
 test: check browser servers
 	$(BIN)/python -m pytest
+
+# The tests that take minutes as well: many kills, full disks, clusters.
+test-all: test
+	$(BIN)/python -m pytest -m heavy
 
 check: $(VENV)/.development
 	$(BIN)/ruff check .
@@ -58,7 +62,7 @@ $(VENV)/.development: $(VENV)/.runtime requirements/development.lock
 lock: $(VENV)/.python
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --group build -c requirements/constraints.txt pyproject.toml -o requirements/runtime.lock
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --group build --group dev -c requirements/runtime.lock -c requirements/constraints.txt pyproject.toml -o requirements/development.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --all-extras --group build --group dev -c requirements/runtime.lock -c requirements/constraints.txt pyproject.toml -o requirements/development.lock
 
 clean:
 	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -85,10 +85,9 @@ def test_on_another_machine_the_heartbeat_tells(records, beat, status) -> None:
 
 # A process of its own, since whoever looks is not the one that beats: a clock an hour ahead or behind, a beat every second.
 BEATING = """
-import datetime, sys, time
-from pathlib import Path
+import datetime, pathlib, sys, time
 from cengine.store.records import Records
-records = Records(sys.argv[1] if "://" in sys.argv[1] else Path(sys.argv[1]))
+records = Records(sys.argv[1] if "://" in sys.argv[1] else pathlib.Path(sys.argv[1]))
 while True:
     then = datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=float(sys.argv[3]))
     records.update("runs", int(sys.argv[2]), heartbeat_at=then.isoformat())
@@ -98,7 +97,7 @@ while True:
 
 
 @pytest.mark.parametrize("hours", [-1, 1])
-def test_a_clock_that_is_set_kills_nobody_and_keeps_nobody_alive(records, address, hours) -> None:
+def test_a_clock_that_is_set_kills_nobody_and_keeps_nobody_alive(address, records, hours) -> None:
     """What beats goes on whatever its clock says; what does not is gone, also where its last sign of life is of the future."""
     beating = new_run(records, RUNNING, process="elsewhere@1/1/1", heartbeat_at=now())
     future = datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=hours)

@@ -30,6 +30,7 @@ from cengine.store.processes import identity_of, own_identity
 from cengine.store.project import Project
 from cengine.store.records import now
 from cengine.store.settings import read_settings
+from cengine.store.spare import keep_spare
 
 # How often a run that waits looks whether its turn has come.
 QUEUE_SECONDS = 0.5
@@ -37,6 +38,7 @@ QUEUE_SECONDS = 0.5
 
 def queue_run(plan: Plan, pipeline: dict[str, Any], snapshot_id: int, options: dict[str, Any]) -> dict[str, Any]:
     """A new run that waits for a process to take it; `options` are what it is to be started with."""
+    keep_spare(plan.project.records)
     return dict(plan.project.records.insert_numbered(
         "runs", "pipeline_id", pipeline_id=pipeline["id"], snapshot_id=snapshot_id, status=QUEUED, completion_ratio=0.0,
         compute_cost=0.0, training_cost=0.0, started_at=now(), process_id=os.getpid(), process=own_identity(), heartbeat_at=now(),
@@ -53,6 +55,7 @@ def plan_of(project: Project, pipeline: dict[str, Any], snapshot_id: int, option
 
 def requeue_run(project: Project, record: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
     """A run that ended before it was through, waiting again with these options. Raises StoreError where another process was quicker."""
+    keep_spare(project.records)
     attempt = record["attempt"] + 1
     if not enter(project.records, record["id"], QUEUED, attempt=attempt, process=own_identity(), process_id=os.getpid(), heartbeat_at=now(),
                  ended_at=None, cancelled_at=None, message=None, options=options):  # fmt: skip
@@ -91,8 +94,9 @@ def do_run(record: dict[str, Any], plan: Plan) -> tuple[dict[str, Any], Run]:
     try:
         project.records.update_run(record["id"], (QUEUED,), process=own_identity(), process_id=os.getpid())
         with Heartbeat(project.records, record["id"], wish, book.beat):
-            _wait_for_turn(project, record, record["options"].get("max_parallel") or settings.max_parallel, wish)
-            take(project.records, record["id"], among=(QUEUED,), process_id=os.getpid())
+            limit = record["options"].get("max_parallel") or settings.max_parallel
+            while not take(project.records, record["id"], (QUEUED,), _turn(project, record, limit, wish), process_id=os.getpid()):
+                time.sleep(QUEUE_SECONDS)  # another one was quicker
             journal.write(f"attempt {record['attempt']}, process {os.getpid()}, cengine {importlib.metadata.version('cengine')}")
             with Watch(limits, wish, book.spent, book.begin()):
                 run = execute(plan, book.write, wish)
@@ -229,8 +233,8 @@ def finished_run(project: Project, pipeline: dict[str, Any], number: int | None)
     return record, Run(tuple(StageRecord.from_json(stage) for stage in record["stages"]), folders)
 
 
-def _wait_for_turn(project: Project, record: dict[str, Any], limit: int | None, wish: Wish) -> None:
-    """Returns when fewer than `limit` runs go on and no older one waits. Raises Stopped where the run is not to begin any more."""
+def _turn(project: Project, record: dict[str, Any], limit: int | None, wish: Wish) -> int | None:
+    """The limit, once fewer runs than that go on and no older one waits. Raises Stopped where the run is not to begin any more."""
     while limit is not None:
         wish.raise_if_due()
         runs = [run for run in settled_runs(project) if run["status"] in ACTIVE]
@@ -239,5 +243,6 @@ def _wait_for_turn(project: Project, record: dict[str, Any], limit: int | None, 
             raise Stopped(Reason.CANCELLED)
         ahead = [run for run in runs if run["status"] == RUNNING or run["id"] < record["id"]]
         if len(ahead) < limit:
-            return
+            break
         time.sleep(QUEUE_SECONDS)
+    return limit

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,6 +42,9 @@ class Sqlite(Database):
     def write(self, work: Callable[[sa.Connection], T]) -> T:
         with self._errors(), self._writing.begin() as connection:
             return work(connection)
+
+    def take_turns(self, connection: sa.Connection) -> None:
+        pass  # all writers do
 
     def insert(self, table: sa.Table) -> Any:
         return insert(table)
@@ -86,7 +90,8 @@ class Sqlite(Database):
     def _translated(self, reason: str) -> StoreError:
         if "readonly" in reason or "unable to open" in reason:
             return StoreError(f"cannot write to {self.path}", "choose another folder with --project, or mend its permissions")
-        if "full" in reason:
+        # An I/O error is what SQLite says where it cannot make the files beside the database.
+        if "full" in reason or shutil.disk_usage(self.path.parent).free == 0:
             return StoreError("the disk is full", "make room and run the command again")
         if "locked" in reason:
             return StoreError(
