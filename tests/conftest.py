@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from servers import PostgresServer, S3Server, postgres_server, s3_server
+from servers import MysqlServer, PostgresServer, S3Server, mysql_server, postgres_server, s3_server
 from terminal import Terminal
 
 from cengine.engines.duckdb import DuckDB
@@ -76,4 +76,11 @@ def postgres() -> Iterator[PostgresServer]:
 def s3() -> Iterator[S3Server]:
     """An object store for the tests of this process; `s3.new_bucket()` is an address to use, with `s3.environment`."""
     with s3_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mysql() -> Iterator[MysqlServer]:
+    """A MariaDB for the tests of this process; `mysql.new_database()` is the name of one to use."""
+    with mysql_server() as server:
         yield server

@@ -37,7 +37,7 @@ def truth(stage: str, size: float, fixed: float, rest: float) -> float:
 @pytest.mark.parametrize("stage", STAGES)
 @given(fixed=st.floats(0.3, 3), rest=st.floats(0.3, 3), size=st.sampled_from([1e5, 1e6, 5e6]))
 def test_another_machine_is_learnt_from_three_runs(stage, fixed, rest, size) -> None:
-    past = [Measured(stage, load(rows), {SECONDS: truth(stage, rows, fixed, rest)}) for rows in (5e4, 4e5, 2e6)]
+    past = [Measured(stage, load(rows), load(rows), {SECONDS: truth(stage, rows, fixed, rest)}) for rows in (5e4, 4e5, 2e6)]
     found = expected(SECONDS, stage, load(size), past)
     true = truth(stage, size, fixed, rest)
     assert 0.7 * true < found.expected < 1.3 * true
@@ -55,9 +55,9 @@ def test_without_history_the_interval_is_wide_and_everything_grows_with_the_tabl
 
 
 def test_the_newest_and_the_likest_count_most() -> None:
-    slow = Measured("Fit", load(1e6), {SECONDS: 4 * truth("Fit", 1e6, 1, 1)})
-    fast = Measured("Fit", load(1e6), {SECONDS: truth("Fit", 1e6, 1, 1)})
-    small = Measured("Fit", load(1e3), {SECONDS: 40 * truth("Fit", 1e3, 1, 1)})
+    slow = Measured("Fit", load(1e6), load(1e6), {SECONDS: 4 * truth("Fit", 1e6, 1, 1)})
+    fast = Measured("Fit", load(1e6), load(1e6), {SECONDS: truth("Fit", 1e6, 1, 1)})
+    small = Measured("Fit", load(1e3), load(1e3), {SECONDS: 40 * truth("Fit", 1e3, 1, 1)})
     many = [slow] * 20 + [fast] * 20
     assert expected(SECONDS, "Fit", load(1e6), many).expected < expected(SECONDS, "Fit", load(1e6), many[::-1]).expected
     assert expected(SECONDS, "Fit", load(1e6), [small, fast, fast]).expected < 3 * truth("Fit", 1e6, 1, 1)
@@ -71,7 +71,7 @@ def test_what_history_is_made_of() -> None:
     here = own_identity()
     (found,) = history([run(here), run("elsewhere@1/2/3"), run(None), run(here, reused=True), run(here, load=None)])
     # As it would have been without the others on the machine.
-    assert found == Measured("Fit", {"cells": 10}, {SECONDS: 2.0, PEAK: 7})
+    assert found == Measured("Fit", {"cells": 10}, {"cells": 10}, {SECONDS: 2.0, PEAK: 7})
     assert KEPT not in found.measures
     busy = while_busy(expected(SECONDS, "Fit", {"cells": 10}, [found]), 3.0)
     assert busy.expected == pytest.approx(3 * expected(SECONDS, "Fit", {"cells": 10}, [found]).expected)

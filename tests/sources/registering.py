@@ -21,7 +21,7 @@ def register(project: Project, kind: str, *, threads: int = 2, **options: object
 
 def stored(snapshot: Snapshot) -> pa.Table:
     """The rows with their identities."""
-    return pa.concat_tables([pq.read_table(file) for file in snapshot.files])
+    return pa.concat_tables([pq.read_table(file) for file in snapshot.files], promote_options="permissive")
 
 
 def rows(snapshot: Snapshot, by: str) -> list[dict]:

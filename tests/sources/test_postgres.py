@@ -49,7 +49,8 @@ TYPES = {
     # column: (type, a value, kind, what is stored)
     "small": ("int2", "-3", "integer", -3), "big": ("int8", "9007199254740993", "integer", 9007199254740993), "flag": ("bool", "true", "boolean", True),
     "single": ("float4", "0.5", "float", 0.5), "real": ("float8", "'NaN'", "float", None), "money": ("numeric(12,2)", "1234.25", "float", 1234.25),
-    "word": ("varchar(20)", "'ü 日'", "string", "ü 日"), "padded": ("char(3)", "'ab'", "string", "ab "), "day": ("date", "'2020-02-29'", "timestamp", datetime.date(2020, 2, 29)),
+    "word": ("varchar(20)", "'ü 日'", "string", "ü 日"), "padded": ("char(3)", "'ab'", "string", "ab "),
+    "day": ("date", "'2020-02-29'", "timestamp", datetime.date(2020, 2, 29)),
     "moment": ("timestamp", "'2020-02-29 12:30:15.123456'", "timestamp", datetime.datetime(2020, 2, 29, 12, 30, 15, 123456)),
     "forever": ("timestamp", "'infinity'", "timestamp", None), "hour": ("time", "'12:30'", None, datetime.time(12, 30)),
     "key": ("uuid", "'00000000-0000-0000-0000-00000000000a'", "string", "00000000-0000-0000-0000-00000000000a"),

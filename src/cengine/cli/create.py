@@ -64,10 +64,10 @@ def _typed(field: str, info: FieldInfo, source_class: type[Source]) -> click.Opt
     text = (info.description or "").replace("{title}", source_class.title)
     if kind is bool:
         return click.Option([flag, field], is_flag=True, default=info.default, help=text)
-    required = info.is_required()
-    default = None if required or several or info.default is None else info.default
-    return click.Option([flag, field], type=kind, multiple=several, required=required, default=default,
-                        show_default=default is not None, help=text)  # fmt: skip
+    settings: dict[str, Any] = {"type": kind, "multiple": several, "required": info.is_required(), "help": text}
+    if not info.is_required() and not several and info.default is not None:
+        settings |= {"default": info.default, "show_default": True}
+    return click.Option([flag, field], **settings)
 
 
 def _option_of(info: FieldInfo) -> Any:

@@ -84,7 +84,9 @@ def logs(key: str, follow: bool) -> None:
     _, run = find_record(home, key)
     file = log_file(home, run)
     if not file.exists():
-        raise StoreError(f"run {run['number']} has no log", "it is of an older version, or its log was removed")
+        where = (run["process"] or "").partition("@")[0]
+        why = f"its log is on {where}, where it runs" if home.store.database.shared else "it is of an older version, or its log was removed"
+        raise StoreError(f"run {run['number']} has no log here", why)
     with file.open(encoding="utf-8", errors="replace") as stream:
         click.echo(stream.read(), nl=False)
         while follow and _refreshed(home, run)["status"] in ACTIVE:

@@ -87,10 +87,11 @@ NOTHING = Interval(0.0, 0.0, 0.0)
 
 @dataclass(frozen=True)
 class Measured:
-    """A stage that was run: what it had to do, and the measures it took."""
+    """A stage that was run: what it had to do, what of that was known before the stages before it were, and the measures it took."""
 
     stage: str
     load: Load
+    guessed_load: Load
     measures: dict[str, float]
 
 
@@ -106,7 +107,7 @@ def history(runs: Sequence[dict[str, Any]]) -> list[Measured]:
                 measures = {name: stage[name] for name in MEASURES if stage.get(name)}
                 # As on a machine of one's own: how busy it is at a time says nothing of another.
                 measures[SECONDS] /= stage.get("slowdown") or 1.0
-                found.append(Measured(stage["name"], stage["load"], measures))
+                found.append(Measured(stage["name"], stage["load"], stage.get("guessed_load") or stage["load"], measures))
     return found
 
 
@@ -116,10 +117,11 @@ def while_busy(seconds: Interval, slowdown: float) -> Interval:
     return Interval(seconds.expected * slowdown, seconds.low * slowdown / unsure, seconds.high * slowdown * unsure)
 
 
-def expected(measure: str, stage: str, load: Load, past: Sequence[Measured]) -> Interval:
-    """What a stage with so much to do will take of a measure."""
+def expected(measure: str, stage: str, load: Load, past: Sequence[Measured], *, guessed: bool = False) -> Interval:
+    """What a stage with so much to do will take of a measure. A `guessed` load is compared with what was guessed then."""
     fixed, rest = _parts(measure, stage, load)
-    known = [(*_parts(measure, stage, m.load), m.measures[measure]) for m in past if m.stage == stage and measure in m.measures]
+    alike = [m for m in past if m.stage == stage and measure in m.measures]
+    known = [(*_parts(measure, stage, m.guessed_load if guessed else m.load), m.measures[measure]) for m in alike]
     known = known[-MAX_MEASURED:]
     if not known:
         return _interval(fixed + rest, UNKNOWN_SPREAD)

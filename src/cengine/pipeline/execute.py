@@ -21,8 +21,7 @@ from cengine.pipeline.usage import Meter, Usage
 from cengine.stopping import LIMITS, Wish
 from cengine.store.artifacts import Artifact, Building, disk_error
 
-# These are not broken off by a limit: training ends early by itself, and what it reached is evaluated.
-LIMITLESS = ("Train", "Evaluate")
+TRAINING, EVALUATION = "Train", "Evaluate"
 RECORD_SECONDS = 1.0
 XLA_OUT_OF_MEMORY = "RESOURCE_EXHAUSTED"
 
@@ -40,6 +39,7 @@ class StageRecord:
     seconds: float
     saved_seconds: float
     load: dict[str, float] = field(default_factory=dict)
+    guessed_load: dict[str, float] = field(default_factory=dict)
     cpu_seconds: float | None = None
     peak_bytes: int | None = None
     slowdown: float | None = None
@@ -143,7 +143,9 @@ def _execute(plan: Plan, recorded: Recorded, wish: Wish, held: contextlib.ExitSt
     parent: str | None = None
     for stage, planned in zip(STAGES, plan.stages, strict=True):
         wanted = planned.fingerprint if parent is None else stage_fingerprint(stage, plan.context, parent)
-        at_work = _AtWork(plan, stage, wanted, folders, wish, _Watched(progress, stage.name, records, recorded, wish))
+        if stage.name == EVALUATION:
+            held.enter_context(wish.held(*LIMITS))
+        at_work = _AtWork(plan, stage, wanted, folders, wish, _Watched(progress, stage.name, records, recorded, wish), held)
         try:
             at_work.reach()
         except OSError as error:
@@ -173,12 +175,14 @@ def _execute(plan: Plan, recorded: Recorded, wish: Wish, held: contextlib.ExitSt
 class _AtWork:
     """One stage of a run: reused where it is stored, else built, and measured."""
 
-    def __init__(self, plan: Plan, stage: Stage, wanted: str, folders: dict[str, Path], wish: Wish, watched: _Watched) -> None:
-        self.plan, self.stage, self.folders, self.wish, self.watched = plan, stage, folders, wish, watched
+    def __init__(self, plan: Plan, stage: Stage, wanted: str, folders: dict[str, Path], wish: Wish, watched: _Watched,
+                 held: contextlib.ExitStack) -> None:  # fmt: skip
+        self.plan, self.stage, self.folders, self.wish, self.watched, self.held = plan, stage, folders, wish, watched, held
         self.wanted = self.fingerprint = wanted
         self.built = False
         self._seconds = 0.0
         self._load: dict[str, float] = {}
+        self._guessed_load: dict[str, float] = {}
         self._usage = Usage(0.0, None, 1.0)
         self._limited_at: int | None = None
 
@@ -206,18 +210,15 @@ class _AtWork:
         kept = self.plan.project.artifacts.work_folder(name, self.wanted)
         work = Work(dict(self.folders), building.folder, kept, building.details, self.wish)
         meter = Meter()
-        with self.wish.held(*(LIMITS if name in LIMITLESS else ())):
-            self.watched.begin(name, self.stage.size(context, self.folders), self.stage.unit)
-            self.stage.run(replace(context, progress=self.watched), work)
+        if name == TRAINING:
+            # Until the run ends: training hears of a limit by itself, and what it has reached is to be evaluated.
+            self.held.enter_context(self.wish.held(*LIMITS))
+        self.watched.begin(name, self.stage.size(context, self.folders), self.stage.unit)
+        self.stage.run(replace(context, progress=self.watched), work)
         self._usage = meter.read()
         self._seconds = time.monotonic() - building.started
-        first = work.details.get("first_step", 0)
-        self._load = load_of(name, context, self.folders, first)
-        if work.limited_at is not None:
-            # So many of the planned steps: everything that grows with them is less.
-            planned = self._load["steps"]
-            share = (work.limited_at - first) / planned if planned else 0.0
-            self._load = {key: value if key in ("cells", "weights") else value * share for key, value in self._load.items()}
+        steps = work.details.get("first_step", 0), work.limited_at
+        self._load, self._guessed_load = (load_of(name, context, folders, *steps) for folders in (self.folders, {}))
         work.details.setdefault("scanned_bytes", scanned_bytes(context)[name])
         return work
 
@@ -236,7 +237,7 @@ class _AtWork:
             return StageRecord(self.stage.name, self.fingerprint, True, 0.0, artifact.seconds, num_bytes=artifact.num_bytes,
                                scanned_bytes=scanned)  # fmt: skip
         usage = self._usage
-        return StageRecord(self.stage.name, self.fingerprint, False, self._seconds, 0.0, self._load, usage.cpu_seconds, usage.peak_bytes,
+        return StageRecord(self.stage.name, self.fingerprint, False, self._seconds, 0.0, self._load, self._guessed_load, usage.cpu_seconds, usage.peak_bytes,
                            usage.slowdown, artifact.num_bytes, scanned, self._limited_at)  # fmt: skip
 
 

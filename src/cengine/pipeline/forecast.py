@@ -100,7 +100,9 @@ def forecast(plan: Plan, prices: Prices, runs: Callable[[], Sequence[dict[str, A
             continue
         first_step = _first_step(plan, stage)
         load = load_of(stage.name, plan.context, folders, first_step)
-        seconds, cpu, peak, kept = (expected(measure, stage.name, load, past) for measure in (SECONDS, CPU, PEAK, KEPT))
+        seconds, cpu, peak, kept = (
+            expected(measure, stage.name, load, past, guessed="Fit" not in folders) for measure in (SECONDS, CPU, PEAK, KEPT)
+        )
         seconds = while_busy(seconds, slowdown)
         read = scanned.get(stage.name, 0)
         cost = seconds.times(hourly(stage.name, prices, plan.context.threads) / 3600, read * prices.gb_scanned / GB)

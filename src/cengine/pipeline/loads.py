@@ -32,13 +32,16 @@ Load = dict[str, float]
 Folders = Mapping[str, Path]
 
 
-def load_of(stage: str, context: Context, folders: Folders, first_step: int = 0) -> Load:
-    """What a stage has to do, as exactly as the results of the stages before it (`folders`) let it be known."""
+def load_of(stage: str, context: Context, folders: Folders, first_step: int = 0, last_step: int | None = None) -> Load:
+    """What a stage has to do, as exactly as the results of the stages before it (`folders`) let it be known.
+
+    Of training the steps after `first_step`, to `last_step` or to its end.
+    """
     rows = _rows(context, folders)
     columns = len(context.resolved.features) + len(context.resolved.labels)
     match stage:
         case "Train":
-            return _train_load(context, folders, rows, columns, first_step)
+            return _train_load(context, folders, rows, columns, first_step, last_step)
         case "Evaluate":
             evaluated = sum(rows.values()) - rows[TRAIN]
             table = context.snapshot.schema.num_rows * len(read_columns("Evaluate", context))
@@ -50,13 +53,13 @@ def load_of(stage: str, context: Context, folders: Folders, first_step: int = 0)
     return {"cells": context.snapshot.schema.num_rows * columns}
 
 
-def _train_load(context: Context, folders: Folders, rows: dict[str, int], columns: int, first_step: int) -> Load:
+def _train_load(context: Context, folders: Folders, rows: dict[str, int], columns: int, first_step: int, last_step: int | None) -> Load:
     from cengine.training.loop import Plan
 
     trainer = context.resolved.trainer
     multiplied, weights = num_weights(context, folders)
     plan = Plan.of(trainer, rows[TRAIN], 4 * columns)
-    steps = max(0, plan.num_steps - first_step)
+    steps = max(0, (last_step or plan.num_steps) - first_step)
     judged = next((count for name, count in rows.items() if name != TRAIN), 0)
     measured = math.ceil(steps / plan.every) * (min(rows[TRAIN], TRAIN_SAMPLE_ROWS) + min(judged, EVALUATION_SAMPLE_ROWS))
     return {

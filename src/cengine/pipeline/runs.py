@@ -94,8 +94,9 @@ def do_run(record: dict[str, Any], plan: Plan) -> tuple[dict[str, Any], Run]:
     try:
         project.records.update_run(record["id"], (QUEUED,), process=own_identity(), process_id=os.getpid())
         with Heartbeat(project.records, record["id"], wish, book.beat):
-            _wait_for_turn(project, record, record["options"].get("max_parallel") or settings.max_parallel, wish)
-            take(project.records, record["id"], among=(QUEUED,), process_id=os.getpid())
+            limit = record["options"].get("max_parallel") or settings.max_parallel
+            while not take(project.records, record["id"], (QUEUED,), _turn(project, record, limit, wish), process_id=os.getpid()):
+                time.sleep(QUEUE_SECONDS)  # another one was quicker
             journal.write(f"attempt {record['attempt']}, process {os.getpid()}, cengine {importlib.metadata.version('cengine')}")
             with Watch(limits, wish, book.spent, book.begin()):
                 run = execute(plan, book.write, wish)
@@ -232,8 +233,8 @@ def finished_run(project: Project, pipeline: dict[str, Any], number: int | None)
     return record, Run(tuple(StageRecord.from_json(stage) for stage in record["stages"]), folders)
 
 
-def _wait_for_turn(project: Project, record: dict[str, Any], limit: int | None, wish: Wish) -> None:
-    """Returns when fewer than `limit` runs go on and no older one waits. Raises Stopped where the run is not to begin any more."""
+def _turn(project: Project, record: dict[str, Any], limit: int | None, wish: Wish) -> int | None:
+    """The limit, once fewer runs than that go on and no older one waits. Raises Stopped where the run is not to begin any more."""
     while limit is not None:
         wish.raise_if_due()
         runs = [run for run in settled_runs(project) if run["status"] in ACTIVE]
@@ -242,5 +243,6 @@ def _wait_for_turn(project: Project, record: dict[str, Any], limit: int | None, 
             raise Stopped(Reason.CANCELLED)
         ahead = [run for run in runs if run["status"] == RUNNING or run["id"] < record["id"]]
         if len(ahead) < limit:
-            return
+            break
         time.sleep(QUEUE_SECONDS)
+    return limit

@@ -168,7 +168,6 @@ class FileSource(CopiedSource):
             with fetching.local(number) as file, _called(stored.url, file):
                 own = self.columns(file, reading.fetch)
         finally:
-            self.rejects(reading.fetch)
             look.unlink()
         return self._part_of(stored.url, own, stored.partition, types, lambda: fetching.local(number), stored.num_bytes, reading)
 
@@ -315,7 +314,8 @@ def _reader(function: str, file: Path, options: dict[str, Any], types: dict[str,
     from sqlglot import exp
 
     arguments: list[exp.Expr] = [exp.Literal.string(str(file))]
-    for name, value in options.items():
+    # The names of folders are read in `folders.py`, alike for files that were fetched from elsewhere.
+    for name, value in {**options, "hive_partitioning": False}.items():
         arguments.append(exp.EQ(this=exp.var(name), expression=exp.convert(value)))
     if types:
         struct = exp.Struct(expressions=[exp.PropertyEQ(this=exp.to_identifier(name, quoted=True), expression=exp.Literal.string(kind))

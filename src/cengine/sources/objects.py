@@ -97,10 +97,12 @@ class Store:
             raise SourceError(f"there is no file or folder '{self.address}'")
         return {name: info for name, info in found.items() if is_one_of(name.rpartition("/")[2], suffixes)}, path
 
-    def head(self, found: StoredObject, num_bytes: int = HEAD_BYTES) -> bytes:
-        """The first bytes of a file."""
+    def head(self, found: StoredObject, num_bytes: int | None = None) -> bytes:
+        """The first bytes of a file, so many that its columns can be told where no number is given."""
         with self.translated():
-            head: bytes = self.files.cat_file(found.path, start=0, end=min(num_bytes, found.num_bytes)) if found.num_bytes else b""
+            head: bytes = (
+                self.files.cat_file(found.path, start=0, end=min(num_bytes or HEAD_BYTES, found.num_bytes)) if found.num_bytes else b""
+            )
             return head
 
     def parquet_schema(self, found: StoredObject, target: Path) -> None:

@@ -17,7 +17,7 @@ def table_item(name: str, dialect: str) -> exp.Table:
 
     try:
         parsed = sqlglot.parse_one(name, dialect=dialect, into=exp.Table)
-    except sqlglot.errors.ParseError:
+    except sqlglot.errors.SqlglotError:
         parsed = None
     # A name with spaces is itself; anything that is more than a name would not come back the same.
     if not isinstance(parsed, exp.Table) or not isinstance(parsed.this, exp.Identifier) or parsed.alias or parsed.args.get("joins"):

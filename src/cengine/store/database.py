@@ -32,6 +32,10 @@ class Database(ABC):
         """What the work gives; it is done once, or not at all where this raises. It may be begun more than once."""
 
     @abstractmethod
+    def take_turns(self, connection: sa.Connection) -> None:
+        """From here to the end of its transaction a writer is the only one that has called this."""
+
+    @abstractmethod
     def insert(self, table: sa.Table) -> Any:
         """An INSERT that knows `on_conflict_do_nothing` and `on_conflict_do_update`."""
 

@@ -54,11 +54,20 @@ def enter(records: Records, run_id: int, status: str, among: Sequence[str] | Non
         return records.update_run(run_id, before, status=status, **values)
 
 
-def take(records: Records, run_id: int, among: Sequence[str] | None = None, **values: Any) -> None:
-    """Makes this process the one that does the run. Raises StoreError where the run cannot be taken up."""
-    if not enter(records, run_id, RUNNING, among, process=own_identity(), heartbeat_at=now(), ended_at=None, message=None, **values):
-        row = records.get("runs", run_id)
-        raise StoreError(f"run {row['number']} is {row['status'].lower()} and cannot be taken up")
+def take(
+    records: Records, run_id: int, among: Sequence[str] | None = None, max_running: int | None = None, **values: Any
+) -> bool:  # fmt: skip
+    """Makes this process the one that does the run; says False where `max_running` others go on already.
+
+    Raises StoreError where the run cannot be taken up.
+    """
+    if enter(records, run_id, RUNNING, among, max_running=max_running, process=own_identity(), heartbeat_at=now(), ended_at=None, message=None,
+             **values):  # fmt: skip
+        return True
+    row = records.get("runs", run_id)
+    if max_running is not None and row["status"] in (among or BEFORE[RUNNING]):
+        return False
+    raise StoreError(f"run {row['number']} is {row['status'].lower()} and cannot be taken up")
 
 
 def settle(records: Records, runs: list[dict[str, Any]]) -> None:

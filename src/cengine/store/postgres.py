@@ -20,8 +20,8 @@ FIRST_PATIENCE_SECONDS = 5.0
 PATIENCE_SECONDS = 90.0
 CONNECT_SECONDS = 10
 IDLE_SECONDS = 60
-# Any number, as long as it is the same everywhere: the lock that migrations take.
-MIGRATION_LOCK = 0x63656E67
+# Any numbers, as long as they are the same everywhere: the locks of migrations, and of those that take turns.
+MIGRATION_LOCK, TURNS_LOCK = 0x63656E67, 0x63656E68
 # A conflict with another transaction, too many connections, a server that starts or stops.
 PASSING_STATES = ("40001", "40P01", "53300", "57P01", "57P02", "57P03")
 # libpq gives no code for a connection refused; these do not go away by waiting.
@@ -76,6 +76,9 @@ class Postgres(Database):
             return result
 
         return self._patiently(once)
+
+    def take_turns(self, connection: sa.Connection) -> None:
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(TURNS_LOCK)))
 
     def insert(self, table: sa.Table) -> Any:
         return insert(table)

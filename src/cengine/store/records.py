@@ -84,10 +84,22 @@ class Records:
             lambda connection: connection.execute(TABLES[table].update().where(TABLES[table].c.id == row_id).values(**values))
         )
 
-    def update_run(self, row_id: int, among: Sequence[str], **values: Any) -> bool:
-        """Changes a run whose status is among these, and says whether it was: of two that want to, one does."""
+    def update_run(self, row_id: int, among: Sequence[str], *, max_running: int | None = None, **values: Any) -> bool:
+        """Changes a run whose status is among these, and says whether it was: of two that want to, one does.
+
+        Nor is it changed where then more than `max_running` runs would go on.
+        """
         change = runs.update().where(runs.c.id == row_id, runs.c.status.in_(among)).values(**values)
-        return self.database.write(lambda connection: connection.execute(change).rowcount == 1)
+        others = sa.select(sa.func.count()).where(runs.c.status == "Running", runs.c.id != row_id)
+
+        def work(connection: sa.Connection) -> bool:
+            if max_running is not None:
+                self.database.take_turns(connection)
+                if connection.execute(others).scalar_one() >= max_running:
+                    return False
+            return connection.execute(change).rowcount == 1
+
+        return self.database.write(work)
 
     def all(self, table: str, **equal: Any) -> list[dict[str, Any]]:
         """The rows whose columns have these values, by id; of datasources and pipelines those of the workspace."""

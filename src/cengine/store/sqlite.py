@@ -43,6 +43,9 @@ class Sqlite(Database):
         with self._errors(), self._writing.begin() as connection:
             return work(connection)
 
+    def take_turns(self, connection: sa.Connection) -> None:
+        pass  # all writers do
+
     def insert(self, table: sa.Table) -> Any:
         return insert(table)
 
