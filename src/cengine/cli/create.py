@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from cengine.cli.options import SETTINGS, json_option, project, resource_options
-from cengine.cli.output import gigabytes, megabytes, print_json, warn
+from cengine.cli.output import megabytes, print_json, warn
 from cengine.sources import SOURCES
 
 if TYPE_CHECKING:
@@ -112,6 +112,6 @@ def _create(kind: str, name: str, options: dict[str, Any], *, as_json: bool, mem
 def _told(snapshot: Snapshot) -> str:
     rows, columns = f"{snapshot.schema.num_rows:,} rows", f"{len(snapshot.schema.columns)} columns"
     if snapshot.remote is not None:
-        return f"{rows}, {columns}, {gigabytes(snapshot.source_bytes)} where it is; nothing was copied"
+        return f"{rows}, {columns}, {megabytes(snapshot.source_bytes):g} MB, which stay where they are"
     rejected = f", {snapshot.num_rejected:,} rejected" if snapshot.num_rejected else ""
     return f"{rows} read{rejected}, {columns}, {megabytes(snapshot.num_bytes):g} MB stored"

@@ -141,15 +141,17 @@ def delete_datasource(project: Project, datasource: dict[str, Any]) -> int:
     for row in project.records.all("snapshots", datasource_id=datasource["id"]):
         if row["content"] not in used:
             project.artifacts.remove_shared("snapshot", row["content"])
+            stored = project.artifacts.find("snapshot", row["content"])  # of a table that stays where it is, next to nothing
+            freed += stored.num_bytes if stored is not None else 0
             project.artifacts.remove("snapshot", row["content"])
-            freed += row["num_bytes"]
     return freed
 
 
 def _record_snapshot(project: Project, datasource_id: int, snapshot: Snapshot) -> dict[str, Any]:
     return dict(project.records.insert_numbered(
         "snapshots", "datasource_id", datasource_id=datasource_id, content=snapshot.content,
-        num_rows=snapshot.schema.num_rows, num_columns=len(snapshot.schema.columns), num_bytes=snapshot.num_bytes,
+        num_rows=snapshot.schema.num_rows, num_columns=len(snapshot.schema.columns),
+        num_bytes=snapshot.num_bytes if snapshot.remote is None else snapshot.source_bytes,
         num_rejected=snapshot.num_rejected, created_at=now(),
     ))  # fmt: skip
 

@@ -220,6 +220,9 @@ class _AtWork:
         self._seconds = time.monotonic() - building.started
         steps = work.details.get("first_step", 0), work.limited_at
         self._load, self._guessed_load = (load_of(name, context, folders, *steps) for folders in (self.folders, {}))
+        if context.warehouse is not None:
+            work.details["warehouse"] = traffic = context.warehouse.traffic()
+            work.details["scanned_bytes"] = traffic["scanned_bytes"]
         work.details.setdefault("scanned_bytes", scanned_bytes(context)[name])
         return work
 
@@ -287,3 +290,6 @@ class _Watched(Progress):
 
     def wait(self, stage: str) -> None:
         self.progress.wait(stage)
+
+    def say(self, text: str) -> None:
+        self.progress.say(text)

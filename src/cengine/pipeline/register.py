@@ -137,10 +137,11 @@ def _referred(project: Project, source: RemoteSource) -> str:
     """The identity of a snapshot that holds no rows, only what the table is like and how it is found again."""
     table = source.look()
     schema = TableSchema(table.columns, table.num_rows)
-    content = fingerprint({"version": SNAPSHOT_VERSION, "source": source.identity(), "state": table.state, "schema": schema.to_json()})
+    # Who asks and who pays is no part of what the table holds.
+    content = fingerprint({"version": SNAPSHOT_VERSION, "type": source.name, "state": table.state, "schema": schema.to_json()})
     with project.artifacts.building("snapshot", content) as building:
         if building is not None:
-            remote = {"type": source.name, "options": source.model_dump(mode="json"), "state": table.state}
+            remote = {"type": source.name, "options": source.model_dump(mode="json"), "state": table.state, "seen": table.seen}
             building.details.update(schema=schema.to_json(), renamed={}, num_rejected=0, source_bytes=table.num_bytes, remote=remote)
     return content
 
