@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,6 +17,9 @@ from cengine.pipeline.register import Snapshot, take_snapshot
 from cengine.preprocess.source import Rows
 from cengine.sources import Parquet
 from cengine.store.project import open_project
+
+if TYPE_CHECKING:
+    from bigquery_server import BigQueryServer
 
 MEMORY_BYTES = 2**29
 
@@ -62,3 +66,18 @@ def make_rows(register_table: Callable[..., Snapshot]) -> Callable[..., Rows]:
 def terminal(tmp_path: Path) -> Terminal:
     """A terminal on a new project; `terminal("datasource", "list")` types a command."""
     return Terminal(tmp_path / "project", tmp_path)
+
+
+@pytest.fixture
+def bigquery(monkeypatch: pytest.MonkeyPatch) -> Iterator[BigQueryServer]:
+    """A BigQuery on loopback that commands find by the usual variables."""
+    pytest.importorskip("google.cloud.bigquery")
+    pytest.importorskip("google.cloud.bigquery_storage_v1")
+    from bigquery_server import BigQueryServer
+
+    with BigQueryServer() as server:
+        monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", server.endpoint)
+        monkeypatch.setenv("BIGQUERY_STORAGE_EMULATOR_HOST", server.storage_endpoint)
+        monkeypatch.delenv("GOOGLE_CLOUD_PROJECT", raising=False)
+        yield server
+        assert server.broken == []

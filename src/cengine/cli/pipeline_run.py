@@ -8,7 +8,7 @@ import click
 
 from cengine.cli.evaluate import print_overall, results_json
 from cengine.cli.options import SETTINGS, json_option, project, resource_options
-from cengine.cli.output import gigabytes, print_json, print_table, short_duration
+from cengine.cli.output import data_size, gigabytes, print_json, print_table, short_duration
 
 if TYPE_CHECKING:
     from cengine.cli.progress import Bars
@@ -174,8 +174,8 @@ def _print_scan(planned: Plan, scan: Scan, max_gb_scanned: float | None) -> None
     cost = f", {scan_cost(scan.num_bytes, prices):.2f} {prices.sign}" if prices.gb_scanned else ""
     bound = f"; at most {max_gb_scanned:g} GB are allowed" if max_gb_scanned is not None else ""
     assert planned.context.warehouse is not None
-    click.echo(f"{planned.context.warehouse.source.title} will scan about {gigabytes(scan.num_bytes)} "
-               f"in {scan.num_queries} queries of {gigabytes(scan.query_bytes)}{cost}{bound}")  # fmt: skip
+    click.echo(f"{planned.context.warehouse.source.title} will scan about {data_size(scan.num_bytes)} "
+               f"in {scan.num_queries} queries of {data_size(scan.query_bytes)}{cost}{bound}")  # fmt: skip
 
 
 def _plan_json(planned: Plan) -> dict[str, Any]:
