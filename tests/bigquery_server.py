@@ -9,6 +9,7 @@ import base64
 import datetime
 import json
 import re
+import socket
 import threading
 import time
 import urllib.parse
@@ -258,7 +259,8 @@ class _Handler(BaseHTTPRequestHandler):
                 raise Refused("authError", "Request had invalid authentication credentials.")
             fault = owner.faults.take(name)
             if fault and fault.reason == "cut":
-                self.connection.close()
+                self.close_connection = True
+                self.connection.shutdown(socket.SHUT_RDWR)
                 return
             if fault:
                 raise Refused(fault.reason, fault.message)

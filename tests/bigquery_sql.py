@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import sqlglot
 from sqlglot import exp
+from sqlglot.dialects.bigquery import BigQuery
 from sqlglot.errors import SqlglotError
 from sqlglot.tokens import TokenType
 
@@ -32,6 +34,13 @@ class Refused(Exception):
         self.reason = reason
 
 
+class _Dialect(BigQuery):
+    """BigQuery's dialect without arrays in FROM by their bare names, which takes a copy of every sub-query to find out."""
+
+    class Parser(BigQuery.Parser):
+        SUPPORTS_IMPLICIT_UNNEST = False
+
+
 @dataclass
 class Translated:
     """A query for DuckDB: its text, the kind of statement, the lists it needs."""
@@ -51,7 +60,7 @@ def translate(text: str, project: str, parameters: dict[str, Any], locate: Locat
         raise Refused("invalidQuery", f"The query is too large. The maximum standard SQL query length is {MAX_QUERY_CHARACTERS} characters")
     _check_tokens(text)
     try:
-        statements = [s for s in sqlglot.parse(text, dialect="bigquery") if s is not None]
+        statements = [s for s in sqlglot.parse(text, dialect=_Dialect) if s is not None]
     except SqlglotError as error:
         raise Refused("invalidQuery", f"Syntax error: {str(error).splitlines()[0]}") from None
     if len(statements) != 1:
@@ -62,9 +71,9 @@ def translate(text: str, project: str, parameters: dict[str, Any], locate: Locat
     _check(query)
     found = Translated("", "SELECT")
     tables = _Tables(project, locate, {cte.alias for cte in query.find_all(exp.CTE)})
-    query = query.transform(tables.replace)
-    query = query.transform(lambda node: _parameter(node, parameters, found))
-    query = query.transform(_behave)
+    query = query.transform(tables.replace, copy=False)
+    query = query.transform(lambda node: _parameter(node, parameters, found), copy=False)
+    query = query.transform(_behave, copy=False)
     found.text = query.sql("duckdb")
     return found
 
@@ -107,7 +116,7 @@ def _check_outer_join(join: exp.Join) -> None:
 
 
 def _is_text(cast: exp.Cast) -> bool:
-    return bool(cast.to.is_type("text", "varchar"))
+    return cast.to.this in (exp.DType.TEXT, exp.DType.VARCHAR)
 
 
 class _Tables:
@@ -237,11 +246,18 @@ def scanned_columns(plan_text: str) -> set[tuple[str, str]]:
             found.update((table, name.strip('"')) for name in ([names] if isinstance(names, str) else names))
             filters = information.get("Filters", [])
             for condition in [filters] if isinstance(filters, str) else filters:
-                parsed = sqlglot.parse_one(condition.removeprefix("optional: "), dialect="duckdb")
-                found.update((table, column.name) for column in parsed.find_all(exp.Column))
+                found.update((table, name) for name in _columns_in(condition.removeprefix("optional: ")))
         for child in node.get("children", []):
             walk(child)
 
     for node in json.loads(plan_text):
         walk(node)
     return found
+
+
+def _columns_in(condition: str) -> set[str]:
+    """The columns of a filter as a plan tells it, whose texts are not always written as SQL writes them."""
+    try:
+        return {column.name for column in sqlglot.parse_one(condition, dialect="duckdb").find_all(exp.Column)}
+    except SqlglotError:
+        return set(re.findall(r"\w+", condition))

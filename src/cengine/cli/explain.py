@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cengine.cli.output import gigabytes, print_table, short_duration
+from cengine.cli.output import data_size, gigabytes, print_table, short_duration
 
 if TYPE_CHECKING:
     from cengine.pipeline.estimates import Interval
@@ -50,8 +50,8 @@ def print_scan(planned: Plan, scan: Scan, prices: Prices, max_gb_scanned: float 
     cost = f", {prices.sign} {money(scan_cost(scan.num_bytes, prices))}" if prices.gb_scanned else ""
     bound = f"; at most {max_gb_scanned:g} GB are allowed" if max_gb_scanned is not None else ""
     assert planned.context.warehouse is not None
-    click.echo(f"{planned.context.warehouse.source.title} will scan about {gigabytes(scan.num_bytes)} "
-               f"in {scan.num_queries} queries of {gigabytes(scan.query_bytes)}{cost}{bound}")  # fmt: skip
+    click.echo(f"{planned.context.warehouse.source.title} will scan about {data_size(scan.num_bytes)} "
+               f"in {scan.num_queries} queries of {data_size(scan.query_bytes)}{cost}{bound}")  # fmt: skip
 
 
 def plan_json(planned: Plan, found: Forecast, scan: Scan | None) -> dict[str, Any]:

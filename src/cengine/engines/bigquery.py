@@ -270,8 +270,11 @@ def _with_storable_names(query: exp.Expr) -> tuple[exp.Expr, list[str]]:
         return query, []
     if all(_NAME.fullmatch(name) for name in names) or query.args.get("order"):
         return query, list(names)
-    renamed = [column(name, "result_of_query").as_(f"c{place}", quoted=True) for place, name in enumerate(names)]
-    return exp.select(*renamed).from_(query.subquery(exp.to_identifier("result_of_query", quoted=True))), list(names)
+    # Renamed where they are made: a name with a dot in it would be read as a path one query further out.
+    renamed = query.copy()
+    cells = [cell.this if isinstance(cell, exp.Alias) else cell for cell in renamed.expressions]
+    renamed.set("expressions", [cell.as_(f"c{place}", quoted=True) for place, cell in enumerate(cells)])
+    return renamed, list(names)
 
 
 def _sendable(values: pa.Array | pa.ChunkedArray) -> tuple[pa.Array, str | None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -14,15 +14,13 @@ from cengine.connections.bigquery import Budget, over_budget
 from cengine.engines.engine import Engine, Setup
 from cengine.engines.remote import RemoteEngine
 from cengine.errors import PreprocessError
-from cengine.pipeline.register import Snapshot
+from cengine.pipeline.register import Say, Snapshot
 from cengine.preprocess.source import Rows, WarehouseTable
 from cengine.sources.source import HeldTable, RemoteSource
 from cengine.store.project import Project
 
 if TYPE_CHECKING:
     from cengine.preprocess.split import Split
-
-Say = Callable[[str], None]
 
 
 @dataclass
