@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 DEMO := build/demo
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test check browser servers lock clean
+.PHONY: demo test test-all check system lock clean
 
 demo: $(VENV)/.runtime
 	rm -rf $(DEMO) && mkdir -p $(DEMO)
@@ -17,25 +17,21 @@ demo: $(VENV)/.runtime
 	$(BIN)/cengine --project $(DEMO) pipeline run birth_year --yes
 	$(BIN)/cengine --project $(DEMO) pipeline evaluate birth_year --rows 5 --no-open
 
-test: check browser servers
+test: check system
 	$(BIN)/python -m pytest
+
+# The tests that take minutes as well: many kills, full disks, clusters.
+test-all: test
+	$(BIN)/python -m pytest -m heavy
 
 check: $(VENV)/.development
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# The tests of the page open it in Chromium: installed where we may, else those tests are skipped and say why.
-browser:
-	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
-		&& apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes --no-install-recommends chromium >/dev/null; } \
-		|| echo "chromium is not here and cannot be installed; the tests of the page will be skipped"
-
-# The tests of the shared store start a PostgreSQL: installed where we may, else those tests are skipped and say why.
-servers:
-	@command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
-		&& apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes --no-install-recommends postgresql >/dev/null; } \
-		|| echo "PostgreSQL is not here and cannot be installed; the tests that need it will be skipped"
+# Servers and the browser that the tests start.
+system:
+	@requirements/system.sh
 
 $(VENV)/.python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "cengine needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; name another one: make PYTHON=python3.12")'
@@ -47,15 +43,17 @@ $(VENV)/.runtime: $(VENV)/.python requirements/runtime.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
+# All extras are 250 packages: uv, since pip takes three times as long.
 $(VENV)/.development: $(VENV)/.runtime requirements/development.lock
-	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/development.lock
+	$(BIN)/python -m pip install --quiet uv
+	UV_COMPILE_BYTECODE=1 $(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/development.lock
 	touch $@
 
 # Newer versions of everything, with hashes; no address of an index gets into the files.
 lock: $(VENV)/.python
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --group build -c requirements/constraints.txt pyproject.toml -o requirements/runtime.lock
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --group build --group dev -c requirements/runtime.lock -c requirements/constraints.txt pyproject.toml -o requirements/development.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --all-extras --group build --group dev -c requirements/runtime.lock -c requirements/constraints.txt pyproject.toml -o requirements/development.lock
 
 clean:
 	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -9,6 +9,7 @@ import base64
 import datetime
 import json
 import re
+import socket
 import threading
 import time
 import urllib.parse
@@ -258,7 +259,8 @@ class _Handler(BaseHTTPRequestHandler):
                 raise Refused("authError", "Request had invalid authentication credentials.")
             fault = owner.faults.take(name)
             if fault and fault.reason == "cut":
-                self.connection.close()
+                self.close_connection = True
+                self.connection.shutdown(socket.SHUT_RDWR)
                 return
             if fault:
                 raise Refused(fault.reason, fault.message)
@@ -301,7 +303,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def call_datasets_get(self, parts: tuple[str, ...], options: Any, body: Any) -> dict[str, Any]:
         self._dataset(parts)
-        return {"kind": "bigquery#dataset", "id": ":".join(parts), "location": "US", "datasetReference": {"projectId": parts[0], "datasetId": parts[1]}}
+        return {
+            "kind": "bigquery#dataset",
+            "id": ":".join(parts),
+            "location": "US",
+            "datasetReference": {"projectId": parts[0], "datasetId": parts[1]},
+        }
 
     def call_datasets_list(self, parts: tuple[str, ...], options: Any, body: Any) -> dict[str, Any]:
         names = sorted({key[1] for key in self.owner.tables.found if key[0] == parts[0] and not key[1].startswith("_")})
@@ -329,7 +336,7 @@ class _Handler(BaseHTTPRequestHandler):
             raise Refused("notFound", f"Not found: Job {name}")
         return self.owner.jobs[name]
 
-    def call_getQueryResults(self, parts: tuple[str, ...], options: dict[str, str], body: Any) -> dict[str, Any]:  # noqa: N802
+    def call_getQueryResults(self, parts: tuple[str, ...], options: dict[str, str], body: Any) -> dict[str, Any]:
         job = self._job(parts[1])
         answer: dict[str, Any] = {"kind": "bigquery#getQueryResultsResponse", "totalBytesProcessed": str(job.num_bytes),
                                   "jobReference": {"projectId": job.project, "jobId": job.name, "location": job.location}}  # fmt: skip
@@ -377,7 +384,11 @@ def _cell(value: Any) -> Any:
         case dict():
             return {"f": [{"v": _cell(v)} for v in value.values()]}
         case float():
-            return repr(value) if value == value and abs(value) != float("inf") else str(value).replace("inf", "Infinity").replace("nan", "NaN")
+            return (
+                repr(value)
+                if value == value and abs(value) != float("inf")
+                else str(value).replace("inf", "Infinity").replace("nan", "NaN")
+            )
     return str(value)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,17 +11,12 @@ from typing import Any
 import pyarrow as pa
 import sqlglot
 from sqlglot import exp
+from sqlglot.dialects.bigquery import BigQuery
 from sqlglot.errors import SqlglotError
 from sqlglot.tokens import TokenType
 
 # Words that BigQuery does not take as a name without backticks.
-RESERVED = frozenset("""
-    ALL AND ANY ARRAY AS ASC ASSERT_ROWS_MODIFIED AT BETWEEN BY CASE CAST COLLATE CONTAINS CREATE CROSS CUBE CURRENT DEFAULT DEFINE
-    DESC DISTINCT ELSE END ENUM ESCAPE EXCEPT EXCLUDE EXISTS EXTRACT FALSE FETCH FOLLOWING FOR FROM FULL GROUP GROUPING GROUPS HASH
-    HAVING IF IGNORE IN INNER INTERSECT INTERVAL INTO IS JOIN LATERAL LEFT LIKE LIMIT LOOKUP MERGE NATURAL NEW NO NOT NULL NULLS OF ON
-    OR ORDER OUTER OVER PARTITION PRECEDING PROTO QUALIFY RANGE RECURSIVE RESPECT RIGHT ROLLUP ROWS SELECT SET SOME STRUCT
-    TABLESAMPLE THEN TO TREAT TRUE UNBOUNDED UNION UNNEST USING WHEN WHERE WINDOW WITH WITHIN
-""".split())  # fmt: skip
+RESERVED = frozenset(["ALL", "AND", "ANY", "ARRAY", "AS", "ASC", "ASSERT_ROWS_MODIFIED", "AT", "BETWEEN", "BY", "CASE", "CAST", "COLLATE", "CONTAINS", "CREATE", "CROSS", "CUBE", "CURRENT", "DEFAULT", "DEFINE", "DESC", "DISTINCT", "ELSE", "END", "ENUM", "ESCAPE", "EXCEPT", "EXCLUDE", "EXISTS", "EXTRACT", "FALSE", "FETCH", "FOLLOWING", "FOR", "FROM", "FULL", "GROUP", "GROUPING", "GROUPS", "HASH", "HAVING", "IF", "IGNORE", "IN", "INNER", "INTERSECT", "INTERVAL", "INTO", "IS", "JOIN", "LATERAL", "LEFT", "LIKE", "LIMIT", "LOOKUP", "MERGE", "NATURAL", "NEW", "NO", "NOT", "NULL", "NULLS", "OF", "ON", "OR", "ORDER", "OUTER", "OVER", "PARTITION", "PRECEDING", "PROTO", "QUALIFY", "RANGE", "RECURSIVE", "RESPECT", "RIGHT", "ROLLUP", "ROWS", "SELECT", "SET", "SOME", "STRUCT", "TABLESAMPLE", "THEN", "TO", "TREAT", "TRUE", "UNBOUNDED", "UNION", "UNNEST", "USING", "WHEN", "WHERE", "WINDOW", "WITH", "WITHIN"])  # fmt: skip
 # Names of types that other engines know and BigQuery does not.
 FOREIGN_TYPES = frozenset({"DOUBLE", "REAL", "FLOAT", "TEXT", "VARCHAR", "HUGEINT", "UBIGINT", "TIMESTAMPTZ", "FLOAT32", "INT32"})
 # Functions that sqlglot has no class for, and that BigQuery has.
@@ -36,6 +32,13 @@ class Refused(Exception):
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
         self.reason = reason
+
+
+class _Dialect(BigQuery):
+    """BigQuery's dialect without arrays in FROM by their bare names, which takes a copy of every sub-query to find out."""
+
+    class Parser(BigQuery.Parser):
+        SUPPORTS_IMPLICIT_UNNEST = False
 
 
 @dataclass
@@ -57,7 +60,7 @@ def translate(text: str, project: str, parameters: dict[str, Any], locate: Locat
         raise Refused("invalidQuery", f"The query is too large. The maximum standard SQL query length is {MAX_QUERY_CHARACTERS} characters")
     _check_tokens(text)
     try:
-        statements = [s for s in sqlglot.parse(text, dialect="bigquery") if s is not None]
+        statements = [s for s in sqlglot.parse(text, dialect=_Dialect) if s is not None]
     except SqlglotError as error:
         raise Refused("invalidQuery", f"Syntax error: {str(error).splitlines()[0]}") from None
     if len(statements) != 1:
@@ -68,9 +71,9 @@ def translate(text: str, project: str, parameters: dict[str, Any], locate: Locat
     _check(query)
     found = Translated("", "SELECT")
     tables = _Tables(project, locate, {cte.alias for cte in query.find_all(exp.CTE)})
-    query = query.transform(tables.replace)
-    query = query.transform(lambda node: _parameter(node, parameters, found))
-    query = query.transform(_behave)
+    query = query.transform(tables.replace, copy=False)
+    query = query.transform(lambda node: _parameter(node, parameters, found), copy=False)
+    query = query.transform(_behave, copy=False)
     found.text = query.sql("duckdb")
     return found
 
@@ -106,11 +109,14 @@ def _check_outer_join(join: exp.Join) -> None:
     condition = join.args.get("on")
     parts = list(condition.flatten()) if isinstance(condition, exp.And) else [condition]
     if not join.args.get("using") and not any(isinstance(part, exp.EQ) for part in parts):
-        raise Refused("invalidQuery", f"{join.side} OUTER JOIN cannot be used without a condition that is an equality of fields from both sides of the join.")
+        raise Refused(
+            "invalidQuery",
+            f"{join.side} OUTER JOIN cannot be used without a condition that is an equality of fields from both sides of the join.",
+        )
 
 
 def _is_text(cast: exp.Cast) -> bool:
-    return bool(cast.to.is_type("text", "varchar"))
+    return cast.to.this in (exp.DType.TEXT, exp.DType.VARCHAR)
 
 
 class _Tables:
@@ -172,7 +178,9 @@ def _behave(node: exp.Expr) -> exp.Expr:
         return exp.Paren(this=exp.Case().when(zero, failing).else_(exp.Div(this=node.this, expression=node.expression)))
     if isinstance(node, exp.Bracket) and node.args.get("safe"):
         (place,) = node.expressions
-        within = exp.Case().when(exp.GTE(this=exp.Paren(this=place.copy()), expression=exp.convert(0)), exp.Paren(this=place) + exp.convert(1))
+        within = exp.Case().when(
+            exp.GTE(this=exp.Paren(this=place.copy()), expression=exp.convert(0)), exp.Paren(this=place) + exp.convert(1)
+        )
         return exp.Anonymous(this="list_extract", expressions=[node.this, within])
     if isinstance(node, exp.Cast) and _is_text(node) and node.this.find(exp.Sum):
         # A NUMERIC without its trailing zeros.
@@ -217,7 +225,11 @@ def _range_bucket(point: exp.Expr, edges: list[Any]) -> exp.Expr:
         if low == high:
             return exp.convert(low)
         middle = (low + high) // 2
-        return exp.Case().when(exp.LT(this=point.copy(), expression=exp.convert(edges[middle])), within(low, middle)).else_(within(middle + 1, high))
+        return (
+            exp.Case()
+            .when(exp.LT(this=point.copy(), expression=exp.convert(edges[middle])), within(low, middle))
+            .else_(within(middle + 1, high))
+        )
 
     return exp.Case().when(exp.Not(this=exp.Is(this=exp.Paren(this=point.copy()), expression=exp.null())), within(0, len(edges)))
 
@@ -234,11 +246,18 @@ def scanned_columns(plan_text: str) -> set[tuple[str, str]]:
             found.update((table, name.strip('"')) for name in ([names] if isinstance(names, str) else names))
             filters = information.get("Filters", [])
             for condition in [filters] if isinstance(filters, str) else filters:
-                parsed = sqlglot.parse_one(condition.removeprefix("optional: "), dialect="duckdb")
-                found.update((table, column.name) for column in parsed.find_all(exp.Column))
+                found.update((table, name) for name in _columns_in(condition.removeprefix("optional: ")))
         for child in node.get("children", []):
             walk(child)
 
     for node in json.loads(plan_text):
         walk(node)
     return found
+
+
+def _columns_in(condition: str) -> set[str]:
+    """The columns of a filter as a plan tells it, whose texts are not always written as SQL writes them."""
+    try:
+        return {column.name for column in sqlglot.parse_one(condition, dialect="duckdb").find_all(exp.Column)}
+    except SqlglotError:
+        return set(re.findall(r"\w+", condition))

@@ -17,7 +17,11 @@ from google.cloud.bigquery_storage_v1 import types
 
 SERVICE = "google.cloud.bigquery.storage.v1.BigQueryRead"
 ROWS_PER_MESSAGE = 4096
-CODES = {"accessDenied": grpc.StatusCode.PERMISSION_DENIED, "notFound": grpc.StatusCode.NOT_FOUND, "quotaExceeded": grpc.StatusCode.RESOURCE_EXHAUSTED}
+CODES = {
+    "accessDenied": grpc.StatusCode.PERMISSION_DENIED,
+    "notFound": grpc.StatusCode.NOT_FOUND,
+    "quotaExceeded": grpc.StatusCode.RESOURCE_EXHAUSTED,
+}
 COMPRESSIONS = {1: "lz4", 2: "zstd"}
 
 

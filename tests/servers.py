@@ -225,13 +225,108 @@ def s3_server(*, refuses: bool = False) -> Iterator[S3Server]:
     environment = {**os.environ, **({"INITIAL_NO_AUTH_ACTION_COUNT": "0"} if refuses else {})}
     port = free_port()
     server = Server(
-        [sys.executable, "-m", "moto.server", "-H", HOST, "-p", str(port)], port, folder / "log", signal.SIGTERM, env=environment
+        [sys.executable, "-m", "moto.server", "-H", HOST, "-p", str(port)], port, folder / "log", signal.SIGKILL, env=environment
     )
     try:
         server.start()
         with contextlib.suppress(urllib.error.HTTPError):  # it answers, were it with a refusal
             urllib.request.urlopen(f"http://{HOST}:{port}/moto-api/data.json", timeout=START_SECONDS).close()
         yield S3Server(server)
+    finally:
+        server.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+# MySQL
+
+
+class MysqlServer:
+    """A MariaDB with a user who has a password; `server` stops and starts it."""
+
+    user = "cengine"
+    password = "a-Secret/of:tests@1"
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+
+    def url(self, database: str, password: str | None = password) -> str:
+        """The address of a database, as users write it; without a word for the password where that is None."""
+        from urllib.parse import quote
+
+        word = "" if password is None else f":{quote(password, safe='')}"
+        return f"mysql://{self.user}{word}@{HOST}:{self.server.port}/{database}"
+
+    def connect(self, database: str | None = None) -> Any:
+        """A PyMySQL connection of the superuser that commits by itself."""
+        import pymysql
+
+        return pymysql.connect(host=HOST, port=self.server.port, user="root", database=database, autocommit=True)
+
+    def new_database(self) -> str:
+        """The name of a new, empty database."""
+        name = f"test_{uuid.uuid4().hex[:12]}"
+        with self.connect() as connection, connection.cursor() as cursor:
+            cursor.execute(f"CREATE DATABASE {name} CHARACTER SET utf8mb4")
+        return name
+
+
+@contextlib.contextmanager
+def mysql_server() -> Iterator[MysqlServer]:
+    """A running MariaDB. Skips the test where there is none."""
+    pytest.importorskip("pymysql", reason="pymysql is not installed: pip install 'cengine[mysql]'")
+    import pymysql
+
+    program, install = shutil.which("mariadbd", path=f"{os.environ['PATH']}:/usr/sbin"), shutil.which("mariadb-install-db")
+    if program is None or install is None:
+        pytest.skip("MariaDB is not installed: `make servers` installs it where it may")
+    folder = Path(tempfile.mkdtemp(prefix="cengine-mysql-"))
+    try:
+        # As root it has to be told that it may; nobody else is asked.
+        me = [f"--user={pwd.getpwuid(os.geteuid()).pw_name}"]
+        command = [
+            install,
+            "--no-defaults",
+            f"--datadir={folder / 'data'}",
+            *me,
+            "--auth-root-authentication-method=normal",
+            "--skip-test-db",
+        ]
+        made = subprocess.run(command, capture_output=True, text=True)
+        assert made.returncode == 0, made.stdout + made.stderr
+        port = free_port()
+        words = [f"--datadir={folder / 'data'}", f"--bind-address={HOST}", f"--port={port}", f"--socket={folder / 'socket'}",
+                 f"--pid-file={folder / 'pid'}", "--innodb-buffer-pool-size=64M", "--skip-networking=0"]  # fmt: skip
+        server = Server([program, "--no-defaults", *me, *words], port, folder / "log", signal.SIGTERM)
+        server.start()
+        try:
+            mysql = MysqlServer(server)
+            with mysql.connect() as connection, connection.cursor() as cursor:
+                word = pymysql.converters.escape_string(mysql.password)
+                cursor.execute(f"CREATE USER {mysql.user}@'{HOST}' IDENTIFIED BY '{word}'")
+                cursor.execute(f"GRANT ALL ON *.* TO {mysql.user}@'{HOST}'")
+            yield mysql
+        finally:
+            server.stop()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+# Google Cloud Storage
+
+
+@contextlib.contextmanager
+def gcs_server() -> Iterator[tuple[str, str]]:
+    """(address of a new bucket, what STORAGE_EMULATOR_HOST has to be) of a running emulator. Skips the test where it is not installed."""
+    pytest.importorskip("gcp_storage_emulator", reason="gcp-storage-emulator is not installed")
+    pytest.importorskip("gcsfs", reason="gcsfs is not installed: pip install 'cengine[gcs]'")
+    folder = Path(tempfile.mkdtemp(prefix="cengine-gcs-"))
+    port = free_port()
+    bucket = f"test-{uuid.uuid4().hex[:12]}"
+    words = ["-m", "gcp_storage_emulator", "start", f"--host={HOST}", f"--port={port}", "--in-memory", f"--default-bucket={bucket}"]
+    server = Server([sys.executable, *words], port, folder / "log", signal.SIGTERM, cwd=folder)
+    try:
+        server.start()
+        yield f"gs://{bucket}", f"http://{HOST}:{port}"
     finally:
         server.stop()
         shutil.rmtree(folder, ignore_errors=True)

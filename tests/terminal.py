@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from cengine.cli.main import run
 from cengine.store.project import Project
 
 COMMAND = [sys.executable, "-m", "cengine.cli.main"]
-PATIENCE_SECONDS = 120
+PATIENCE_SECONDS = 300
 
 YAML = """\
 features:
@@ -72,22 +72,23 @@ class Terminal:
     def __call__(self, *words: object, code: int | None = 0) -> Answer:
         """Runs a command in this process; the exit code must be `code`, any where that is None."""
         out, err = io.StringIO(), io.StringIO()
-        before = os.environ.get("CENGINE_PROJECT")
+        before = {name: os.environ.get(name) for name in ("CENGINE_PROJECT", "CENGINE_WORKSPACE")}
         os.environ["CENGINE_PROJECT"] = str(self.folder)
         try:
             with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
                 found = run([str(word) for word in words])
         finally:
-            del os.environ["CENGINE_PROJECT"]
-            if before is not None:
-                os.environ["CENGINE_PROJECT"] = before
+            for name, value in before.items():
+                os.environ.pop(name, None)
+                if value is not None:
+                    os.environ[name] = value
         answer = Answer(found, out.getvalue(), err.getvalue())
         assert code is None or found == code, f"{words} gave {found}\n{answer.out}\n{answer.err}"
         return answer
 
-    def start(self, *words: object) -> Typed:
+    def start(self, *words: object, command: Sequence[str] = COMMAND, **environment: str) -> Typed:
         """Runs a command in a process of its own, without waiting for it."""
-        return Typed([str(word) for word in words], self.folder)
+        return Typed([str(word) for word in words], self.folder, command, environment)
 
     def write(self, name: str, text: str | bytes) -> Path:
         """A file beside the project."""
@@ -107,17 +108,17 @@ class Terminal:
 class Typed:
     """A command that runs in a process of its own."""
 
-    def __init__(self, words: list[str], folder: Path) -> None:
-        environment = {**os.environ, "CENGINE_PROJECT": str(folder)}
+    def __init__(self, words: list[str], folder: Path, command: Sequence[str] = COMMAND, more: dict[str, str] | None = None) -> None:
+        environment = {**os.environ, "CENGINE_PROJECT": str(folder), **(more or {})}
         # A shell that runs the tests in the background lets them ignore Ctrl-C; the command is to hear it.
-        command = ["env", "--default-signal=INT", *COMMAND, *words]
+        typed = ["env", "--default-signal=INT", *command, *words]
         pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        self.process = subprocess.Popen(command, **pipes, text=True, env=environment, start_new_session=True)
+        self.process = subprocess.Popen(typed, **pipes, text=True, env=environment, start_new_session=True)
 
     def says(self, text: str) -> None:
         """Waits until a line of the error stream holds `text`."""
         seen = []
-        for line in self.process.stderr:
+        while line := self.process.stderr.readline():
             seen.append(line)
             if text in line:
                 return

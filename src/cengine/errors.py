@@ -6,6 +6,7 @@
     +-- PreprocessError   split, fit, transform
     +-- TrainingError     the network or its training
     +-- StoreError        the project folder: records, artifacts, ids
+    +-- LimitError        a limit of time or money that was reached before there was a model
 
 `cli/` alone catches them. Exceptions of other libraries are translated once, where they come in.
 """
@@ -16,7 +17,6 @@ import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-EXIT_INTERRUPTED = 130
 EXIT_OUR_BUG = 70
 
 
@@ -111,6 +111,12 @@ class StoreError(CengineError):
     """The project folder does not hold, or cannot take, what was asked."""
 
     exit_code = 7
+
+
+class LimitError(CengineError):
+    """A limit was reached before there was anything to evaluate."""
+
+    exit_code = 8
 
 
 def near_miss(word: str, known: Iterable[str]) -> tuple[str, ...]:

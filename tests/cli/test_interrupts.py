@@ -15,6 +15,7 @@ import pytest
 from terminal import Terminal
 
 from cengine.cli.interrupt import raise_if_pressed, remembered
+from cengine.stopping import Stopped
 from cengine.training.model import load_model
 
 NUM_ROWS = 300_000
@@ -128,7 +129,7 @@ def test_in_every_stage_one_after_the_other(registered, tmp_path) -> None:
         else:
             assert answer.code == -9
         assert newest(terminal)["status"] == "Interrupted"
-        assert 28 <= int(newest(terminal)["completion"].rstrip("%")) < 100
+        assert 0 < int(newest(terminal)["completion"].rstrip("%")) < 100
         assert stored(terminal, "Train") == []
 
     typed = terminal.start(*words)
@@ -151,7 +152,15 @@ def test_in_every_stage_one_after_the_other(registered, tmp_path) -> None:
     assert one[1:] == other[1:]
 
 
-def test_ctrl_c_that_another_library_drops(monkeypatch) -> None:
+@pytest.fixture
+def default_signals():
+    """Ctrl-C as in a terminal: a shell that runs the tests in the background lets them ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_that_another_library_drops(monkeypatch, default_signals) -> None:
     """What is raised in a hook of the garbage collector is ignored by Python; the next sign of progress raises it."""
 
     dropped = []
@@ -167,5 +176,5 @@ def test_ctrl_c_that_another_library_drops(monkeypatch) -> None:
         gc.callbacks.append(hook)
         gc.collect()
         raise_if_pressed()
-    assert dropped == [KeyboardInterrupt]
+    assert dropped == [Stopped]
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

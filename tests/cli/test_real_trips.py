@@ -57,7 +57,9 @@ def metrics(terminal, key=1):
 
 def states(terminal, key) -> list[str]:
     """`stored` or `to run` for each stage."""
-    return [row[1] for row in terminal("pipeline", "run", key, "--explain").rows("Stage | State | Size | Saves")]
+    return [
+        row[1] for row in terminal("pipeline", "run", key, "--explain").rows("Stage | State | Size | Time | 4 of 5 times | Memory | Saves")
+    ]
 
 
 def test_the_table_is_registered_as_in_the_post(run_once) -> None:
@@ -109,7 +111,7 @@ def test_every_row_is_in_a_split_and_every_evaluated_row_in_a_slice(run_once) ->
         assert sum(row["num_rows"] for row in group["rows"]) == evaluated == result["metrics"][0]["num_rows"]
         weighted = sum(row["num_rows"] * row["mae"] for row in group["rows"]) / evaluated
         assert weighted == pytest.approx(result["metrics"][0]["model"], rel=1e-9)
-    shown = answers["evaluate"].rows("gender | rows | mae")
+    shown = answers["evaluate"].rows("gender | rows | mae | mae 95 %")
     assert {row[0] for row in shown} == {"0", "1", "2"}
     assert sum(int(row[1]) for row in shown) == evaluated
 

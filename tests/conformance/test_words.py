@@ -24,7 +24,8 @@ REQUIRED = {
     "custom": {"custom_value": 1}, "dense": {"units": 2}, "dropout": {"rate": 0.1}, "alpha_dropout": {"rate": 0.1},
     "gaussian_dropout": {"rate": 0.1}, "gaussian_noise": {"stddev": 0.1}, "activation": {"activation": "relu"},
     "piecewise_constant_decay": {"boundaries": [1], "values": [0.1, 0.2]}, "csv": {"path": "x"}, "parquet": {"path": "x"},
-    "json": {"path": "x"},
+    "json": {"path": "x"}, "postgres": {"uri": "postgresql://u@h/d", "table": "x"}, "mysql": {"uri": "mysql://u@h/d", "query": "select 1"},
+    "sqlite": {"uri": "x.db", "table": "x"}, "duckdb": {"uri": "x.db", "table": "x"}, "delta": {"path": "x"}, "iceberg": {"path": "x"},
 }  # fmt: skip
 
 

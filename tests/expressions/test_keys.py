@@ -147,6 +147,20 @@ def test_nan_and_infinity_have_identities(register_table) -> None:
     assert None not in ids
 
 
+@pytest.mark.parametrize("kind", [pa.float64(), pa.float32()])
+def test_nan_beside_finite_numbers_has_the_identity_it_has_elsewhere(register_table, kind) -> None:
+    """A Parquet file's statistics say nothing of NaN: only finite numbers, as far as an engine can see."""
+
+    def identities(numbers, name):
+        rows = {"n": range(len(numbers)), "x": pa.array(numbers, kind)}
+        return pq.read_table(register_table(rows, name=name).files[0])["_row_id"].to_pylist()
+
+    finite = identities([1.5, float("nan"), 2.0], "finite")
+    assert finite[:2] == identities([1.5, float("nan"), float("inf")], "infinite")[:2]
+    assert finite[::2] == identities([1.5, 0.0, 2.0], "without")[::2]
+    assert identities([float("nan")] * 3, "alone")[1] == finite[1]
+
+
 def test_mix_is_a_bijection_of_31_bits(engine) -> None:
     random = np.random.default_rng(1).choice(2**31, 200_000, replace=False)
     found = values(engine, random, mix(column("v")))

@@ -9,8 +9,8 @@ import pytest
 from terminal import YAML, table_text
 
 import cengine
+from cengine.digests import file_digest
 from cengine.pipeline.fingerprint import fingerprint
-from cengine.sources.digests import file_digest
 
 STAGES = ["Split", "Fit", "Transform", "Train", "Evaluate"]
 

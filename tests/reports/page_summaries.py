@@ -179,7 +179,8 @@ def _curves(rng: np.random.Generator, metrics: tuple[str, ...]) -> dict:
             for name in ("loss", *metrics):
                 points.append({"step": step, "split": split, "name": name, "value": 98 + 40 * fall + gap + float(rng.normal(0, 0.3))})
         points.append({"step": step, "split": "train", "name": "running_loss", "value": 99 + 44 * fall + float(rng.normal(0, 0.8))})
-    return {"judged_on": "eval", "best_step": 180_000, "stopped_early": False, "num_steps": 225_000, "num_weights": 5281, "points": points}
+    return {"judged_on": "eval", "best_step": 180_000, "stopped_early": False, "planned_steps": None, "num_steps": 225_000,
+            "num_weights": 5281, "points": points}  # fmt: skip
 
 
 def _summary(run: int, labels: list[dict], curves: dict) -> dict:

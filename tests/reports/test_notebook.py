@@ -29,6 +29,10 @@ HOSTILE = [
 ]  # fmt: skip
 
 
+def made_notebook(*arguments) -> nbformat.NotebookNode:
+    return nbformat.reads(json.dumps(notebook(*arguments)), as_version=4)
+
+
 def code_of(made) -> list[str]:
     return [cell.source for cell in made.cells if cell.cell_type == "code"]
 
@@ -67,22 +71,22 @@ def test_tensorboard_reads_the_links_of_the_pipeline_unless_told_otherwise(tmp_p
 
 
 def test_there_is_no_absolute_path_in_it() -> None:
-    text = "\n".join(cell.source for cell in notebook(*ARGUMENTS).cells)
+    text = "\n".join(cell.source for cell in made_notebook(*ARGUMENTS).cells)
     assert not re.search(r"[\"'\s](/|~|[A-Z]:\\)\w", text)
     assert str(Path.home()) not in text
 
 
 @pytest.mark.parametrize("title", HOSTILE)
 def test_a_hostile_title_is_text(title) -> None:
-    made = notebook(title, *ARGUMENTS[1:])
+    made = made_notebook(title, *ARGUMENTS[1:])
     heading, _, rest = made.cells[0].source.partition("\n\n")
-    assert code_of(made) == code_of(notebook(*ARGUMENTS))
+    assert code_of(made) == code_of(made_notebook(*ARGUMENTS))
     page = Elements(mistune.html(heading))
     assert page.elements == ["h1"]
     seen = "".join(c for c in title if c.isprintable() or c.isspace())
     assert page.text.split() == seen.split()
     assert "\u202e" not in heading
-    assert rest == notebook(*ARGUMENTS).cells[0].source.partition("\n\n")[2]
+    assert rest == made_notebook(*ARGUMENTS).cells[0].source.partition("\n\n")[2]
     # What Jupyter takes for TeX before it reads the Markdown.
     assert not set("$\\<") & set(heading)
 
@@ -93,7 +97,7 @@ def test_plain_titles_stay_legible() -> None:
 
 @pytest.mark.parametrize("path", ["../..", "../a b/it's", '../"$x"/{1+1}\n', "../🚲/`x`", "../\\"])
 def test_hostile_paths_are_literals(path) -> None:
-    codes = code_of(notebook("t", "1:2", path, path))
+    codes = code_of(made_notebook("t", "1:2", path, path))
     opened = next(node for node in ast.walk(ast.parse(codes[0])) if isinstance(node, ast.Call))
     assert ast.literal_eval(opened.args[0]) == path
     for code in codes:

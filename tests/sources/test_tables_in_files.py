@@ -42,7 +42,7 @@ def rows(snapshot) -> list[dict]:
 
 
 def read(snapshot) -> pa.Table:
-    return pa.concat_tables([pq.read_table(file) for file in snapshot.files])
+    return pa.concat_tables([pq.read_table(file) for file in snapshot.files], promote_options="permissive")
 
 
 def identities(snapshot) -> list[int]:
@@ -122,6 +122,52 @@ def test_columns_in_another_order_or_spelling_are_the_same(register, tmp_path) -
     assert found == [(1980, 1), (1990, 2)]
     with pytest.raises(SourceError, match="different columns"):
         register("csv", folder, keep_headers=True)
+
+
+def test_folders_named_by_a_value_become_columns(register, tmp_path) -> None:
+    texts = {"year=2018/month=6/a.csv": "1", "year=2018/month=7/b.csv": "2", "year=2019/month=__HIVE_DEFAULT_PARTITION__/c.csv": "3"}
+    for name, value in texts.items():
+        (tmp_path / "f" / name).parent.mkdir(parents=True)
+        (tmp_path / "f" / name).write_text(f"x\n{value}\n")
+    snapshot = register("csv", tmp_path / "f")
+    found = sorted(rows(snapshot), key=lambda row: row["x"])
+    assert found == [{"x": 1, "year": 2018, "month": 6}, {"x": 2, "year": 2018, "month": 7}, {"x": 3, "year": 2019, "month": None}]
+    assert [c.kind for c in snapshot.schema.columns] == ["integer"] * 3
+    assert [row["x"] for row in rows(register("csv", tmp_path / "f" / "year=2018" / "*" / "*.csv"))] in ([1, 2], [2, 1])
+    assert rows(register("csv", tmp_path / "f" / "year=2018" / "month=6" / "a.csv")) == [{"x": 1}]
+    # A value in a folder's name is content: other folders, another snapshot.
+    (tmp_path / "f" / "year=2018").rename(tmp_path / "f" / "year=2017")
+    assert register("csv", tmp_path / "f").content != snapshot.content
+
+
+def test_texts_in_folders_and_a_column_the_file_has_itself(register, tmp_path) -> None:
+    for folder, text in (("city=New%20York", "city,x\nin the file,1\n"), ("city=Rio", "city,x\nhere too,2\n")):
+        (tmp_path / "own" / folder).mkdir(parents=True)
+        (tmp_path / "own" / folder / "a.csv").write_text(text)
+        (tmp_path / "not" / folder).mkdir(parents=True)
+        (tmp_path / "not" / folder / "a.csv").write_text(text.replace("city,x", "word,x"))
+    assert {row["city"] for row in rows(register("csv", tmp_path / "own"))} == {"in the file", "here too"}
+    assert {row["city"] for row in rows(register("csv", tmp_path / "not"))} == {"New York", "Rio"}
+    (tmp_path / "not" / "b.csv").write_text("word,x\nno folder,3\n")
+    with pytest.raises(SourceError, match="different columns"):
+        register("csv", tmp_path / "not")
+
+
+def test_a_file_that_changes_while_it_is_read_is_refused(register, tmp_path, monkeypatch) -> None:
+    from cengine.engines.duckdb import DuckDB
+
+    path = tmp_path / "t.csv"
+    path.write_text("x\n1\n")
+    write = DuckDB.write
+
+    def changing(self, *arguments, **options):
+        found = write(self, *arguments, **options)
+        path.write_text("x\n1\n2\n")
+        return found
+
+    monkeypatch.setattr(DuckDB, "write", changing)
+    with pytest.raises(SourceError, match="changed while it was read"):
+        register("csv", path)
 
 
 def test_different_columns_are_named(register, tmp_path) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import datetime
 import os
-import sqlite3
+import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -15,12 +15,9 @@ from cengine.store.lifecycle import BEFORE, CANCELLED, ENDED, INTERRUPTED, QUEUE
 from cengine.store.processes import identity_of, is_alive, own_identity
 from cengine.store.records import Records, now
 
-KEPT = Path(__file__).parent / "kept"
-
 
 @pytest.fixture
-def records(tmp_path) -> Records:
-    records = Records(tmp_path / "records.db")
+def records(records: Records) -> Records:
     datasource = records.insert("datasources", name="d", type="csv", options={}, created_at=now())
     records.insert_numbered("snapshots", "datasource_id", datasource_id=datasource, content="c", num_rows=1, num_columns=1, num_bytes=1,
                             num_rejected=0, created_at=now())  # fmt: skip
@@ -74,7 +71,7 @@ def test_a_process_number_that_another_process_has_now_is_not_alive() -> None:
     machine, number, started = own_identity().split("/", 2)
     assert is_alive(own_identity())
     assert is_alive(f"{machine}/{number}/{started}1") is False
-    assert is_alive(f"{machine}x/{number}/{started}") is False  # the machine was started again
+    assert is_alive(f"{machine}x/{number}/{started}") is None  # another machine of this name, or this one before its last start
     assert is_alive(f"elsewhere@1234/{number}/{started}") is None
 
 
@@ -86,22 +83,49 @@ def test_on_another_machine_the_heartbeat_tells(records, beat, status) -> None:
     assert rows[0]["status"] == status
 
 
+# A process of its own, since whoever looks is not the one that beats: a clock an hour ahead or behind, a beat every second.
+BEATING = """
+import datetime, pathlib, sys, time
+from cengine.store.records import Records
+records = Records(sys.argv[1] if "://" in sys.argv[1] else pathlib.Path(sys.argv[1]))
+while True:
+    then = datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=float(sys.argv[3]))
+    records.update("runs", int(sys.argv[2]), heartbeat_at=then.isoformat())
+    print("beat", flush=True)
+    time.sleep(1)
+"""
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_a_clock_that_is_set_kills_nobody_and_keeps_nobody_alive(address, records, hours) -> None:
+    """What beats goes on whatever its clock says; what does not is gone, also where its last sign of life is of the future."""
+    beating = new_run(records, RUNNING, process="elsewhere@1/1/1", heartbeat_at=now())
+    future = datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=hours)
+    silent = new_run(records, RUNNING, process="elsewhere@1/2/2", heartbeat_at=future.isoformat())
+    with subprocess.Popen([sys.executable, "-c", BEATING, str(address), str(beating), str(hours)], stdout=subprocess.PIPE) as child:
+        try:
+            child.stdout.readline()
+            rows = records.all("runs")
+            settle(records, rows)
+            assert {row["id"]: row["status"] for row in rows} == {beating: RUNNING, silent: INTERRUPTED}
+        finally:
+            child.kill()
+
+
+def test_a_halted_process_is_not_gone(records) -> None:
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    try:
+        new_run(records, RUNNING, process=identity_of(child.pid), heartbeat_at="2020-01-01T00:00:00+00:00")
+        child.send_signal(signal.SIGSTOP)
+        rows = records.all("runs")
+        settle(records, rows)
+        assert rows[0]["status"] == RUNNING
+    finally:
+        child.kill()
+        child.wait()
+
+
 def test_a_run_that_waits_can_be_cancelled_and_taken_up_again(records) -> None:
     run = new_run(records)
     assert enter(records, run, CANCELLED)
     assert enter(records, run, QUEUED)
-
-
-@pytest.mark.parametrize("kept", sorted(KEPT.glob("records-*.sql")), ids=lambda path: path.stem)
-def test_an_older_store_is_upgraded_and_keeps_what_it_holds(tmp_path, kept) -> None:
-    with sqlite3.connect(tmp_path / "records.db") as connection:
-        connection.executescript(kept.read_text())
-    records = Records(tmp_path / "records.db")
-    assert [row["name"] for row in records.all("pipelines")] == ["first", "second"]
-    runs = records.all("runs")
-    assert [(run["number"], run["status"], run["attempt"], run["options"]) for run in runs] == [
-        (1, "Succeeded", 1, {}),
-        (2, "Running", 1, {}),
-    ]
-    settle(records, runs)
-    assert runs[1]["status"] == INTERRUPTED

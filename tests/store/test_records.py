@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 from pathlib import Path
 
@@ -16,11 +15,7 @@ from alembic.script import ScriptDirectory
 import cengine.store
 from cengine.errors import StoreError
 from cengine.store.records import HEAD, Records, metadata, now
-
-
-@pytest.fixture
-def records(tmp_path):
-    return Records(tmp_path / "records.db")
+from cengine.store.schema import TABLES
 
 
 def add(records, name: str) -> int:
@@ -43,18 +38,17 @@ def test_migrations_make_the_tables_that_the_code_speaks_of(records) -> None:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
 
 
-def test_a_newer_database_is_refused(tmp_path) -> None:
-    Records(tmp_path / "records.db").engine.dispose()
-    with sqlite3.connect(tmp_path / "records.db") as connection:
-        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+def test_a_newer_database_is_refused(records, address) -> None:
+    with records.engine.begin() as connection:
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
     with pytest.raises(StoreError, match=r"newer cengine \(version 9999") as caught:
-        Records(tmp_path / "records.db")
+        Records(address)
     assert "upgrade cengine" in str(caught.value)
 
 
-def test_opened_again_it_holds_the_same(records, tmp_path) -> None:
+def test_opened_again_it_holds_the_same(records, address) -> None:
     add(records, "a")
-    assert [row["name"] for row in Records(tmp_path / "records.db").all("datasources")] == ["a"]
+    assert [row["name"] for row in Records(address).all("datasources")] == ["a"]
 
 
 def test_names_are_unique_among_the_living(records) -> None:
@@ -118,15 +112,17 @@ def test_odd_names_and_values(records) -> None:
     assert records.get("datasources", row_id)["name"] == name
 
 
-def test_many_threads_write_at_once(records, tmp_path) -> None:
+def test_many_threads_write_at_once(records, address) -> None:
     parent = add(records, "a")
     failed = []
 
     def work() -> None:
         try:
-            own = Records(tmp_path / "records.db")
-            for _ in range(5):
+            own = Records(address)
+            for number in range(5):
                 snapshot(own, parent)
+                own.set_setting("last", number)
+            own.engine.dispose()
         except Exception as error:
             failed.append(error)
 
@@ -137,3 +133,41 @@ def test_many_threads_write_at_once(records, tmp_path) -> None:
         thread.join()
     assert failed == []
     assert sorted(row["number"] for row in records.all("snapshots")) == list(range(1, 41))
+    assert records.setting("last") == 4
+
+
+def test_many_threads_open_a_new_database_at_once(address) -> None:
+    opened, failed = [], []
+
+    def work() -> None:
+        try:
+            opened.append(Records(address))
+        except Exception as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failed == []
+    assert len(opened) == 8
+    assert [row["name"] for row in opened[0].all("workspaces")] == ["default"]
+    for own in opened:
+        own.engine.dispose()
+
+
+def test_work_that_fails_leaves_nothing(records) -> None:
+    def half(connection):
+        connection.execute(TABLES["datasources"].insert().values(name="half", type="csv", options={}, created_at=now()))
+        raise ValueError
+
+    with pytest.raises(ValueError):
+        records.database.write(half)
+    assert records.all("datasources") == []
+
+
+def test_a_row_that_is_not_there(records) -> None:
+    assert not records.update_run(99, ("Running",), status="Failed")
+    records.update("runs", 99, status="Failed")
+    assert records.all("runs") == []

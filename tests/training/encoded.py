@@ -15,6 +15,7 @@ from cengine.networks.encodings import Linear, OneHot
 from cengine.networks.layers import LAYERS
 from cengine.networks.losses import LOSSES
 from cengine.preprocess.apply import Input
+from cengine.stopping import Reason, Stopped, Wish
 from cengine.training.batches import EncodedFile, TrainRows
 from cengine.training.heads import Head, heads_of
 from cengine.training.loop import Plan, train
@@ -75,7 +76,8 @@ class Trained:
     """A training from its beginning, or on from the checkpoints in `folder`."""
 
     def __init__(self, file: EncodedFile, heads: list[Head], config: TrainerConfig, folder: Path, *, until: int | None = None,
-                 memory_bytes: int = MEMORY_BYTES, chunk_steps: int | None = None) -> None:  # fmt: skip
+                 memory_bytes: int = MEMORY_BYTES, chunk_steps: int | None = None,
+                 wish_at: int | None = None, reason: Reason = Reason.TERMINATED) -> None:  # fmt: skip
         self.rows = TrainRows(file, config.seed, memory_bytes)
         self.model = build_model(INPUTS, config, heads)
         plan = Plan.of(config, self.rows.num_rows, file.bytes_per_row)
@@ -83,21 +85,30 @@ class Trained:
             plan = Plan(plan.num_steps, plan.every, plan.batch_rows, chunk_steps)
         self.steps: list[tuple[int, float]] = []
         self.logged: list[tuple[int, dict]] = []
+        self.wish, self._wish_at, self._reason = Wish(), wish_at, reason
+        self.stopped_for: Reason | None = None
+        if wish_at == 0:
+            self.wish.express(reason)
         samples = {"train": self.rows.sample(2_000), "eval": file.load(1, range(len(file.group_rows)), sum(file.split_rows(1)))}
         self.result = None
-        with contextlib.suppress(Stopped):
-            self.result = train(self.model, heads, config, plan, self.rows, samples, self._measure, folder, self._report,
-                                lambda step, values, weights: self._log(step, values, until))  # fmt: skip
+        with contextlib.suppress(Ended):
+            try:
+                self.result = train(self.model, heads, config, plan, self.rows, samples, self._measure, folder, self._report,
+                                    lambda step, values, weights: self._log(step, values, until), self.wish)  # fmt: skip
+            except Stopped as stopped:
+                self.stopped_for = stopped.reason
 
     def _measure(self, outputs, rows) -> dict[str, float]:
         return {"mean_output": float(np.mean(outputs[0]))}
 
     def _report(self, step: int, loss: float) -> None:
         self.steps.append((step, loss))
+        if self._wish_at is not None and step >= self._wish_at:
+            self.wish.express(self._reason)
 
     def _log(self, step: int, values: dict, until: int | None) -> None:
         if until is not None and step > until:
-            raise Stopped
+            raise Ended
         self.logged.append((step, values))
 
     @property
@@ -114,5 +125,5 @@ class Trained:
         return [values[split]["loss"] for _, values in self.logged]
 
 
-class Stopped(Exception):
+class Ended(Exception):
     """The process was ended while it measured a checkpoint: that one is not written."""

@@ -10,6 +10,7 @@ from cengine.config.schema import EarlyStopping
 from cengine.errors import TrainingError
 from cengine.networks.layers import LAYERS
 from cengine.networks.optimizers import OPTIMIZERS
+from cengine.stopping import Reason
 from cengine.training.checkpoints import read_newest
 from cengine.training.loop import Plan
 
@@ -55,6 +56,75 @@ def test_resumed_equals_undisturbed(file, tmp_path, layers, stop) -> None:
     assert second.steps[0][0] > stop
     assert second.result == undisturbed.result
     assert_equal(second, undisturbed)
+
+
+WITH_STATE = (LAYERS["dense"](units=8), LAYERS["dropout"](rate=0.3), LAYERS["batch_normalization"]())
+
+
+@pytest.fixture
+def slow(monkeypatch):
+    """Each compiled call does a few steps only, as with a network that takes long."""
+    monkeypatch.setattr("cengine.training.loop.FIRST_SLICE_STEPS", 3)
+    monkeypatch.setattr("cengine.training.loop.SLICE_SECONDS", 1e-9)
+
+
+def test_a_wish_to_end_leaves_a_checkpoint_just_there(file, tmp_path, slow) -> None:
+    """However often, between checkpoints or at one: in the end everything is as if nobody had wished anything."""
+    config = trainer(layers=WITH_STATE, optimizer=FAST, train_steps=60, save_checkpoints_steps=20)
+    undisturbed = Trained(file, [regression_head()], config, tmp_path / "undisturbed")
+    for step in (1, 5, 20, 38, 41, 59):
+        left = Trained(file, [regression_head()], config, tmp_path / "disturbed", wish_at=step)
+        assert (left.result, left.stopped_for) == (None, Reason.TERMINATED)
+        found = read_newest(tmp_path / "disturbed")
+        assert found.step == left.steps[-1][0] >= step
+        assert [entry["step"] for entry in found.history] == list(range(20, found.step + 1, 20))
+    last = Trained(file, [regression_head()], config, tmp_path / "disturbed")
+    assert last.steps[0][0] > 59
+    assert last.result == undisturbed.result
+    assert_equal(last, undisturbed)
+
+
+def test_in_whatever_portions_a_chunk_is_done(file, tmp_path, monkeypatch) -> None:
+    config = trainer(layers=WITH_STATE, optimizer=FAST, train_steps=60, save_checkpoints_steps=20)
+    whole = Trained(file, [regression_head()], config, tmp_path / "whole")
+    monkeypatch.setattr("cengine.training.loop.FIRST_SLICE_STEPS", 1)
+    monkeypatch.setattr("cengine.training.loop.SLICE_SECONDS", 1e-9)
+    single = Trained(file, [regression_head()], config, tmp_path / "single")
+    assert len(single.steps) == 60
+    assert single.result == whole.result
+    assert_equal(single, whole)
+
+
+def test_a_wish_at_the_last_step_changes_nothing(file, tmp_path, slow) -> None:
+    config = trainer(optimizer=FAST, train_steps=40, save_checkpoints_steps=20)
+    trained = Trained(file, [regression_head()], config, tmp_path / "c", wish_at=40)
+    assert trained.result.num_steps == 40
+    assert trained.result.limit is None
+
+
+@pytest.mark.parametrize("step", [10, 20, 30])
+def test_a_limit_gives_what_was_reached_and_forgets_it(file, tmp_path, slow, step) -> None:
+    config = trainer(layers=WITH_STATE, optimizer=FAST, train_steps=60, save_checkpoints_steps=20)
+    undisturbed = Trained(file, [regression_head()], config, tmp_path / "undisturbed")
+    limited = Trained(file, [regression_head()], config, tmp_path / "c", wish_at=step, reason=Reason.OUT_OF_TIME)
+    reached = limited.steps[-1][0]
+    assert step <= reached < 60
+    assert (limited.result.limit, limited.result.num_steps, limited.result.stopped_early) == (Reason.OUT_OF_TIME, reached, False)
+    losses = {entry["step"]: entry["eval"]["loss"] for entry in limited.result.history}
+    assert max(losses) == reached
+    assert limited.result.best_step == min(losses, key=losses.get)
+    assert (limited.result.unlogged is None) == (reached % 20 == 0)
+    rows = file.load(1, range(len(file.group_rows)), sum(file.split_rows(1)))
+    assert np.mean((limited.predicted(rows) - rows.floats[:, 2]) ** 2) == pytest.approx(min(losses.values()), rel=1e-4)
+    again = Trained(file, [regression_head()], config, tmp_path / "c")
+    assert again.result == undisturbed.result
+    assert_equal(again, undisturbed)
+
+
+def test_a_limit_before_the_first_step_leaves_nothing_to_use(file, tmp_path) -> None:
+    wished = Trained(file, [regression_head()], trainer(), tmp_path / "c", wish_at=0, reason=Reason.OUT_OF_MONEY)
+    assert (wished.result, wished.stopped_for, wished.steps) == (None, Reason.OUT_OF_MONEY, [])
+    assert read_newest(tmp_path / "c") is None
 
 
 def test_same_seed_same_weights(file, tmp_path) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from cengine.cli.options import SETTINGS, json_option, project, resource_options
-from cengine.cli.output import megabytes, print_json
+from cengine.cli.output import data_size, megabytes, print_json, tell, warn
 from cengine.sources import SOURCES
 
 if TYPE_CHECKING:
@@ -64,10 +64,10 @@ def _typed(field: str, info: FieldInfo, source_class: type[Source]) -> click.Opt
     text = (info.description or "").replace("{title}", source_class.title)
     if kind is bool:
         return click.Option([flag, field], is_flag=True, default=info.default, help=text)
-    required = info.is_required()
-    default = None if required or several or info.default is None else info.default
-    return click.Option([flag, field], type=kind, multiple=several, required=required, default=default,
-                        show_default=default is not None, help=text)  # fmt: skip
+    settings: dict[str, Any] = {"type": kind, "multiple": several, "required": info.is_required(), "help": text}
+    if not info.is_required() and not several and info.default is not None:
+        settings |= {"default": info.default, "show_default": True}
+    return click.Option([flag, field], **settings)
 
 
 def _option_of(info: FieldInfo) -> Any:
@@ -97,8 +97,9 @@ def _create(kind: str, name: str, options: dict[str, Any], *, as_json: bool, mem
     source = source_of(kind, options)
     with IngestBar() as bar:
         record, snapshot = create_datasource(
-            project(), name, source, memory_bytes=memory_bytes or default_memory_bytes(), threads=threads, report=bar.report
+            project(), name, source, memory_bytes=memory_bytes or default_memory_bytes(), threads=threads, report=bar.report, say=tell
         )
+    warn([value.reminder for _, value in source if getattr(value, "reminder", None)])
     if as_json:
         print_json({"id": record["id"], "name": name, "rows": snapshot.schema.num_rows, "columns": list(snapshot.schema.names),
                     "renamed": snapshot.renamed, "rejected": snapshot.num_rejected, "content": snapshot.content})  # fmt: skip
@@ -111,6 +112,6 @@ def _create(kind: str, name: str, options: dict[str, Any], *, as_json: bool, mem
 def _told(snapshot: Snapshot) -> str:
     rows, columns = f"{snapshot.schema.num_rows:,} rows", f"{len(snapshot.schema.columns)} columns"
     if snapshot.remote is not None:
-        return f"{rows}, {columns}, {megabytes(snapshot.source_bytes):g} MB, which stay where they are"
+        return f"{rows}, {columns}, {data_size(snapshot.source_bytes)}, which stay where they are"
     rejected = f", {snapshot.num_rejected:,} rejected" if snapshot.num_rejected else ""
     return f"{rows} read{rejected}, {columns}, {megabytes(snapshot.num_bytes):g} MB stored"

@@ -6,7 +6,7 @@ import click
 
 from cengine.cli.create import create
 from cengine.cli.options import SETTINGS, json_option, project, resource_options
-from cengine.cli.output import gigabytes, megabytes, print_json, print_table
+from cengine.cli.output import gigabytes, megabytes, print_json, print_table, tell
 from cengine.cli.statistics import datasource_statistics
 
 COLUMNS = ("Selection", "ID", "Name", "Rows", "Cols", "Size (MB)")
@@ -24,7 +24,7 @@ def list_(as_json: bool) -> None:
     from cengine.pipeline.api import ACTIVE, newest_snapshot
 
     home = project()
-    active = home.records.setting(ACTIVE)
+    active = home.own_setting(ACTIVE)
     rows = []
     for record in home.records.all("datasources"):
         snapshot = newest_snapshot(home, record)
@@ -45,7 +45,7 @@ def set_(key: str) -> None:
 
     home = project()
     record = find_datasource(home, key)
-    home.records.set_setting(ACTIVE, record["id"])
+    home.set_own_setting(ACTIVE, record["id"])
     click.echo(f"datasource {record['id']} ({record['name']}) is active")
 
 
@@ -54,18 +54,18 @@ def set_(key: str) -> None:
 @json_option
 def show(key: str | None, as_json: bool) -> None:
     """The columns of a datasource: type, nulls, distinct values, least, mean and greatest."""
-    from cengine.pipeline.api import find_datasource, snapshot_of, source_of_record
+    from cengine.pipeline.api import find_datasource, place_of, snapshot_of
     from cengine.pipeline.profile import profile
 
     home = project()
     record = find_datasource(home, key)
     snapshot = snapshot_of(home, record)
-    columns = profile(home, snapshot)
+    columns = profile(home, snapshot, tell)
     if as_json:
         print_json({"id": record["id"], "name": record["name"], "type": record["type"], "rows": snapshot.schema.num_rows,
                     "content": snapshot.content, "columns": columns})  # fmt: skip
         return
-    click.echo(f"{record['name']}: {snapshot.schema.num_rows:,} rows, from {source_of_record(record).place}\n")
+    click.echo(f"{record['name']}: {snapshot.schema.num_rows:,} rows, from {place_of(record)}\n")
     names = ("name", "type", "nulls", "distinct", "min", "mean", "max")
     print_table(("Column", "Type", "Nulls", "Distinct", "Min", "Mean", "Max"), [[column[n] for n in names] for column in columns])
 
@@ -81,7 +81,7 @@ def peek(key: str | None, num_rows: int, seed: int | None, as_json: bool) -> Non
     from cengine.pipeline.profile import sample_rows
 
     home = project()
-    table = sample_rows(home, snapshot_of(home, find_datasource(home, key)), num_rows, seed)
+    table = sample_rows(home, snapshot_of(home, find_datasource(home, key)), num_rows, seed, tell)
     if as_json:
         print_json(table.to_pylist())
     else:
@@ -101,7 +101,7 @@ def commit(key: str | None, memory_bytes: int | None, threads: int | None) -> No
     record = find_datasource(home, key)
     with IngestBar() as bar:
         snapshot, new = commit_datasource(
-            home, record, memory_bytes=memory_bytes or default_memory_bytes(), threads=threads, report=bar.report
+            home, record, memory_bytes=memory_bytes or default_memory_bytes(), threads=threads, report=bar.report, say=tell
         )
     if new:
         click.echo(f"snapshot {snapshot['number']} of {record['name']}: {snapshot['num_rows']:,} rows")

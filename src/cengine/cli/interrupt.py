@@ -1,7 +1,7 @@
-"""Ctrl-C that does not get lost.
+"""Ctrl-C and the signals of a system that ends a process: they become a wish, which cannot get lost.
 
-Python drops what is raised inside a callback of another library, such as JAX's hook in the garbage collector. So
-Ctrl-C is remembered besides, and raised again at the next sign of progress.
+Python drops what is raised inside a callback of another library, such as JAX's hook in the garbage collector, and
+some libraries make an error of their own of it. See `stopping.py`.
 """
 
 from __future__ import annotations
@@ -12,30 +12,58 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-_pressed = threading.Event()
+from cengine import stopping
+from cengine.stopping import Reason, Wish
+
+# By name, since not every system has all of them.
+REASONS = {"SIGINT": Reason.INTERRUPTED, "SIGTERM": Reason.TERMINATED, "SIGHUP": Reason.HUNG_UP}
+# Ignored by whoever does not ask for it: by it other threads bring the main thread to look at the wish.
+WAKING = "SIGURG"
 
 
 @contextmanager
-def remembered() -> Iterator[None]:
-    """Remembers Ctrl-C for the block; where somebody else handles it, or it is ignored, it stays so."""
-    usual = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    if not usual or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    _pressed.clear()
-    signal.signal(signal.SIGINT, _press)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+def remembered() -> Iterator[Wish]:
+    """Signals become the current wish for the block; where somebody else handles one, or it is ignored, it stays so."""
+    with stopping.expected() as wish:
+        if threading.current_thread() is not threading.main_thread():
+            yield wish
+            return
+        handlers = {number: signal.getsignal(number) for number in _wanted()}
+
+        def heard(number: int, frame: Any) -> None:
+            _hear(wish, signal.Signals(number).name)
+
+        for number in handlers:
+            signal.signal(number, heard)
+        wish.woken_by(_wake)
+        try:
+            yield wish
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
 
 
 def raise_if_pressed() -> None:
-    """Raises KeyboardInterrupt where Ctrl-C came and was dropped; in other threads it would only end them."""
-    if _pressed.is_set() and threading.current_thread() is threading.main_thread():
-        raise KeyboardInterrupt
+    """Raises Stopped where a wish to end came and was dropped."""
+    stopping.current().raise_if_due()
 
 
-def _press(signal_number: int, frame: Any) -> None:
-    _pressed.set()
-    raise KeyboardInterrupt
+def _hear(wish: Wish, name: str) -> None:
+    if name == "SIGINT":
+        wish.press()
+    elif name in REASONS:
+        wish.express(REASONS[name])
+    wish.raise_if_due()
+
+
+def _wanted() -> Iterator[signal.Signals]:
+    for name in (*REASONS, WAKING):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
+            yield number
+
+
+def _wake() -> None:
+    number, thread = getattr(signal, WAKING, None), threading.main_thread().ident
+    if number is not None and thread is not None:
+        signal.pthread_kill(thread, number)

@@ -11,12 +11,16 @@ import click
 
 from cengine.cli.interrupt import remembered
 from cengine.cli.options import SETTINGS
-from cengine.errors import EXIT_INTERRUPTED, EXIT_OUR_BUG, CengineError
+from cengine.errors import EXIT_OUR_BUG, CengineError
+from cengine.stopping import Reason
 
 # Groups by name: the module that is imported when one is called, and what the help says without importing it.
 GROUPS = {
     "datasource": ("cengine.cli.datasource", "Register tables and look at them."),
     "pipeline": ("cengine.cli.pipeline", "Push a YAML, run it, see how good the model is."),
+    "workspace": ("cengine.cli.workspace", "Keep datasources and pipelines apart, in one store."),
+    "cache": ("cengine.cli.cache", "What is stored, what may go, whether it is whole."),
+    "doctor": ("cengine.cli.doctor", "What this installation and project lack, and the command that mends it."),
     "sample": ("cengine.cli.sample", "Write made-up tables to try things on."),
 }
 
@@ -41,9 +45,10 @@ class LazyGroups(click.Group):
 
 @click.command(cls=LazyGroups, context_settings=SETTINGS)
 @click.option("--project", metavar="FOLDER", help="The project folder; by default .cengine here or in the nearest folder above.")
+@click.option("--workspace", metavar="NAME", help="The workspace; by default the active one.")
 @click.option("--traceback", is_flag=True, help="Show where in the program an error came from.")
 @click.version_option(None, "--version", "-V", package_name="cengine", message="cengine %(version)s")
-def cli(project: str | None, traceback: bool) -> None:
+def cli(project: str | None, workspace: str | None, traceback: bool) -> None:
     """A table and a few lines of YAML become a trained, evaluated model.
 
     \b
@@ -54,6 +59,8 @@ def cli(project: str | None, traceback: bool) -> None:
     """
     if project:
         os.environ["CENGINE_PROJECT"] = project
+    if workspace:
+        os.environ["CENGINE_WORKSPACE"] = workspace
 
 
 def main() -> None:
@@ -63,33 +70,44 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """The exit code of a command: 0, or that of the error, told in a few lines."""
-    try:
-        with remembered():
+    with remembered() as wish:
+        try:
             result = cli.main(arguments, prog_name="cengine", standalone_mode=False)
-        return result if isinstance(result, int) else 0
-    except CengineError as error:
-        if "--traceback" in arguments:
-            raise
-        click.echo(error.render(), err=True)
-        return error.exit_code
-    except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.ctx.get_help() if error.ctx else "")
-        return 2
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
-    except (KeyboardInterrupt, click.Abort):
-        click.echo("\ninterrupted; what was complete is kept, and the same command goes on from there", err=True)
-        return EXIT_INTERRUPTED
-    except BrokenPipeError:
-        # The reader of our output (`| head`) went away; that is no error. Python must not flush into the pipe at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except Exception as error:
-        if "--traceback" in arguments:
-            raise
-        click.echo(f"sorry, this is a bug in cengine: {type(error).__name__}: {error}\nwhat happened in full: {_log(error)}", err=True)
-        return EXIT_OUR_BUG
+            return result if isinstance(result, int) else 0
+        except (KeyboardInterrupt, click.Abort):
+            return _stopped(wish.reason)
+        except Exception as error:
+            # Libraries make errors of their own of what is raised within them; it is the wish to end all the same.
+            if wish.reason is not None and wish.was_raised and not wish.reason.is_limit:
+                return _stopped(wish.reason)
+            return _failed(error, arguments)
+
+
+def _stopped(reason: Reason | None) -> int:
+    reason = reason or Reason.INTERRUPTED
+    click.echo(f"\n{reason.sentence}; what was complete is kept, and the same command goes on from there", err=True)
+    return reason.exit_code
+
+
+def _failed(error: Exception, arguments: list[str]) -> int:
+    match error:
+        case CengineError() if "--traceback" not in arguments:
+            click.echo(error.render(), err=True)
+            return error.exit_code
+        case click.exceptions.NoArgsIsHelpError():
+            click.echo(error.ctx.get_help() if error.ctx else "")
+            return 2
+        case click.ClickException():
+            error.show()
+            return error.exit_code
+        case BrokenPipeError():
+            # The reader of our output (`| head`) went away; that is no error. Python must not flush into the pipe at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+    if "--traceback" in arguments:
+        raise error
+    click.echo(f"sorry, this is a bug in cengine: {type(error).__name__}: {error}\nwhat happened in full: {_log(error)}", err=True)
+    return EXIT_OUR_BUG
 
 
 def _log(error: Exception) -> Path:

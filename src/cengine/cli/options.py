@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import functools
-import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from cengine.quantities import parse_bytes, parse_seconds
 
 if TYPE_CHECKING:
     from cengine.store.project import Project
@@ -15,8 +16,31 @@ if TYPE_CHECKING:
 # `--pipeline_id` and `--pipeline-id` are the same.
 SETTINGS: dict[str, Any] = {"token_normalize_func": lambda token: token.replace("_", "-"), "help_option_names": ["-h", "--help"]}
 
-_UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
 MIN_MEMORY = 10**9
+
+
+class Size(click.ParamType):
+    """A number of bytes such as 10GB."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        try:
+            return value if isinstance(value, int) else parse_bytes(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class Age(click.ParamType):
+    """A number of seconds such as 30d, 12h."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            return value if isinstance(value, float) else parse_seconds(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 class MemorySize(click.ParamType):
@@ -27,12 +51,10 @@ class MemorySize(click.ParamType):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         if isinstance(value, int):
             return value
-        match = re.fullmatch(r"([\d.]+)\s*([KMGT]?I?B?)", value.strip().upper())
-        unit = match.group(2) if match else None
-        unit = unit if unit in _UNITS or unit is None else f"{unit}B"
-        if match is None or unit not in _UNITS:
-            self.fail(f"{value!r} is not a size such as 4GB", param, ctx)
-        size = int(float(match.group(1)) * _UNITS[unit])
+        try:
+            size = parse_bytes(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
         if size < MIN_MEMORY:
             self.fail(f"{value} is too little: Keras and the engine alone need most of 1GB", param, ctx)
         return size

@@ -72,9 +72,38 @@ def megabytes(num_bytes: int) -> float:
     return round(size) if size >= 10 else round(size, 1)
 
 
+def tell(text: str) -> None:
+    """Writes a line on the error stream: what a person should know of the way to the result."""
+    click.echo(text, err=True)
+
+
+def data_size(num_bytes: int) -> str:
+    """A size in the unit that fits it: `0.9 kB`, `3.4 MB`, `37.5 GB`."""
+    size, unit = next((size, unit) for size, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")) if num_bytes >= size or unit == "kB")
+    return f"{num_bytes / size:,.1f} {unit}"
+
+
 def gigabytes(num_bytes: int) -> str:
     """Billions of bytes for a sentence."""
     return f"{num_bytes / 1e9:.1f} GB"
+
+
+def short_bytes(num_bytes: int) -> str:
+    """A size for a table or a sentence: 812 B, 3.4 KB, 120 MB, 1.2 GB."""
+    size = float(num_bytes)
+    for unit in ("B", "KB", "MB", "GB"):
+        if size < 999.5:
+            return f"{size:.0f} {unit}" if size >= 99.5 or unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"
+
+
+def short_age(seconds: float) -> str:
+    """How long ago something was: 40 s, 12 min, 5 h, 3 days ago."""
+    for unit, length in (("days", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= (2 * length if unit == "days" else length):
+            return f"{seconds // length:.0f} {unit} ago"
+    return f"{seconds:.0f} s ago"
 
 
 def warn(texts: Sequence[str]) -> None:

@@ -24,13 +24,18 @@ def page_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def write_page(text: Callable[[], str], default: Path, *, with_page: bool, output: Path | None, no_open: bool) -> Path | None:
     """Where the page was written, None where none of the options asks for one."""
     from cengine.store.artifacts import disk_errors
+    from cengine.store.permissions import make_folder, restrict
 
     if not (with_page or output or no_open):
         return None
     target, page = output or default, text()
     with disk_errors():
+        if output is None:
+            make_folder(target.parent)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(page, encoding="utf-8")
+        if output is None:
+            restrict(target)
     return target
 
 

@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from cengine.cli.evaluate import print_overall, results_json
+from cengine.cli.explain import plan_json, print_plan, print_scan
 from cengine.cli.options import SETTINGS, engine_options, json_option, project, resource_options
-from cengine.cli.output import gigabytes, print_json, print_table, short_duration
+from cengine.cli.output import print_json, short_duration
 
 if TYPE_CHECKING:
     from cengine.cli.progress import Bars
     from cengine.pipeline.execute import Run
     from cengine.pipeline.plan import Plan
-    from cengine.pipeline.warehouse import Scan
     from cengine.store.project import Project
+
+
+def limit_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """`--max-minutes` and `--max-cost`."""
+    command = click.option(
+        "--max-cost", type=click.FloatRange(min=0, min_open=True), metavar="AMOUNT",
+        help="Likewise, by the prices of settings.yaml and in their currency.",
+    )(command)  # fmt: skip
+    return click.option(
+        "--max-minutes", type=click.FloatRange(min=0, min_open=True), metavar="MINUTES",
+        help="End training early so that the run takes no longer; the best checkpoint so far is evaluated.",
+    )(command)  # fmt: skip
 
 
 @click.command(context_settings=SETTINGS)
@@ -30,36 +43,45 @@ if TYPE_CHECKING:
 @click.option(
     "--max-gb-scanned", type=click.FloatRange(min=0.01), help="Do not let a warehouse scan more than so many GB (10**9 bytes) for this run."
 )
+@limit_options
 @engine_options
 @resource_options
 @json_option
 def run(
     key: str, datasource_key: str | None, yes: bool, explain: bool, detach: bool, max_parallel: int | None, max_gb_scanned: float | None,
-    engine: dict[str, Any], memory_bytes: int | None, threads: int | None, as_json: bool,
+    max_minutes: float | None, max_cost: float | None, engine: dict[str, Any], memory_bytes: int | None, threads: int | None,
+    as_json: bool,
 ) -> None:  # fmt: skip
     """Run a pipeline: show the plan, ask, and go; what is stored already is reused."""
     from cengine.cli.progress import Bars
     from cengine.pipeline.api import newest_snapshot
+    from cengine.pipeline.forecast import forecast
+    from cengine.pipeline.limits import Limits, Spent
     from cengine.pipeline.runs import plan_of, queue_run
+    from cengine.store.settings import read_settings
 
     home = project()
+    prices = read_settings(home.folder).prices
+    Limits(max_minutes, max_cost).check(Spent(0.0, 0.0), prices)
     pipeline = home.records.find("pipelines", key)
     datasource = (
         home.records.find("datasources", datasource_key) if datasource_key else home.records.get("datasources", pipeline["datasource_id"])
     )
     newest = newest_snapshot(home, datasource)
-    options = {"memory_bytes": memory_bytes, "threads": threads, "max_parallel": max_parallel,
-               "max_scanned_bytes": None if max_gb_scanned is None else int(max_gb_scanned * 1e9), "engine": engine}  # fmt: skip
+    options = {"memory_bytes": memory_bytes, "threads": threads, "max_parallel": max_parallel, "max_minutes": max_minutes,
+               "max_cost": max_cost, "max_scanned_bytes": None if max_gb_scanned is None else int(max_gb_scanned * 1e9),
+               "engine": engine}  # fmt: skip
     bars = Bars()
     planned = plan_of(home, pipeline, newest["id"], options, bars)
     scan = planned.scan()
     if explain and as_json:
-        print_json(_plan_json(planned) | ({"scan": scan.to_json()} if scan else {}))
+        print_json(plan_json(planned, forecast(planned, prices, lambda: home.records.all("runs")), scan))
         return
     if not as_json:
-        _print_plan(pipeline, datasource, planned)
+        click.echo(f"pipeline {pipeline['id']} ({pipeline['name']}) on {datasource['name']}, {planned.snapshot.schema.num_rows:,} rows\n")
+        print_plan(planned, forecast(planned, prices, lambda: home.records.all("runs")))
         if scan is not None:
-            _print_scan(planned, scan, max_gb_scanned)
+            print_scan(planned, scan, prices, max_gb_scanned)
     if explain:
         return
     if not yes:
@@ -74,18 +96,36 @@ def run(
 @click.command(context_settings=SETTINGS)
 @click.argument("key", metavar="ID|NAME[:RUN]")
 @click.option("--detach", "-d", is_flag=True, help="Go on in the background, also when this terminal closes.")
+@click.option("--no-limits", is_flag=True, help="Without the limits that the run was started with.")
+@limit_options
+@resource_options
 @json_option
-def resume(key: str, detach: bool, as_json: bool) -> None:
-    """Go on with a run that was interrupted, cancelled or failed: finished stages are kept, training goes on from its checkpoint."""
+def resume(
+    key: str, detach: bool, no_limits: bool, max_minutes: float | None, max_cost: float | None, memory_bytes: int | None,
+    threads: int | None, as_json: bool,
+) -> None:  # fmt: skip
+    """Go on with a run that was interrupted, cancelled or failed: finished stages are kept, training goes on from its checkpoint.
+
+    What it was started with holds on, unless it is given anew; limits are of all its attempts together.
+    """
     from cengine.cli.progress import Bars
+    from cengine.pipeline.limits import Limits, Spent
     from cengine.pipeline.runs import find_record, plan_of, requeue_run
     from cengine.store.lifecycle import RESUMABLE
+    from cengine.store.settings import read_settings
 
     home = project()
     pipeline, record = find_record(home, key, RESUMABLE)
+    options = dict(record["options"])
+    if no_limits:
+        options |= {"max_minutes": None, "max_cost": None}
+    given = {"max_minutes": max_minutes, "max_cost": max_cost, "memory_bytes": memory_bytes, "threads": threads}
+    options |= {name: value for name, value in given.items() if value is not None}
+    spent = Spent(record["seconds"] or 0.0, record["compute_cost"] + record["training_cost"])
+    Limits.of(options).check(spent, read_settings(home.folder).prices)
     bars = Bars()
-    planned = plan_of(home, pipeline, record["snapshot_id"], record["options"], bars)
-    record = requeue_run(home, record)
+    planned = plan_of(home, pipeline, record["snapshot_id"], options, bars)
+    record = requeue_run(home, record, options)
     if detach:
         _detach(home, pipeline, record, as_json)
     else:
@@ -116,6 +156,7 @@ def _go(pipeline: dict[str, Any], record: dict[str, Any], planned: Plan, bars: B
                 "pipeline_id": pipeline["id"],
                 "run": finished["number"],
                 "saved_seconds": result.saved_seconds,
+                "note": finished["message"],
                 **results_json(result.results, None),
             }
         )
@@ -123,6 +164,8 @@ def _go(pipeline: dict[str, Any], record: dict[str, Any], planned: Plan, bars: B
     _print_split(result, planned.snapshot.schema.num_rows)
     saved = f", {short_duration(result.saved_seconds)} saved by what was stored" if result.saved_seconds else ""
     click.echo(f"\nrun {finished['number']} of {pipeline['name']} succeeded in {short_duration(finished['seconds'])}{saved}")
+    if finished["message"]:
+        click.echo(f"  {finished['message']}")
     print_overall(result.results)
     click.echo(f"\nby slice, as a page and a notebook: cengine pipeline evaluate {pipeline['id']}")
 
@@ -151,40 +194,6 @@ def _ask() -> None:
     if answer not in ("", "y", "yes"):
         click.echo("nothing was run")
         raise click.exceptions.Exit(1)
-
-
-def _print_plan(record: dict[str, Any], datasource: dict[str, Any], planned: Plan) -> None:
-    schema = planned.snapshot.schema
-    click.echo(f"pipeline {record['id']} ({record['name']}) on {datasource['name']}, {schema.num_rows:,} rows\n")
-    rows = []
-    for stage in planned.stages:
-        what = f"{stage.size:,} {stage.unit}" if stage.size else ""
-        state = "stored" if stage.stored_seconds is not None else "to run"
-        rows.append((stage.name, state, what, short_duration(stage.stored_seconds) if stage.stored_seconds is not None else None))
-    print_table(("Stage", "State", "Size", "Saves"), rows)
-    threads = planned.context.threads or "all"
-    click.echo(f"\nmemory up to {gigabytes(planned.context.memory_bytes)}, {threads} cores")
-    if planned.context.workers.name != "duckdb":
-        click.echo(f"split, statistics and encoding on {planned.context.workers}")
-
-
-def _print_scan(planned: Plan, scan: Scan, max_gb_scanned: float | None) -> None:
-    """What the table's warehouse will read for the run, and what that costs."""
-    from cengine.pipeline.costs import scan_cost
-    from cengine.store.settings import read_settings
-
-    prices = read_settings(planned.project.folder).prices
-    cost = f", {scan_cost(scan.num_bytes, prices):.2f} {prices.sign}" if prices.gb_scanned else ""
-    bound = f"; at most {max_gb_scanned:g} GB are allowed" if max_gb_scanned is not None else ""
-    assert planned.context.warehouse is not None
-    click.echo(f"{planned.context.warehouse.source.title} will scan about {gigabytes(scan.num_bytes)} "
-               f"in {scan.num_queries} queries of {gigabytes(scan.query_bytes)}{cost}{bound}")  # fmt: skip
-
-
-def _plan_json(planned: Plan) -> dict[str, Any]:
-    return {"rows": planned.snapshot.schema.num_rows, "saved_seconds": planned.saved_seconds, "memory_bytes": planned.context.memory_bytes,
-            "stages": [{"name": s.name, "stored": s.stored_seconds is not None, "fingerprint": s.fingerprint, "size": s.size, "unit": s.unit}
-                       for s in planned.stages]}  # fmt: skip
 
 
 def _print_split(result: Run, num_rows: int) -> None:

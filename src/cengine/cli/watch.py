@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cengine.cli.options import SETTINGS, json_option, project
-from cengine.cli.output import duration, print_json, print_table, short_duration, table_text
+from cengine.cli.output import duration, megabytes, print_json, print_table, short_duration, table_text
 
 if TYPE_CHECKING:
     from cengine.store.project import Project
@@ -30,7 +30,9 @@ def status(key: str | None, watch: bool, as_json: bool) -> None:
     """How far the newest run of each pipeline is, and what it cost."""
     home = project()
     if as_json:
-        print_json([dict(zip(NAMES, row, strict=True)) for row in _status_rows(home, key)[0]])
+        rows, newest = _status_rows(home, key)
+        at_work = {pipeline["id"]: {"progress": run["progress"], "message": run["message"]} for pipeline, run in newest}
+        print_json([dict(zip(NAMES, row, strict=True)) | at_work.get(row[0], {}) for row in rows])
     elif watch and sys.stdout.isatty():
         _watch(home, key)
     else:
@@ -42,22 +44,31 @@ def status(key: str | None, watch: bool, as_json: bool) -> None:
 @json_option
 def runs(key: str, as_json: bool) -> None:
     """All runs of a pipeline, the newest first."""
+    from cengine.pipeline.costs import month_cost
     from cengine.pipeline.runs import settled
+    from cengine.store.settings import read_settings
 
     home = project()
     pipeline = home.records.find("pipelines", key)
     found = settled(home.records.all("runs", pipeline_id=pipeline["id"]), home)[::-1]
-    rows = [(run["number"], run["status"], f"{100 * run['completion_ratio']:.0f}%", run["attempt"], run["started_at"][:19].replace("T", " "),
-             duration(_seconds(run)), run["compute_cost"] + run["training_cost"], run["saved_cost"], (run["message"] or "").split("\n")[0])
-            for run in found]  # fmt: skip
+    prices = read_settings(home.folder).prices
+    rows = []
+    for run in found:
+        kept = sum(stage.get("num_bytes") or 0 for stage in run["stages"])
+        rows.append((run["number"], run["status"], f"{100 * run['completion_ratio']:.0f}%", run["attempt"],
+                     run["started_at"][:19].replace("T", " "), duration(_seconds(run)), run["compute_cost"] + run["training_cost"],
+                     run["saved_cost"], kept, month_cost(kept, prices), (run["message"] or "").split("\n")[0]))  # fmt: skip
     if as_json:
-        names = ("run", "status", "completion", "attempts", "started_at", "execution_time", "cost", "saved_cost", "message")
+        names = ("run", "status", "completion", "attempts", "started_at", "execution_time", "cost", "saved_cost", "kept_bytes",
+                 "kept_month_cost", "message")  # fmt: skip
         print_json([dict(zip(names, row, strict=True)) for row in rows])
         return
-    sign = _sign(home)
-    print_table(
-        ("Run", "Status", "Completion", "Attempts", "Started (UTC)", "Execution Time", f"Cost ({sign})", f"Saved ({sign})", "Message"), rows
-    )
+    sign = prices.sign
+    headers = ("Run", "Status", "Completion", "Attempts", "Started (UTC)", "Execution Time", f"Cost ({sign})", f"Saved ({sign})",
+               "Kept (MB)", f"Kept ({sign}/month)", "Message")  # fmt: skip
+    shown = [(*row[:6], _cost(row[6]), _cost(row[7]), megabytes(row[8]), _cost(row[9]), row[10]) for row in rows]
+    chosen = [i for i in range(len(headers)) if i != 9 or prices.gb_month]
+    print_table([headers[i] for i in chosen], [[row[i] for i in chosen] for row in shown])
 
 
 @click.command(context_settings=SETTINGS)
@@ -73,7 +84,9 @@ def logs(key: str, follow: bool) -> None:
     _, run = find_record(home, key)
     file = log_file(home, run)
     if not file.exists():
-        raise StoreError(f"run {run['number']} has no log", "it is of an older version, or its log was removed")
+        where = (run["process"] or "").partition("@")[0]
+        why = f"its log is on {where}, where it runs" if home.store.database.shared else "it is of an older version, or its log was removed"
+        raise StoreError(f"run {run['number']} has no log here", why)
     with file.open(encoding="utf-8", errors="replace") as stream:
         click.echo(stream.read(), nl=False)
         while follow and _refreshed(home, run)["status"] in ACTIVE:
@@ -200,10 +213,10 @@ def _status_rows(home: Project, key: str | None) -> tuple[list[tuple[Any, ...]],
 
 
 def _seconds(run: dict[str, Any]) -> float:
-    """Of work; of a run that goes on those since it last said so are counted too."""
+    """Of work, as the run says it every few seconds by a clock that nobody sets; of one that has not begun, since it was asked for."""
     from cengine.store.records import now
 
-    if run["seconds"] is not None and run["ended_at"]:
+    if run["seconds"] is not None:
         return float(run["seconds"])
     began, ended = (datetime.datetime.fromisoformat(text) for text in (run["started_at"], run["ended_at"] or now()))
     return max(0.0, (ended - began).total_seconds())

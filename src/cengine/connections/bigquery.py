@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 SCOPES = ("https://www.googleapis.com/auth/bigquery",)
 FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS, GIVE_UP_SECONDS = 0.5, 30.0, 300.0
-FIRST_POLL_SECONDS, LONGEST_POLL_SECONDS = 0.05, 1.0
+FIRST_POLL_SECONDS, LONGEST_POLL_SECONDS = 0.1, 3.0
 JOB_ATTEMPTS = 3
 # BigQuery bills a query for at least so much, and takes no smaller bound.
 LEAST_BILLED_BYTES = 10 * 2**20

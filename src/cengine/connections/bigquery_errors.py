@@ -55,7 +55,7 @@ def translated(error: BaseException, paying: str) -> CengineError:
 
     if isinstance(error, exceptions.RetryError) and error.cause is not None:
         return give_up(error.cause)
-    if isinstance(error, GoogleAuthError) and not isinstance(error, TransportError) or isinstance(error, exceptions.Unauthorized):
+    if (isinstance(error, GoogleAuthError) and not isinstance(error, TransportError)) or isinstance(error, exceptions.Unauthorized):
         return SourceError(f"the credentials for BigQuery are expired or not valid: {told(error)}",
                            "log in again: gcloud auth application-default login",
                            "or give another key: --credentials key.json")  # fmt: skip
@@ -75,9 +75,13 @@ def translated(error: BaseException, paying: str) -> CengineError:
             "another project pays with --billing-project, another account asks with --credentials",
         )
     if isinstance(error, exceptions.NotFound):
-        return SourceError(f"BigQuery does not find it: {text}", "the table may have been deleted or made anew since it was registered", COMMIT)
+        return SourceError(
+            f"BigQuery does not find it: {text}", "the table may have been deleted or made anew since it was registered", COMMIT
+        )
     if "time travel" in text or "snapshot time" in text.lower():
-        return SourceError(f"the rows of the snapshot's time are kept no more: {text}", "BigQuery keeps older rows for 7 days at most", COMMIT)
+        return SourceError(
+            f"the rows of the snapshot's time are kept no more: {text}", "BigQuery keeps older rows for 7 days at most", COMMIT
+        )
     if reason in ("resourcesExceeded", "responseTooLarge"):
         return _limit(reason, text, paying)
     if isinstance(error, exceptions.ClientError):

@@ -226,7 +226,9 @@ class BigQuery(RemoteEngine):
 
     def bind_error(self, expression: exp.Expr, schema: TableSchema) -> str | None:
         """Why the expression is no condition on such a table, None where it is one; BigQuery is asked, and reads nothing."""
-        cells = [exp.cast(exp.null(), known.sql_type, dialect="duckdb").as_(known.name, quoted=True) for known in schema.columns if known.kind]
+        cells = [
+            exp.cast(exp.null(), known.sql_type, dialect="duckdb").as_(known.name, quoted=True) for known in schema.columns if known.kind
+        ]
         row = exp.select(*cells).subquery("row_of_nulls")
         condition = exp.select(exp.Count(this=exp.Star()).as_("n")).from_(row).where(exp.Paren(this=expression.copy()))
         try:
@@ -268,8 +270,11 @@ def _with_storable_names(query: exp.Expr) -> tuple[exp.Expr, list[str]]:
         return query, []
     if all(_NAME.fullmatch(name) for name in names) or query.args.get("order"):
         return query, list(names)
-    renamed = [column(name, "result_of_query").as_(f"c{place}", quoted=True) for place, name in enumerate(names)]
-    return exp.select(*renamed).from_(query.subquery(exp.to_identifier("result_of_query", quoted=True))), list(names)
+    # Renamed where they are made: a name with a dot in it would be read as a path one query further out.
+    renamed = query.copy()
+    cells = [cell.this if isinstance(cell, exp.Alias) else cell for cell in renamed.expressions]
+    renamed.set("expressions", [cell.as_(f"c{place}", quoted=True) for place, cell in enumerate(cells)])
+    return renamed, list(names)
 
 
 def _sendable(values: pa.Array | pa.ChunkedArray) -> tuple[pa.Array, str | None]:

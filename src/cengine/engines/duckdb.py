@@ -194,7 +194,8 @@ def translated(error: duckdb.Error) -> CengineError | KeyboardInterrupt:
     message = _first_line(error)
     if isinstance(error, duckdb.InterruptException):
         return KeyboardInterrupt()
-    if "No space left on device" in str(error) or "Disk full" in str(error):
+    # The last is said where what does not fit into memory does not fit on the disk either.
+    if any(words in str(error) for words in ("No space left on device", "Disk full", "max_temp_directory_size")):
         return StoreError("the disk is full", "nothing half-written is kept; make room and run the command again")
     if isinstance(error, duckdb.OutOfMemoryException):
         return PreprocessError(f"the memory limit is too small for this: {message}", "give more with --memory, for example --memory 4GB")

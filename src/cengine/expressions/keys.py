@@ -115,8 +115,10 @@ def _cell_numbers(column: Column) -> list[exp.Expr]:
         return [_low_bits(value)] if narrow else [_low_bits(value), _high_bits(value)]
     if column.kind == "float":
         number = exp.cast(cell, "double")
-        # Beyond 2**61 a double has no fraction and would not fit; such numbers share one value of their own.
-        in_range = exp.LT(this=exp.Abs(this=number), expression=double(2.0**61))
+        # Beyond 2**61 a double has no fraction and would not fit; such numbers share one value of their own. NaN is asked for
+        # by itself: a file's statistics leave it out, and an engine that trusts them drops the comparison.
+        is_number = exp.EQ(this=number - number.copy(), expression=double(0.0))
+        in_range = exp.and_(is_number, exp.LT(this=exp.Abs(this=number.copy()), expression=double(2.0**61)))
         whole = exp.Floor(this=number.copy())
         fraction = exp.Floor(this=exp.Paren(this=number.copy() - whole.copy()) * double(2.0**31))
         integer = exp.Case().when(in_range, exp.cast(whole.copy(), "bigint"))

@@ -8,7 +8,7 @@ from typing import Any
 from cengine.config.read import ConfigFile, parse_config
 from cengine.errors import SourceError, StoreError
 from cengine.pipeline.plan import default_memory_bytes
-from cengine.pipeline.register import Report, Snapshot, read_snapshot, take_snapshot
+from cengine.pipeline.register import Report, Say, Snapshot, read_snapshot, take_snapshot
 from cengine.sources import SOURCES
 from cengine.sources.source import Option, Source
 from cengine.store.project import Project
@@ -50,6 +50,14 @@ def source_of_record(datasource: dict[str, Any]) -> Source:
     return source_of(datasource["type"], options)
 
 
+def place_of(datasource: dict[str, Any]) -> str:
+    """Where a datasource's table is, as far as that can be told without the package that its source may come from."""
+    try:
+        return source_of_record(datasource).place
+    except SourceError:
+        return str(datasource["options"].get("path") or datasource["type"])
+
+
 def absolute(path: str) -> str:
     """The path independent of the working folder; an address (s3://...) as it is."""
     return path if "://" in path else str(Path(path).expanduser().absolute())
@@ -64,7 +72,8 @@ def register(project: Project, kind: str, *, memory_bytes: int | None = None, **
 
 
 def create_datasource(
-    project: Project, name: str, source: Source, *, memory_bytes: int, threads: int | None, report: Report
+    project: Project, name: str, source: Source, *, memory_bytes: int, threads: int | None, report: Report,
+    say: Say = lambda text: None,
 ) -> tuple[dict[str, Any], Snapshot]:  # fmt: skip
     """A new datasource with its first snapshot; it becomes the active one."""
     if any(row["name"] == name for row in project.records.all("datasources")):
@@ -73,19 +82,20 @@ def create_datasource(
         )
     if not name or name.isdigit():
         raise StoreError(f"'{name}' cannot be a name: it must not be empty or a number, which would be read as an id")
-    snapshot = take_snapshot(project, source, memory_bytes=memory_bytes, threads=threads, report=report)
+    snapshot = take_snapshot(project, source, memory_bytes=memory_bytes, threads=threads, report=report, say=say)
     options = kept_options(source)
     row_id = project.records.insert("datasources", name=name, type=source.name, options=options, created_at=now())
     _record_snapshot(project, row_id, snapshot)
-    project.records.set_setting(ACTIVE, row_id)
+    project.set_own_setting(ACTIVE, row_id)
     return project.records.get("datasources", row_id), snapshot
 
 
 def commit_datasource(
-    project: Project, datasource: dict[str, Any], *, memory_bytes: int, threads: int | None, report: Report
-) -> tuple[dict[str, Any], bool]:
+    project: Project, datasource: dict[str, Any], *, memory_bytes: int, threads: int | None, report: Report,
+    say: Say = lambda text: None,
+) -> tuple[dict[str, Any], bool]:  # fmt: skip
     """The newest snapshot's record, and whether it is new: files that hold the same give the one there is."""
-    snapshot = take_snapshot(project, source_of_record(datasource), memory_bytes=memory_bytes, threads=threads, report=report)
+    snapshot = take_snapshot(project, source_of_record(datasource), memory_bytes=memory_bytes, threads=threads, report=report, say=say)
     newest = newest_snapshot(project, datasource)
     if newest["content"] == snapshot.content:
         return newest, False
@@ -95,10 +105,12 @@ def commit_datasource(
 def active_datasource(project: Project) -> dict[str, Any]:
     """The datasource that commands mean when none is named."""
     rows = project.records.all("datasources")
-    active = project.records.setting(ACTIVE)
+    active = project.own_setting(ACTIVE)
     for row in rows:
         if row["id"] == active:
             return row
+    if len(rows) == 1 and active is None:  # of a colleague, in a store that is shared
+        return rows[0]
     if rows:
         raise StoreError("no datasource is active", "choose one: cengine datasource set NAME")
     raise StoreError("there are no datasources yet", "register one: cengine datasource create csv --name NAME --path FILE")
@@ -125,11 +137,12 @@ def snapshot_of(project: Project, datasource: dict[str, Any]) -> Snapshot:
 def delete_datasource(project: Project, datasource: dict[str, Any]) -> int:
     """Forgets a datasource; its snapshots go where no other datasource has the same content. Gives the bytes freed."""
     project.records.update("datasources", datasource["id"], deleted_at=now())
-    alive = {row["id"] for row in project.records.all("datasources")}
+    alive = {row["id"] for row in project.store.all("datasources")}  # of all workspaces: they share what has the same content
     used = {row["content"] for row in project.records.all("snapshots") if row["datasource_id"] in alive}
     freed = 0
     for row in project.records.all("snapshots", datasource_id=datasource["id"]):
         if row["content"] not in used:
+            project.artifacts.remove_shared("snapshot", row["content"])
             stored = project.artifacts.find("snapshot", row["content"])  # of a table that stays where it is, next to nothing
             freed += stored.num_bytes if stored is not None else 0
             project.artifacts.remove("snapshot", row["content"])

@@ -1,4 +1,4 @@
-"""What a run costs: prices from the settings, cores times time, preprocessing and evaluation apart from training."""
+"""What a run costs: prices from the settings, cores times time and bytes read, preprocessing and evaluation apart from training."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 from cengine.store.settings import Prices
 
 TRAINING = "Train"
+GB = 10**9
 
 
 @dataclass(frozen=True)
@@ -21,22 +22,32 @@ class Costs:
     saved: float
 
 
-def costs_of(stages: Sequence[dict[str, Any]], prices: Prices, threads: int | None, scanned_bytes: int = 0) -> Costs:
-    """The costs of finished stages (`name`, `seconds`, `saved_seconds`): all cores they were given, for as long as they took.
-
-    What a warehouse scanned for them is part of `compute`.
-    """
+def hourly(stage: str, prices: Prices, threads: int | None) -> float:
+    """The price of an hour of a stage: all cores it is given, and for training the GPUs."""
     cores = threads or os.cpu_count() or 1
-    hourly = {True: cores * prices.cpu_hour + prices.num_gpus * prices.gpu_hour, False: cores * prices.cpu_hour}
+    return cores * prices.cpu_hour + (prices.num_gpus * prices.gpu_hour if stage == TRAINING else 0.0)
+
+
+def costs_of(stages: Sequence[dict[str, Any]], prices: Prices, threads: int | None) -> Costs:
+    """The costs of stages (`name`, `seconds`, `saved_seconds`, `scanned_bytes`), for as long as they took and what they read.
+
+    What a reused stage would have taken and read is saved.
+    """
     spent = {True: 0.0, False: 0.0}
     saved = 0.0
     for stage in stages:
-        training = stage["name"] == TRAINING
-        spent[training] += hourly[training] * (stage["seconds"] or 0.0) / 3600
-        saved += hourly[training] * (stage["saved_seconds"] or 0.0) / 3600
-    return Costs(spent[False] + scan_cost(scanned_bytes, prices), spent[True], saved)
+        price = hourly(stage["name"], prices, threads) / 3600
+        read = scan_cost(stage.get("scanned_bytes") or 0, prices)
+        spent[stage["name"] == TRAINING] += price * (stage["seconds"] or 0.0) + (0.0 if stage.get("reused") else read)
+        saved += price * (stage["saved_seconds"] or 0.0) + (read if stage.get("reused") else 0.0)
+    return Costs(spent[False], spent[True], saved)
 
 
 def scan_cost(num_bytes: int, prices: Prices) -> float:
-    """What scanning so much of a warehouse's table costs."""
-    return num_bytes / 1e9 * prices.gb_scanned
+    """What scanning so much of a source costs."""
+    return prices.gb_scanned * num_bytes / GB
+
+
+def month_cost(num_bytes: int, prices: Prices) -> float:
+    """What keeping so many bytes costs a month."""
+    return prices.gb_month * num_bytes / GB

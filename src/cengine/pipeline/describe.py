@@ -50,6 +50,7 @@ def columns_of(
     identity = fingerprint({"version": DESCRIBE_VERSION, "parent": parent})
     with project.artifacts.building(STAGE, identity) as building:
         if building is not None:
+            building.details["parent"] = parent
             with engine() as opened:
                 found = describe(opened, rows(), split)
             (building.folder / "columns.json").write_text(json.dumps(found, ensure_ascii=False, allow_nan=False), encoding="utf-8")

@@ -2,33 +2,61 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from cengine.errors import CengineError
+from cengine import stopping
+from cengine.errors import CengineError, TrainingError
 from cengine.evaluation.results import Results, read_results
-from cengine.pipeline.plan import Plan
+from cengine.pipeline.plan import Plan, limited_fingerprint, stage_fingerprint
 from cengine.pipeline.progress import Progress
-from cengine.pipeline.stages import STAGES, Work
-from cengine.store.artifacts import disk_error
+from cengine.pipeline.stages import STAGES, Stage, Work
+from cengine.pipeline.usage import Meter, Usage
+from cengine.stopping import LIMITS, Wish
+from cengine.store.artifacts import Artifact, Building, disk_error
 
-# Shares of a run's time, for its completion: training is most of it.
-WEIGHTS = {"Split": 8, "Fit": 8, "Transform": 12, "Train": 62, "Evaluate": 10}
+TRAINING, EVALUATION = "Train", "Evaluate"
+# How often progress is recorded; less often where recording is slow, so that it takes no more than this share of the time.
+RECORD_SECONDS, MOST_RECORDING = 1.0, 0.004
+XLA_OUT_OF_MEMORY = "RESOURCE_EXHAUSTED"
 
 
 @dataclass(frozen=True)
 class StageRecord:
-    """What became of a stage."""
+    """What became of a stage, and what it took: of a reused one `seconds` is 0, and the others are what it took when it was built.
+
+    `limited_at` is the step at which a limit ended training.
+    """
 
     name: str
     fingerprint: str
     reused: bool
     seconds: float
     saved_seconds: float
+    load: dict[str, float] = field(default_factory=dict)
+    guessed_load: dict[str, float] = field(default_factory=dict)
+    cpu_seconds: float | None = None
+    peak_bytes: int | None = None
+    slowdown: float | None = None
+    num_bytes: int | None = None
+    scanned_bytes: int | None = None
+    limited_at: int | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return asdict(self)
+
+    @staticmethod
+    def from_json(data: dict[str, Any]) -> StageRecord:
+        """What `to_json` gave, in this version or an older one."""
+        known = {field.name for field in fields(StageRecord)}
+        return StageRecord(**{name: value for name, value in data.items() if name in known})
 
 
 @dataclass(frozen=True)
@@ -61,6 +89,17 @@ class Run:
         return load_model(self.folders["Train"])
 
     @property
+    def training(self) -> dict[str, Any]:
+        """How training went: its history, steps, the step whose weights were kept, and what limit ended it."""
+        found: dict[str, Any] = json.loads((self.folders["Train"] / "training.json").read_text())
+        return found
+
+    @property
+    def limit(self) -> dict[str, Any] | None:
+        """That of `training` where a limit ended it before its last step."""
+        return self.training if self.training.get("limit") else None
+
+    @property
     def saved_seconds(self) -> float:
         """The time that stored stages saved."""
         return sum(stage.saved_seconds for stage in self.stages)
@@ -68,7 +107,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Position:
-    """Where the stage at work is: `done` of `total` in its unit, after so many seconds."""
+    """Where the stage at work is: `done` of `total` in its unit, after so many seconds; `rate` is what it does in one."""
 
     stage: str
     done: float
@@ -76,87 +115,172 @@ class Position:
     unit: str
     note: str
     seconds: float
+    rate: float | None
 
-    def to_json(self, share: float, run_seconds: float) -> dict[str, Any]:
-        """Plain data, with the rate and the time left of the whole run, `share` of which is done after `run_seconds`."""
-        rate = self.done / self.seconds if self.seconds > 0 else None
-        left = run_seconds * (1 - share) / share if share > 0.02 else None
-        return {"stage": self.stage, "done": self.done, "total": self.total, "unit": self.unit, "note": self.note, "rate": rate,
-                "seconds_left": left}  # fmt: skip
-
-
-# Told the share of the run that is done, the stages so far, and where the one at work is.
-Recorded = Callable[[float, list[StageRecord], Position | None], None]
+    def to_json(self, seconds_left: float) -> dict[str, Any]:
+        """Plain data, with the time left of the whole run."""
+        return {"stage": self.stage, "done": self.done, "total": self.total, "unit": self.unit, "note": self.note, "rate": self.rate,
+                "seconds_left": seconds_left}  # fmt: skip
 
 
-def execute(plan: Plan, recorded: Recorded = lambda share, stages, position: None) -> Run:
-    """Runs what is not stored. Raises what the stages raise; whatever was complete before stays stored."""
+# Told the stages so far, and where the one at work is.
+Recorded = Callable[[list[StageRecord], Position | None], None]
+
+
+def execute(plan: Plan, recorded: Recorded = lambda stages, position: None, wish: Wish | None = None) -> Run:
+    """Runs what is not stored. Raises what the stages raise; whatever was complete before stays stored.
+
+    Where a limit ends training early (`wish`), what it reached is stored as what it is, and evaluated.
+    """
+    with contextlib.ExitStack() as held:
+        held.enter_context(plan.project.artifacts.in_use("snapshot", plan.snapshot.content))
+        return _execute(plan, recorded, wish or stopping.current(), held)
+
+
+def _execute(plan: Plan, recorded: Recorded, wish: Wish, held: contextlib.ExitStack) -> Run:
     folders: dict[str, Path] = {}
     records: list[StageRecord] = []
     progress = plan.context.progress
+    parent: str | None = None
     for stage, planned in zip(STAGES, plan.stages, strict=True):
-        artifacts = plan.project.artifacts
-        began = time.monotonic()
+        wanted = planned.fingerprint if parent is None else stage_fingerprint(stage, plan.context, parent)
+        if stage.name == EVALUATION:
+            held.enter_context(wish.held(*LIMITS))
+        at_work = _AtWork(plan, stage, wanted, folders, wish, _Watched(progress, stage.name, records, recorded, wish), held)
         try:
-            with artifacts.building(stage.name, planned.fingerprint, functools.partial(progress.wait, stage.name)) as building:
-                if building is not None:
-                    watched = _Watched(progress, stage.name, records, recorded)
-                    watched.begin(stage.name, stage.size(plan.context, folders), stage.unit)
-                    work = Work(dict(folders), building.folder, artifacts.work_folder(stage.name, planned.fingerprint), building.details)
-                    stage.run(_with_progress(plan, watched), work)
-                    if plan.context.warehouse is not None:
-                        work.details["warehouse"] = plan.context.warehouse.traffic()
+            at_work.reach()
         except OSError as error:
             raise disk_error(error) from error
-        artifact = artifacts.find(stage.name, planned.fingerprint)
+        except (MemoryError, RuntimeError) as error:
+            if not isinstance(error, MemoryError) and XLA_OUT_OF_MEMORY not in str(error):
+                raise
+            limit = f"{plan.context.memory_bytes / 1e9:.1f} GB"
+            raise TrainingError(f"{stage.name} got no more memory; the limit was {limit}",
+                                "give more with --memory, or train in smaller batches, with fewer or smaller layers") from error  # fmt: skip
+        held.enter_context(plan.project.artifacts.in_use(stage.name, at_work.fingerprint))
+        artifact = plan.project.artifacts.find(stage.name, at_work.fingerprint)
         if artifact is None:
             raise CengineError(f"the stored result of {stage.name} vanished while the run went on")
         folders[stage.name] = artifact.folder
-        if building is None:
-            records.append(StageRecord(stage.name, planned.fingerprint, True, 0.0, artifact.seconds))
-            progress.reuse(stage.name, artifact.seconds)
+        if at_work.fingerprint != wanted or parent is not None:
+            parent = at_work.fingerprint
+        records.append(at_work.record(artifact))
+        if at_work.built:
+            progress.end(stage.name, records[-1].seconds)
         else:
-            seconds = time.monotonic() - began
-            records.append(StageRecord(stage.name, planned.fingerprint, False, seconds, 0.0))
-            progress.end(stage.name, seconds)
-        recorded(_done_share(records, None, 0.0), records, None)
+            progress.reuse(stage.name, artifact.seconds)
+        recorded(records, None)
     return Run(tuple(records), folders)
 
 
-def _with_progress(plan: Plan, progress: Progress) -> Any:
-    from dataclasses import replace
+class _AtWork:
+    """One stage of a run: reused where it is stored, else built, and measured."""
 
-    return replace(plan.context, progress=progress)
+    def __init__(self, plan: Plan, stage: Stage, wanted: str, folders: dict[str, Path], wish: Wish, watched: _Watched,
+                 held: contextlib.ExitStack) -> None:  # fmt: skip
+        self.plan, self.stage, self.folders, self.wish, self.watched, self.held = plan, stage, folders, wish, watched, held
+        self.wanted = self.fingerprint = wanted
+        self.built = False
+        self._seconds = 0.0
+        self._load: dict[str, float] = {}
+        self._guessed_load: dict[str, float] = {}
+        self._usage = Usage(0.0, None, 1.0)
+        self._limited_at: int | None = None
+
+    def reach(self) -> None:
+        """The stage is stored afterwards, under `fingerprint`: the wanted one, or another where a limit ended it early."""
+        artifacts = self.plan.project.artifacts
+        try:
+            with artifacts.building(self.stage.name, self.wanted, functools.partial(self.watched.wait, self.stage.name)) as building:
+                if building is None:
+                    return
+                self.built = True
+                work = self._work(building)
+                if work.limited_at is not None:
+                    self._limited_at = work.limited_at
+                    self.fingerprint = limited_fingerprint(self.wanted, work.limited_at)
+                    self._store_limited(building)
+                    raise _Limited
+        except _Limited:
+            pass  # left by it, so that the draft is not taken for the whole and the checkpoints stay
+
+    def _work(self, building: Building) -> Work:
+        from cengine.pipeline.loads import load_of, scanned_bytes
+
+        context, name = self.plan.context, self.stage.name
+        kept = self.plan.project.artifacts.work_folder(name, self.wanted)
+        work = Work(dict(self.folders), building.folder, kept, building.details, self.wish)
+        meter = Meter()
+        if name == TRAINING:
+            # Until the run ends: training hears of a limit by itself, and what it has reached is to be evaluated.
+            self.held.enter_context(self.wish.held(*LIMITS))
+        self.watched.begin(name, self.stage.size(context, self.folders), self.stage.unit)
+        self.stage.run(replace(context, progress=self.watched), work)
+        self._usage = meter.read()
+        self._seconds = time.monotonic() - building.started
+        steps = work.details.get("first_step", 0), work.limited_at
+        self._load, self._guessed_load = (load_of(name, context, folders, *steps) for folders in (self.folders, {}))
+        if context.warehouse is not None:
+            work.details["warehouse"] = traffic = context.warehouse.traffic()
+            work.details["scanned_bytes"] = traffic["scanned_bytes"]
+        work.details.setdefault("scanned_bytes", scanned_bytes(context)[name])
+        return work
+
+    def _store_limited(self, building: Building) -> None:
+        with self.plan.project.artifacts.building(self.stage.name, self.fingerprint) as shorter:
+            if shorter is not None:
+                for path in building.folder.iterdir():
+                    path.rename(shorter.folder / path.name)
+                shorter.details.update(building.details)
+                shorter.started = building.started
+
+    def record(self, artifact: Artifact) -> StageRecord:
+        """What became of it."""
+        scanned = artifact.details.get("scanned_bytes")
+        if not self.built:
+            return StageRecord(self.stage.name, self.fingerprint, True, 0.0, artifact.seconds, num_bytes=artifact.num_bytes,
+                               scanned_bytes=scanned)  # fmt: skip
+        usage = self._usage
+        return StageRecord(self.stage.name, self.fingerprint, False, self._seconds, 0.0, self._load, self._guessed_load, usage.cpu_seconds, usage.peak_bytes,
+                           usage.slowdown, artifact.num_bytes, scanned, self._limited_at)  # fmt: skip
 
 
-def _done_share(records: list[StageRecord], current: str | None, share: float) -> float:
-    done = sum(WEIGHTS[record.name] for record in records)
-    return (done + (WEIGHTS[current] * share if current else 0.0)) / sum(WEIGHTS.values())
+class _Limited(Exception):
+    """A limit has ended the stage early, and what it reached is stored."""
 
 
 class _Watched(Progress):
-    """Passes progress on and records the run's completion, at most once a second."""
+    """Passes progress on, and records it at most once a second; where there is a wish to end, it ends here."""
 
-    def __init__(self, progress: Progress, stage: str, records: list[StageRecord], recorded: Recorded) -> None:
+    def __init__(self, progress: Progress, stage: str, records: list[StageRecord], recorded: Recorded, wish: Wish) -> None:
         self.progress = progress
         self.stage = stage
         self.records = records
         self.recorded = recorded
+        self.wish = wish
         self.total = 0
         self.unit = ""
         self.began = time.monotonic()
+        # Training may begin at a checkpoint, and compiles before its first steps are done: the rate is that from there on.
+        self.first: tuple[float, float] | None = None
         self.next_record = 0.0
 
     def begin(self, stage: str, total: int, unit: str) -> None:
+        self.wish.raise_if_due()
         self.total, self.unit, self.began = total, unit, time.monotonic()
         self.progress.begin(stage, total, unit)
+        self.recorded(self.records, Position(stage, 0, total, unit, "", 0.0, None))
 
     def advance(self, done: float, note: str = "") -> None:
+        self.wish.raise_if_due()
         self.progress.advance(done, note)
-        if time.monotonic() >= self.next_record:
-            self.next_record = time.monotonic() + 1.0
-            position = Position(self.stage, done, self.total, self.unit, note, time.monotonic() - self.began)
-            self.recorded(_done_share(self.records, self.stage, min(1.0, done / max(self.total, 1))), self.records, position)
+        now = time.monotonic()
+        self.first = self.first or (done, now)
+        if now >= self.next_record:
+            rate = (done - self.first[0]) / (now - self.first[1]) if now > self.first[1] else None
+            self.recorded(self.records, Position(self.stage, done, self.total, self.unit, note, now - self.began, rate or None))
+            ended = time.monotonic()
+            self.next_record = ended + max(RECORD_SECONDS if rate else 0.0, (ended - now) / MOST_RECORDING)
 
     def end(self, stage: str, seconds: float) -> None:
         self.progress.end(stage, seconds)

@@ -20,8 +20,8 @@ from cengine.engines.engine import Engine
 from cengine.evaluation.results import Results
 from cengine.pipeline.api import pipeline_config
 from cengine.pipeline.execute import Run
-from cengine.pipeline.plan import checked, default_memory_bytes
 from cengine.pipeline.fingerprint import fingerprint
+from cengine.pipeline.plan import checked, default_memory_bytes
 from cengine.pipeline.register import Snapshot, read_snapshot
 from cengine.pipeline.runs import finished_run, parse_key
 from cengine.pipeline.warehouse import Warehouse, evaluated_rows, warehouse_of

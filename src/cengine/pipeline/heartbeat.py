@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from typing import Any
 
 from cengine.errors import StoreError
-from cengine.store.lifecycle import HEARTBEAT_SECONDS
+from cengine.stopping import Reason, Wish
+from cengine.store.lifecycle import ACTIVE, HEARTBEAT_SECONDS, INTERRUPTED, RUNNING, enter
+from cengine.store.processes import own_identity
 from cengine.store.records import Records, now
 
 
 class Heartbeat:
-    """Beats for the block. `stop` is called once when somebody cancels the run; `cancelled` then says so."""
+    """Beats for the block. Where somebody cancels the run, or another process has it by now, that is wished.
 
-    def __init__(self, records: Records, run_id: int, stop: Callable[[], None]) -> None:
+    `values` are written with each beat.
+    """
+
+    def __init__(self, records: Records, run_id: int, wish: Wish, values: Callable[[], dict[str, Any]] = dict) -> None:
         self.records = records
         self.run_id = run_id
-        self.cancelled = False
-        self._stop = stop
+        self._wish = wish
+        self._values = values
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
 
@@ -30,12 +36,23 @@ class Heartbeat:
         self._thread.join()
 
     def _beat(self) -> None:
-        while not self._over.wait(HEARTBEAT_SECONDS if not self.cancelled else None):
+        while not self._over.wait(HEARTBEAT_SECONDS):
             try:
-                self.records.update("runs", self.run_id, heartbeat_at=now())
-                asked = self.records.get("runs", self.run_id)["cancelled_at"] is not None
+                reason = self._once()
             except StoreError:
                 continue  # a full disk or a database that restarts; the next beat may come through
-            if asked and not self._over.is_set():
-                self.cancelled = True
-                self._stop()
+            if reason is not None and not self._over.is_set():
+                self._wish.express(reason)
+                return
+
+    def _once(self) -> Reason | None:
+        row = self.records.get("runs", self.run_id)
+        if row["process"] != own_identity():
+            return Reason.TAKEN_OVER
+        if row["status"] == INTERRUPTED:
+            # Somebody took this process for dead: it was halted for long, or cut off from the records.
+            enter(self.records, self.run_id, RUNNING, ended_at=None, message=None, heartbeat_at=now())
+        elif row["status"] not in ACTIVE:
+            return Reason.CANCELLED
+        self.records.update_run(self.run_id, ACTIVE, heartbeat_at=now(), **self._values())
+        return Reason.CANCELLED if row["cancelled_at"] is not None else None

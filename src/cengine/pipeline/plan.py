@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +14,10 @@ from cengine.config.resolve import Resolved
 from cengine.engines.duckdb import DuckDB
 from cengine.errors import Problem
 from cengine.pipeline.fingerprint import fingerprint
+from cengine.pipeline.memory import default_memory_bytes
 from cengine.pipeline.progress import Progress, Silent
 from cengine.pipeline.register import Snapshot
-from cengine.pipeline.stages import BASE_BYTES, STAGES, Context
+from cengine.pipeline.stages import BASE_BYTES, STAGES, Context, Stage
 from cengine.pipeline.warehouse import Scan, num_queries, scan_of, warehouse_of
 from cengine.pipeline.workers import Resources, workers_of
 from cengine.pipeline.workers import proposed_resources as proposed
@@ -85,13 +85,23 @@ def plan(
     folders: dict[str, Path] = {}
     parent = ""
     for stage in STAGES:
-        parent = fingerprint({"run": RUN_VERSION, "stage": stage.name, "version": stage.version, "parent": parent,
-                              "settings": json.loads(json.dumps(stage.settings(context), default=str))})  # fmt: skip
+        parent = stage_fingerprint(stage, context, parent)
         artifact = project.artifacts.find(stage.name, parent)
         stages.append(PlannedStage(stage.name, parent, artifact.seconds if artifact else None, stage.unit, stage.size(context, folders)))
         if artifact is not None:
             folders[stage.name] = artifact.folder
     return Plan(project, snapshot, resolved, warnings, tuple(stages), context)
+
+
+def stage_fingerprint(stage: Stage, context: Context, parent: str) -> str:
+    """The identity of a stage's result after a stage before it of the fingerprint `parent`."""
+    return fingerprint({"run": RUN_VERSION, "stage": stage.name, "version": stage.version, "parent": parent,
+                        "settings": json.loads(json.dumps(stage.settings(context), default=str))})  # fmt: skip
+
+
+def limited_fingerprint(whole: str, step: int) -> str:
+    """The identity of a training that a limit ended at this step; `whole` is that of the training as it was meant."""
+    return fingerprint({"run": RUN_VERSION, "training": whole, "limited_at": step})
 
 
 def checked(project: Project, file: ConfigFile, schema: TableSchema) -> tuple[Resolved, tuple[Problem, ...]]:
@@ -100,17 +110,6 @@ def checked(project: Project, file: ConfigFile, schema: TableSchema) -> tuple[Re
         return check(file, schema)
     with DuckDB(project.scratch, memory_bytes=2**28, threads=1) as engine:
         return check(file, schema, engine.bind_error)
-
-
-def default_memory_bytes() -> int:
-    """Half of the machine's memory, or of what the control group allows."""
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    try:
-        limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
-        total = min(total, int(limit)) if limit.isdigit() else total
-    except OSError:
-        pass  # no control groups here
-    return max(total // 2, 2 * 2**30)
 
 
 def proposed_resources(resolved: Resolved, schema: TableSchema) -> Resources:

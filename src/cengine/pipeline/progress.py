@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import time
 from abc import ABC, abstractmethod
 from pathlib import Path
+
+from cengine.store.permissions import make_file, make_folder
 
 
 class Progress(ABC):
@@ -64,8 +67,9 @@ class Journal(Progress):
     EVERY_SECONDS = 10.0
 
     def __init__(self, file: Path, progress: Progress) -> None:
-        file.parent.mkdir(parents=True, exist_ok=True)
         self.file = file
+        with contextlib.suppress(OSError):  # what is wrong with the disk is told by who needs it more
+            make_file(make_folder(file.parent) / file.name)
         self.progress = progress
         self._stage = ""
         self._next = 0.0

@@ -17,6 +17,7 @@ from cengine.expressions.build import column
 from cengine.pipeline.fingerprint import fingerprint
 from cengine.pipeline.finished import FinishedRun
 from cengine.store.artifacts import disk_errors
+from cengine.store.permissions import make_folder, restrict
 
 EVIDENCE_VERSION = 1
 # Told what is being done.
@@ -70,11 +71,15 @@ def write_report(
     target = folder or run.project.reports / f"run-{run.pipeline['id']}-{run.record['number']}"
     files = ReportFiles(target / "report.html", target / "report.ipynb", target / "summary.json")
     with disk_errors():
+        if folder is None:
+            make_folder(target)
         target.mkdir(parents=True, exist_ok=True)
         files.summary.write_text(json.dumps(summary, ensure_ascii=False, indent=1), encoding="utf-8")
         files.page.write_text(page(summary, other=beside, cache=run.project.cache), encoding="utf-8")
         chosen_runs(run.project, [str(run.pipeline["id"])]).linked()
         write_notebook(files.notebook, run.name, run.key, os.path.relpath(run.project.folder, target))
+        if folder is None:
+            restrict(target)
     return files
 
 
@@ -85,6 +90,7 @@ def _evidence(run: FinishedRun) -> tuple[dict[str, Any], dict[str, Any]]:
     identity = fingerprint({"version": EVIDENCE_VERSION, "evaluation": run.fingerprint("Evaluate")})
     with run.project.artifacts.building("evidence", identity) as building:
         if building is not None:
+            building.details["parent"] = run.fingerprint("Evaluate")
             with run.engine() as engine:
                 diagnostics, worst = _looked_at(run, engine, engine.parquet([run.predictions_file]))
             (building.folder / "evidence.json").write_text(json.dumps(plain({"diagnostics": diagnostics, "worst": worst})))

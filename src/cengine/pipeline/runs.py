@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import _thread
 import importlib.metadata
 import os
 import subprocess
@@ -14,19 +13,24 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from cengine import stopping
 from cengine.errors import CengineError, StoreError
 from cengine.pipeline.api import pipeline_config
-from cengine.pipeline.costs import costs_of
-from cengine.pipeline.execute import Position, Run, StageRecord, execute
+from cengine.pipeline.book import Book, planned_stages
+from cengine.pipeline.execute import Run, StageRecord, execute
 from cengine.pipeline.heartbeat import Heartbeat
+from cengine.pipeline.limits import Limits, Watch
 from cengine.pipeline.plan import Plan, plan
 from cengine.pipeline.progress import Journal, Progress
 from cengine.pipeline.register import read_snapshot
-from cengine.store.lifecycle import ACTIVE, CANCELLED, FAILED, INTERRUPTED, QUEUED, RUNNING, SUCCEEDED, enter, settle, take
+from cengine.stopping import Reason, Stopped, Wish
+from cengine.store.lifecycle import ACTIVE, CANCELLED, FAILED, INTERRUPTED, QUEUED, RUNNING, enter, settle, take
+from cengine.store.permissions import make_file, make_folder
 from cengine.store.processes import identity_of, own_identity
 from cengine.store.project import Project
 from cengine.store.records import now
-from cengine.store.settings import Prices, read_settings
+from cengine.store.settings import read_settings
+from cengine.store.spare import keep_spare
 
 # How often a run that waits looks whether its turn has come.
 QUEUE_SECONDS = 0.5
@@ -34,10 +38,11 @@ QUEUE_SECONDS = 0.5
 
 def queue_run(plan: Plan, pipeline: dict[str, Any], snapshot_id: int, options: dict[str, Any]) -> dict[str, Any]:
     """A new run that waits for a process to take it; `options` are what it is to be started with."""
+    keep_spare(plan.project.records)
     return dict(plan.project.records.insert_numbered(
         "runs", "pipeline_id", pipeline_id=pipeline["id"], snapshot_id=snapshot_id, status=QUEUED, completion_ratio=0.0,
         compute_cost=0.0, training_cost=0.0, started_at=now(), process_id=os.getpid(), process=own_identity(), heartbeat_at=now(),
-        stages=_planned(plan), options=options,
+        stages=planned_stages(plan), options=options,
     ))  # fmt: skip
 
 
@@ -49,11 +54,12 @@ def plan_of(project: Project, pipeline: dict[str, Any], snapshot_id: int, option
                 progress=progress)  # fmt: skip
 
 
-def requeue_run(project: Project, record: dict[str, Any]) -> dict[str, Any]:
-    """A run that ended before it was through, waiting again. Raises StoreError where another process was quicker."""
+def requeue_run(project: Project, record: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
+    """A run that ended before it was through, waiting again with these options. Raises StoreError where another process was quicker."""
+    keep_spare(project.records)
     attempt = record["attempt"] + 1
     if not enter(project.records, record["id"], QUEUED, attempt=attempt, process=own_identity(), process_id=os.getpid(), heartbeat_at=now(),
-                 ended_at=None, cancelled_at=None, message=None):  # fmt: skip
+                 ended_at=None, cancelled_at=None, message=None, options=options):  # fmt: skip
         raise StoreError(f"run {record['number']} was taken up by another process just now")
     return project.records.get("runs", record["id"])
 
@@ -61,7 +67,7 @@ def requeue_run(project: Project, record: dict[str, Any]) -> dict[str, Any]:
 def start_detached(project: Project, record: dict[str, Any]) -> None:
     """Starts a process of its own, in a session of its own, that does a queued run."""
     log = log_file(project, record)
-    log.parent.mkdir(parents=True, exist_ok=True)
+    make_file(make_folder(log.parent) / log.name)
     command = [sys.executable, "-m", "cengine.cli.main", "--project", str(project.folder), "pipeline", "work", str(record["id"])]
     with log.open("ab") as stream:
         child = subprocess.Popen(
@@ -77,39 +83,81 @@ def log_file(project: Project, record: dict[str, Any]) -> Path:
 
 
 def do_run(record: dict[str, Any], plan: Plan) -> tuple[dict[str, Any], Run]:
-    """Takes a run and executes its plan; the records say the truth about its end whatever the end is."""
-    records, prices = plan.project.records, read_settings(plan.project.folder).prices
-    limit = record["options"].get("max_parallel") or read_settings(plan.project.folder).max_parallel
-    if limit is not None:
-        _wait_for_turn(plan.project, record, limit)
-    take(records, record["id"], process_id=os.getpid())
-    book = _Book(plan, record, prices)
-    journal = Journal(log_file(plan.project, record), plan.context.progress)
+    """Takes a run and executes its plan; the records say the truth about its end whatever the end is.
+
+    Raises Stopped (a KeyboardInterrupt) where the current wish ends it, LimitError for a limit that leaves nothing to evaluate.
+    """
+    project, wish, limits = plan.project, stopping.current(), Limits.of(record["options"])
+    settings = read_settings(project.folder)
+    journal = Journal(log_file(project, record), plan.context.progress)
     plan = replace(plan, context=replace(plan.context, progress=journal))
-    journal.write(f"attempt {record['attempt']}, process {os.getpid()}, cengine {importlib.metadata.version('cengine')}")
-    # Ctrl-C from within: the main thread ends what it does, and says why by the heartbeat's word.
-    with Heartbeat(records, record["id"], _thread.interrupt_main) as heartbeat:
-        try:
-            run = execute(plan, book.write)
-        except KeyboardInterrupt:
-            ended = CANCELLED if heartbeat.cancelled or _cancelled(plan.project, record) else INTERRUPTED
-            message = "cancelled" if ended == CANCELLED else "interrupted; resume it, or run again"
-            enter(records, record["id"], ended, message=message, seconds=book.seconds)
-            journal.write(message)
-            raise
-        except CengineError as error:
-            enter(records, record["id"], FAILED, message=error.render(), seconds=book.seconds)
-            journal.write(error.render())
-            raise
-        except BaseException as error:
-            enter(records, record["id"], FAILED, message=f"{type(error).__name__}: {error}", seconds=book.seconds)
-            journal.write("".join(traceback.format_exception(error)))
-            raise
-    book.write(1.0, list(run.stages), None)
+    book = Book(plan, record, settings.prices)
+    try:
+        project.records.update_run(record["id"], (QUEUED,), process=own_identity(), process_id=os.getpid())
+        with Heartbeat(project.records, record["id"], wish, book.beat):
+            limit = record["options"].get("max_parallel") or settings.max_parallel
+            while not take(project.records, record["id"], (QUEUED,), _turn(project, record, limit, wish), process_id=os.getpid()):
+                time.sleep(QUEUE_SECONDS)  # another one was quicker
+            journal.write(f"attempt {record['attempt']}, process {os.getpid()}, cengine {importlib.metadata.version('cengine')}")
+            with Watch(limits, wish, book.spent, book.begin()):
+                run = execute(plan, book.write, wish)
+            with wish.held(*Reason):
+                _succeed(run, book, journal, limits)
+                _tidy(plan, run, journal)
+    except BaseException as error:
+        with wish.held(*Reason):
+            told = _ended(error, book, journal, limits, wish)
+        raise told from (None if told is error else error)
+    return project.records.get("runs", record["id"]), run
+
+
+def _succeed(run: Run, book: Book, journal: Journal, limits: Limits) -> None:
+    """Writes that a run came to its end, and where a limit ended its training."""
     for found in run.results.verdicts:
         journal.write(f"{found['split']}: {found['sentence']}")
-    enter(records, record["id"], SUCCEEDED, completion_ratio=1.0, progress=None, seconds=book.seconds)
-    return records.get("runs", record["id"]), run
+    message = limits.note(run.limit) if run.limit else None
+    if message:
+        journal.write(message)
+    book.end(list(run.stages), message)
+
+
+def _ended(error: BaseException, book: Book, journal: Journal, limits: Limits, wish: Wish) -> BaseException:
+    """Writes how a run ended otherwise than well, and gives what is to be raised.
+
+    Whatever comes out of a place where a wish to end was raised is that wish: libraries make errors of their own of it.
+    """
+    reason = wish.reason
+    if not (isinstance(error, KeyboardInterrupt) or (wish.was_raised and reason is not None)):
+        text = error.render() if isinstance(error, CengineError) else f"{type(error).__name__}: {error}"
+        journal.write(text if isinstance(error, CengineError) else "".join(traceback.format_exception(error)))
+        book.fail(FAILED, text)
+        return error
+    reason = reason or Reason.INTERRUPTED
+    told: BaseException = Stopped(reason)
+    message = reason.sentence
+    if reason.is_limit:
+        told = limits.error(reason, book.stage, book.key)
+        message = told.render()
+    elif reason is not Reason.CANCELLED:
+        message += "; resume it, or run again"
+    journal.write(message)
+    if not isinstance(error, Stopped):
+        journal.write("".join(traceback.format_exception(error)))
+    if reason is not Reason.TAKEN_OVER:
+        book.fail(CANCELLED if reason is Reason.CANCELLED else INTERRUPTED, message)
+    return told
+
+
+def _tidy(plan: Plan, run: Run, journal: Journal) -> None:
+    """Keeps the artifacts within `cache_max_size`; what this run made stays, and one that made nothing changes nothing."""
+    limit = read_settings(plan.project.folder).cache_max_size
+    if limit is None or all(stage.reused for stage in run.stages):
+        return
+    from cengine.store.cache import keep_within
+
+    gone = keep_within(plan.project, limit, [plan.snapshot.content, *(stage.fingerprint for stage in run.stages)])
+    if gone:
+        journal.write(f"removed {len(gone)} artifacts, the least recently used, to keep within cache_max_size")
 
 
 def run_pipeline(
@@ -181,60 +229,21 @@ def finished_run(project: Project, pipeline: dict[str, Any], number: int | None)
         artifact = project.artifacts.find(stage["name"], stage["fingerprint"])
         if artifact is None:
             raise StoreError(f"the stored result of {stage['name']} is gone", f"run it again: cengine pipeline run {pipeline['id']}")
+        project.artifacts.touch(stage["name"], stage["fingerprint"])
         folders[stage["name"]] = artifact.folder
-    stages = tuple(StageRecord(s["name"], s["fingerprint"], s["reused"], s["seconds"], s["saved_seconds"]) for s in record["stages"])
-    return record, Run(stages, folders)
+    return record, Run(tuple(StageRecord.from_json(stage) for stage in record["stages"]), folders)
 
 
-def _wait_for_turn(project: Project, record: dict[str, Any], limit: int) -> None:
-    """Returns when fewer than `limit` runs go on and no older one waits."""
-    while True:
+def _turn(project: Project, record: dict[str, Any], limit: int | None, wish: Wish) -> int | None:
+    """The limit, once fewer runs than that go on and no older one waits. Raises Stopped where the run is not to begin any more."""
+    while limit is not None:
+        wish.raise_if_due()
         runs = [run for run in settled_runs(project) if run["status"] in ACTIVE]
+        if record["id"] not in [run["id"] for run in runs]:
+            wish.express(Reason.CANCELLED)
+            raise Stopped(Reason.CANCELLED)
         ahead = [run for run in runs if run["status"] == RUNNING or run["id"] < record["id"]]
-        if len(ahead) < limit or record["id"] not in [run["id"] for run in runs]:
-            return
+        if len(ahead) < limit:
+            break
         time.sleep(QUEUE_SECONDS)
-
-
-class _Book:
-    """Writes what a run has done into its record: stages, completion, the stage at work, costs."""
-
-    def __init__(self, plan: Plan, record: dict[str, Any], prices: Prices) -> None:
-        self.plan = plan
-        self.run_id = record["id"]
-        self.prices = prices
-        self._before = record["seconds"] or 0.0
-        self._began = time.monotonic()
-
-    @property
-    def seconds(self) -> float:
-        """Of work so far, all attempts together."""
-        return self._before + time.monotonic() - self._began
-
-    def write(self, share: float, stages: list[StageRecord], position: Position | None) -> None:
-        """What `execute` tells."""
-        rows = _stages(stages, self.plan)
-        spent = list(rows)
-        if position is not None:
-            spent.append({"name": position.stage, "seconds": position.seconds, "saved_seconds": 0.0})
-        warehouse = self.plan.context.warehouse
-        costs = costs_of(spent, self.prices, self.plan.context.threads, warehouse.budget.scanned if warehouse else 0)
-        self.plan.project.records.update(
-            "runs", self.run_id, completion_ratio=share, stages=rows, compute_cost=costs.compute, training_cost=costs.training,
-            saved_cost=costs.saved, seconds=self.seconds, progress=None if position is None else position.to_json(share, self.seconds),
-        )  # fmt: skip
-
-
-def _cancelled(project: Project, record: dict[str, Any]) -> bool:
-    return project.records.get("runs", record["id"])["cancelled_at"] is not None
-
-
-def _planned(plan: Plan) -> list[dict[str, Any]]:
-    return [{"name": s.name, "fingerprint": s.fingerprint, "reused": s.stored_seconds is not None, "seconds": None, "saved_seconds": None}
-            for s in plan.stages]  # fmt: skip
-
-
-def _stages(done: list[StageRecord], plan: Plan) -> list[dict[str, Any]]:
-    finished = [{"name": s.name, "fingerprint": s.fingerprint, "reused": s.reused, "seconds": s.seconds, "saved_seconds": s.saved_seconds}
-                for s in done]  # fmt: skip
-    return finished + _planned(plan)[len(done) :]
+    return limit

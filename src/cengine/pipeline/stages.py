@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from cengine.pipeline.register import Snapshot
 from cengine.pipeline.warehouse import Warehouse, evaluated_rows, scratch_folder
 from cengine.pipeline.workers import HERE, Workers
 from cengine.preprocess.source import Rows
+from cengine.stopping import Wish
 from cengine.store.project import Project
 from cengine.tables import ROW_ID
 
@@ -80,12 +82,18 @@ class Context:
 
 @dataclass
 class Work:
-    """A stage at work: the folders of the stages before, its own, one for what it may want to find again."""
+    """A stage at work: the folders of the stages before, its own, one for what it may want to find again; the wish that it ends.
+
+    A stage that a limit has ended early says at which step (`limited_at`): what it has filled its folder with is not
+    the result of its settings alone.
+    """
 
     parents: dict[str, Path]
     folder: Path
     kept: Path
     details: dict[str, Any] = field(default_factory=dict)
+    wish: Wish = field(default_factory=Wish)
+    limited_at: int | None = None
 
 
 @dataclass(frozen=True)
@@ -224,6 +232,7 @@ def _run_train(context: Context, work: Work) -> None:
     plan = Plan.of(trainer, rows.num_rows, file.bytes_per_row)
     model = build_model(inputs, trainer, heads)
     judged = split.names[1]
+    _check_memory(context, file, plan, min(rows.num_rows, TRAIN_SAMPLE_ROWS) + min(split.report.rows[judged], EVALUATION_SAMPLE_ROWS))
     samples = {"train": rows.sample(TRAIN_SAMPLE_ROWS), judged: _evaluation_sample(file, split.report.rows[judged])}
     tensorboard, signature = work.kept / "tensorboard", signature_of(inputs, heads)
     with context.engine() as engine, TrainingLog(tensorboard) as log:
@@ -234,28 +243,54 @@ def _run_train(context: Context, work: Work) -> None:
         monitor = Monitor(engine, heads, context.resolved.metrics, file.num_numbers)
         trained = train(
             model, heads, trainer, plan, rows, samples, monitor.measure, work.kept / "checkpoints",
-            lambda step, loss: context.progress.advance(step, f"loss {loss:.4g}"), log.write,
+            lambda step, loss: context.progress.advance(step, f"loss {loss:.4g}"), log.write, work.wish,
         )  # fmt: skip
-        log.finish(trained.best_step, trained.best[judged])
     save_model(model, work.folder, signature)
     shutil.copy(work.parents["Fit"] / "statistics.json", work.folder / "statistics.json")
+    # Only in the copy: a training that a limit has ended may go on another time, and then knows nothing of that end.
     shutil.copytree(tensorboard, work.folder / "tensorboard", dirs_exist_ok=True)
+    with TrainingLog(work.folder / "tensorboard") as log:
+        if trained.unlogged is not None:
+            log.write(*trained.unlogged)
+        log.finish(trained.best_step, trained.best[judged])
     result = {"history": trained.history, "num_steps": trained.num_steps, "best_step": trained.best_step,
-              "stopped_early": trained.stopped_early, "judged_on": judged, "num_weights": model.count_params()}  # fmt: skip
+              "stopped_early": trained.stopped_early, "judged_on": judged, "num_weights": model.count_params(),
+              "planned_steps": plan.num_steps, "limit": trained.limit.sentence if trained.limit else None}  # fmt: skip
     (work.folder / "training.json").write_text(json.dumps(result))
+    work.limited_at = trained.num_steps if trained.limit else None
+    work.details |= {"first_step": trained.first_step, "num_steps": trained.num_steps, "num_weights": model.count_params()}
+
+
+def _check_memory(context: Context, file: Any, plan: Any, sample_rows: int) -> None:
+    """Raises TrainingError where what training holds beside its windows of rows is more than the memory limit leaves for it."""
+    from cengine.errors import TrainingError
+
+    needed = file.bytes_per_row * (sample_rows + 3 * plan.chunk_steps * plan.batch_rows)
+    if needed > context.matrix_bytes:
+        wanted = context.memory_bytes + 2 * (needed - context.matrix_bytes)
+        raise TrainingError(
+            f"the memory limit of {context.memory_bytes / 1e9:.1f} GB is too small to train on rows of {file.bytes_per_row:,} bytes in "
+            f"batches of {plan.batch_rows:,}",
+            f"give more with --memory, here --memory {math.ceil(wanted / 1e9)}GB, or a smaller train_batch_size",
+        )
 
 
 def _evaluation_sample(file: Any, num_rows: int) -> Any:
     """The split that checkpoints are judged on; of a large one every n-th row, so that evaluating stays cheap."""
     import numpy as np
 
-    from cengine.training.batches import Matrices
+    from cengine.training.batches import joined
 
-    matrices = file.load(1, range(len(file.group_rows)), num_rows)
+    counts = file.split_rows(1)
     if num_rows <= EVALUATION_SAMPLE_ROWS:
-        return matrices
+        return file.load(1, range(len(counts)), num_rows)
     chosen = np.linspace(0, num_rows - 1, EVALUATION_SAMPLE_ROWS).astype(np.int64)
-    return Matrices(matrices.floats[chosen], matrices.codes[chosen])
+    parts, before = [], 0
+    for groups in _blocks(counts, PREDICT_ROWS):
+        rows = sum(counts[group] for group in groups)
+        parts.append(file.load(1, groups, rows).take(chosen[(chosen >= before) & (chosen < before + rows)] - before))
+        before += rows
+    return joined(parts)
 
 
 # Evaluate
@@ -310,7 +345,7 @@ def _predict(context: Context, model: Any, heads: Any, file: Any, num_splits: in
     with pq.ParquetWriter(target, schema, compression="lz4") as writer:
         for number in range(1, num_splits):
             counts = file.split_rows(number)
-            for groups in _blocks(counts):
+            for groups in _blocks(counts, min(PREDICT_ROWS, max(1, context.matrix_bytes // file.bytes_per_row))):
                 rows = file.load(number, groups, sum(counts[g] for g in groups))
                 identities = file.column(ROW_ID, number, groups)
                 columns = prediction_columns(heads, predictor.outputs(rows), rows.floats[:, file.num_numbers :])
@@ -319,14 +354,14 @@ def _predict(context: Context, model: Any, heads: Any, file: Any, num_splits: in
                 context.progress.advance(done)
 
 
-def _blocks(counts: list[int]) -> Iterator[list[int]]:
-    """Row groups in blocks of about PREDICT_ROWS rows."""
+def _blocks(counts: list[int], block_rows: int) -> Iterator[list[int]]:
+    """Row groups in blocks of about so many rows."""
     block: list[int] = []
     rows = 0
     for group, count in enumerate(counts):
         block.append(group)
         rows += count
-        if rows >= PREDICT_ROWS:
+        if rows >= block_rows:
             yield block
             block, rows = [], 0
     if rows:

@@ -13,6 +13,7 @@ from typing import Any
 from cengine.errors import CengineError, StoreError
 from cengine.pipeline.runs import parse_key, settled_runs
 from cengine.store.artifacts import disk_errors
+from cengine.store.permissions import make_folder
 from cengine.store.project import Project
 
 HOST = "127.0.0.1"
@@ -47,7 +48,7 @@ class Chosen:
         """
         wanted = self._targets()
         with disk_errors():
-            self.folder.mkdir(parents=True, exist_ok=True)
+            make_folder(self.folder)
             for old in self.folder.iterdir():
                 if old.is_symlink() and old.name not in wanted:
                     old.unlink(missing_ok=True)

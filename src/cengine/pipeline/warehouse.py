@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cengine.connections.bigquery import Budget, over_budget
 from cengine.config.resolve import Resolved
+from cengine.connections.bigquery import Budget, over_budget
 from cengine.engines.engine import Engine, Setup
 from cengine.engines.remote import RemoteEngine
 from cengine.errors import PreprocessError
-from cengine.pipeline.register import Snapshot
+from cengine.pipeline.register import Say, Snapshot
 from cengine.preprocess.source import Rows, WarehouseTable
 from cengine.sources.source import HeldTable, RemoteSource
 from cengine.store.project import Project
 
 if TYPE_CHECKING:
     from cengine.preprocess.split import Split
-
-Say = Callable[[str], None]
 
 
 @dataclass
@@ -63,7 +61,11 @@ class Warehouse:
         """An engine where the table is."""
         from cengine.engines.table import engine_class
 
-        settings = {**self.source.settings((self.snapshot.remote or {})["state"]), "budget": self.budget, "say": lambda text: self.say(text)}
+        settings = {
+            **self.source.settings((self.snapshot.remote or {})["state"]),
+            "budget": self.budget,
+            "say": lambda text: self.say(text),
+        }
         engine = engine_class(self.source.engine).open(Setup(self.project.scratch, memory_bytes, threads, settings=settings))
         assert isinstance(engine, RemoteEngine)
         return engine

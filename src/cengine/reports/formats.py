@@ -32,7 +32,8 @@ def fixed(value: float | None, decimals: int) -> str:
     """A number with so many decimals, for columns in which the points stand under each other."""
     if value is None or not math.isfinite(value):
         return MISSING
-    return _minus(f"{value:,.{decimals}f}") if abs(value) < 1e15 else number(value)
+    # What rounds to nothing has no sign.
+    return _minus(f"{round(value, decimals) or 0.0:,.{decimals}f}") if abs(value) < 1e15 else number(value)
 
 
 def decimals_of(values: Sequence[float | None]) -> int:
@@ -91,6 +92,11 @@ def at(value: float | str | None, column: dict) -> str:
     return number(value)
 
 
+def unit(name: str, label: str) -> str:
+    """The unit of a metric: `in birth_year`, or what it is in itself (%, nats)."""
+    return {"label": f"in {label}", "label squared": f"in {label} squared"}.get(name, name)
+
+
 def setting(value: Any) -> str:
     """A setting as YAML writes it on one line."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
@@ -123,6 +129,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "probability": probability,
     "at": at,
     "setting": setting,
+    "unit": unit,
     "duration": duration,
     "moment": moment,
     "cell": cell,

@@ -22,6 +22,7 @@ from markupsafe import Markup
 
 from cengine.reports import charts, formats
 from cengine.reports import sections as parts
+from cengine.store.permissions import make_folder, restrict
 
 SECTIONS = ("answer", "curves", "errors", "slices", "worst", "split", "columns", "configuration")
 run_name = parts.run_name
@@ -120,9 +121,9 @@ def vega_script(cache: Path) -> str:
     code = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
     if "</script" in code.lower() or "<!--" in code:
         raise ValueError("the bundle of Vega cannot stand inside a page")
-    cache.mkdir(parents=True, exist_ok=True)
-    aside = cache / f".{name}.{os.getpid()}"
+    aside = make_folder(cache) / f".{name}.{os.getpid()}"
     aside.write_text(code, encoding="utf-8")
+    restrict(aside)
     aside.replace(kept)
     return code
 

@@ -160,7 +160,9 @@ def _curves(training: dict[str, Any]) -> dict[str, Any]:
         if split != "step"
         for name, value in values.items()
     ]
-    return {**{key: training[key] for key in ("judged_on", "best_step", "stopped_early", "num_steps", "num_weights")}, "points": points}
+    found = {key: training[key] for key in ("judged_on", "best_step", "stopped_early", "num_steps", "num_weights")}
+    # Where a limit ended training, how long it was meant to be.
+    return {**found, "planned_steps": training["planned_steps"] if training.get("limit") else None, "points": points}
 
 
 def _split(evidence: Evidence) -> dict[str, Any]:

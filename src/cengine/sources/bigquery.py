@@ -167,7 +167,9 @@ class BigQueryTable(RemoteSource):
             as_of = datetime.datetime.fromisoformat(seen["taken_at"])
             changed = f"{self.place} has changed since its snapshot ({_minute(as_of)}), at {_minute(found.modified)}"
             if now - as_of > datetime.timedelta(days=HISTORY_DAYS):
-                raise SourceError(changed, f"BigQuery keeps older rows for {HISTORY_DAYS} days at most, so those of the snapshot are gone", COMMIT)
+                raise SourceError(
+                    changed, f"BigQuery keeps older rows for {HISTORY_DAYS} days at most, so those of the snapshot are gone", COMMIT
+                )
             say(f"{changed}; the rows of the snapshot are read")
         item = exp.Table(
             this=exp.to_identifier(self.table, quoted=True),

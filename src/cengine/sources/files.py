@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import json
+import uuid
 import zlib
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -13,10 +14,11 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from cengine.errors import SourceError
-from cengine.sources.digests import file_digest
+from cengine.digests import file_digest
+from cengine.errors import CengineError, SourceError
 from cengine.sources.folders import Listed, local_files, partition_types
 from cengine.sources.names import sql_names
+from cengine.sources.objects import Fetching, Store, is_address, text_of_head
 from cengine.sources.source import CopiedSource, Option, Part, Reading, Rejects, State
 
 if TYPE_CHECKING:
@@ -38,38 +40,40 @@ class FileSource(CopiedSource):
     """A table in files. `path` is a file, a glob or a folder."""
 
     suffixes: ClassVar[tuple[str, ...]]
-    path: Annotated[str, Option(is_path=True)] = Field(description="A {title} file, a glob in quotes, or a folder.")
+    path: Annotated[str, Option(is_path=True)] = Field(
+        description="A {title} file, a glob in quotes, or a folder; also s3://, gs://, az://."
+    )
 
     @property
     def place(self) -> str:
         return self.path
 
     def files(self) -> list[Listed]:
-        """The files, sorted by name. Raises SourceError where there is none or one cannot be what it is called."""
+        """The local files, sorted by name. Raises SourceError where there is none or one cannot be what it is called."""
         found = local_files(self.path, self.suffixes, self.name)
         for listed in found:
-            self.check(listed.file)
+            try:
+                with listed.file.open("rb") as stream:
+                    head = stream.read(8)
+            except OSError as error:
+                raise SourceError(f"cannot read '{listed.file}': {error.strerror}") from None
+            self.check(str(listed.file), head)
+            if listed.file.suffix == ".gz":
+                _check_gzip_head(listed.file)
         return found
 
-    def check(self, file: Path) -> None:
-        """Raises SourceError where the file's first bytes show that it is something else."""
-        try:
-            with file.open("rb") as stream:
-                head = stream.read(8)
-        except OSError as error:
-            raise SourceError(f"cannot read '{file}': {error.strerror}") from None
+    def check(self, label: str, head: bytes) -> None:
+        """Raises SourceError where a file's first bytes show that it is something else."""
         if not head:
-            raise SourceError(f"'{file}' is empty")
+            raise SourceError(f"'{label}' is empty")
         actual = next((what for magic, what in _MAGIC.items() if head.startswith(magic)), None)
-        expected = self.expected_kind(file)
+        expected = self.expected_kind(label)
         if actual != expected:
             said = expected or f"a {self.name} file"
-            raise SourceError(f"'{file}' is {actual or 'something else'}, not {said} as its name and type say", *_type_hint(actual))
-        if file.suffix == ".gz":
-            _check_gzip_head(file)
+            raise SourceError(f"'{label}' is {actual or 'something else'}, not {said} as its name and type say", *_type_hint(actual))
 
     @abstractmethod
-    def expected_kind(self, file: Path) -> str | None:
+    def expected_kind(self, name: str) -> str | None:
         """What the first bytes have to show: the name of a kind in `_MAGIC`, or None for text."""
 
     @abstractmethod
@@ -82,18 +86,16 @@ class FileSource(CopiedSource):
 
     def columns(self, file: Path, fetch: Fetch) -> list[tuple[str, str]]:
         """Header and SQL type of each column, as the file's first rows show them."""
-        try:
-            described = fetch(f"DESCRIBE SELECT * FROM {self.scan(file).sql('duckdb')}")
-        except SourceError:
-            for _ in verify_readable(file):
-                pass  # a file that ends early is told to be one
-            raise
+        described = fetch(f"DESCRIBE SELECT * FROM {self.scan(file).sql('duckdb')}")
         # A Parquet column of nulls may have no type at all.
         types = ["VARCHAR" if kind == '"NULL"' else kind for kind in described["column_type"].to_pylist()]
         return list(zip(described["column_name"].to_pylist(), types, strict=True))
 
     def state(self, report: Callable[[float], None]) -> State:
-        """The digests of the files in an order of their own: neither names nor the order of the files change anything."""
+        """Local files by their digests in an order of their own (neither names nor the order of files change anything), others as their store says."""
+        if is_address(self.path):
+            objects = Store(self.path).objects(self.suffixes, self.name)
+            return State([[found.path, found.num_bytes, found.stamp] for found in objects], must_hold=True, found=objects)
         files = self.files()
         total, read = sum(listed.file.stat().st_size for listed in files), 0
 
@@ -113,27 +115,80 @@ class FileSource(CopiedSource):
     @contextlib.contextmanager
     def opened(self, reading: Reading) -> Iterator[Sequence[Part]]:
         """One part a file."""
-        found = reading.state.found if reading.state else [(listed, _stamp(listed.file)) for listed in self.files()]
-        types = partition_types([listed.partition for listed, _ in found])
-        yield [self._part(listed, stamp, types, reading) for listed, stamp in found]
+        assert reading.state is not None
+        found = reading.state.found
+        if not is_address(self.path):
+            types = partition_types([listed.partition for listed, _ in found])
+            yield [self._part(listed, stamp, types, reading) for listed, stamp in found]
+            return
+        types = partition_types([stored.partition for stored in found])
+        with Fetching(Store(self.path), found, reading.scratch) as fetching:
+            looked = fetching.each(lambda number: self._look(number, fetching))
+            yield [self._fetched_part(number, file, types, fetching, reading) for number, file in enumerate(looked)]
 
-    def _part(self, listed: Listed, stamp: tuple[int, int], partition_types: dict[str, str], reading: Reading) -> Part:
-        """A file with the columns of its folders, where it has none of that name itself."""
-        own = self.columns(listed.file, reading.fetch)
-        taken = set(sql_names([header for header, _ in own]))
-        partition = {key: value for key, value in listed.partition if sql_names([key])[0] not in taken}
+    def _part(self, listed: Listed, stamp: tuple[int, int], types: dict[str, str], reading: Reading) -> Part:
+        """A local file."""
 
         @contextlib.contextmanager
-        def rows(types: dict[str, str]) -> Iterator[exp.Expr]:
-            for _ in verify_readable(listed.file):
-                reading.tick(0.0, 0)
-            scan = self.scan(listed.file, {header: types[header] for header, _ in own})
-            yield _with_constants(scan, partition) if partition else scan
+        def local() -> Iterator[Path]:
+            yield listed.file
             if _stamp(listed.file) != stamp:
                 raise SourceError(f"'{listed.file}' changed while it was read; nothing was registered", "run the command again")
 
-        columns = (*own, *((key, partition_types[key]) for key in partition))
-        return Part(str(listed.file), columns, rows, num_bytes=stamp[0], rejects=lambda: self.rejects(reading.fetch))
+        try:
+            own = self.columns(listed.file, reading.fetch)
+        except SourceError:
+            for _ in verify_readable(listed.file):
+                pass  # a file that ends early is told to be one
+            raise
+        return self._part_of(str(listed.file), own, listed.partition, types, local, stamp[0], reading)
+
+    def _look(self, number: int, fetching: Fetching) -> Path:
+        """A small local file with the columns of one in a store."""
+        stored = fetching.objects[number]
+        target = fetching.folder / f"look-{uuid.uuid4().hex}{self.suffixes[0]}"
+        if self.expected_kind(stored.url) == "a Parquet file":
+            self.check(stored.url, fetching.store.head(stored, 8))
+            fetching.store.parquet_schema(stored, target)
+        else:
+            head = fetching.store.head(stored)
+            self.check(stored.url, head[:8])
+            if len(head) == stored.num_bytes:
+                fetching.keep(number, head)
+            target.write_bytes(text_of_head(head, stored.name, whole=len(head) == stored.num_bytes))
+        return target
+
+    def _fetched_part(self, number: int, look: Path, types: dict[str, str], fetching: Fetching, reading: Reading) -> Part:
+        """A file of a store."""
+        stored = fetching.objects[number]
+        try:
+            own = self.columns(look, reading.fetch)
+        except CengineError:
+            # An array of JSON has no whole lines, and the first lines of a CSV may not show enough.
+            with fetching.local(number) as file, _called(stored.url, file):
+                own = self.columns(file, reading.fetch)
+        finally:
+            look.unlink()
+        return self._part_of(stored.url, own, stored.partition, types, lambda: fetching.local(number), stored.num_bytes, reading)
+
+    def _part_of(
+        self, label: str, own: list[tuple[str, str]], folders: tuple[tuple[str, str | None], ...], folder_types: dict[str, str],
+        local: Callable[[], contextlib.AbstractContextManager[Path]], num_bytes: int, reading: Reading,
+    ) -> Part:  # fmt: skip
+        """A file with the columns of its folders, where it has none of that name itself."""
+        taken = set(sql_names([header for header, _ in own]))
+        partition = {key: value for key, value in folders if sql_names([key])[0] not in taken}
+
+        @contextlib.contextmanager
+        def rows(types: dict[str, str]) -> Iterator[exp.Expr]:
+            with local() as file, _called(label, file):
+                for _ in verify_readable(file):
+                    reading.tick(0.0, 0)
+                scan = self.scan(file, {header: types[header] for header, _ in own})
+                yield _with_constants(scan, partition) if partition else scan
+
+        columns = (*own, *((key, folder_types[key]) for key in partition))
+        return Part(label, columns, rows, num_bytes, rejects=lambda: self.rejects(reading.fetch))
 
 
 class Csv(FileSource):
@@ -148,12 +203,12 @@ class Csv(FileSource):
     )
     allow_rejects: bool = Field(default=False, description="Leave out rows that do not fit their columns; by default they are an error.")
 
-    def expected_kind(self, file: Path) -> str | None:
-        return _COMPRESSION_OF_SUFFIX.get(file.suffix)
+    def expected_kind(self, name: str) -> str | None:
+        return _compression_of(name)
 
     def scan(self, file: Path, types: dict[str, str] | None = None) -> exp.Expr:
         options: dict[str, Any] = {"header": True, "nullstr": list(self.null_words), "allow_quoted_nulls": True}
-        options["compression"] = _compression(file)
+        options["compression"] = _compression_of(file.name) or "none"
         if self.delimiter is not None:
             options["delim"] = self.delimiter
         # Asked for its columns too: one ragged row must not make one column of all.
@@ -178,7 +233,7 @@ class Parquet(FileSource):
     title = "Parquet"
     suffixes = (".parquet", ".pq")
 
-    def expected_kind(self, file: Path) -> str | None:
+    def expected_kind(self, name: str) -> str | None:
         return "a Parquet file"
 
     def scan(self, file: Path, types: dict[str, str] | None = None) -> exp.Expr:
@@ -195,11 +250,11 @@ class Json(FileSource):
     title = "JSON"
     suffixes = (".json", ".json.gz", ".json.zst", ".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz")
 
-    def expected_kind(self, file: Path) -> str | None:
-        return _COMPRESSION_OF_SUFFIX.get(file.suffix)
+    def expected_kind(self, name: str) -> str | None:
+        return _compression_of(name)
 
     def scan(self, file: Path, types: dict[str, str] | None = None) -> exp.Expr:
-        return _reader("read_json", file, {"compression": _compression(file)}, types, key="columns")
+        return _reader("read_json", file, {"compression": _compression_of(file.name) or "none"}, types, key="columns")
 
     def rejects(self, fetch: Fetch) -> None:
         return None
@@ -224,6 +279,18 @@ def truncated(file: Path, error: Exception) -> SourceError:
     return SourceError(f"'{file}' is truncated or damaged: {str(error).rstrip('.').lower()}", "fetch or write it again")
 
 
+@contextlib.contextmanager
+def _called(label: str, file: Path) -> Iterator[None]:
+    """Lets errors of the block name a file as the user does, not where it was fetched to."""
+    try:
+        yield
+    except CengineError as error:
+        if str(file) == label or str(file) not in str(error):
+            raise
+        message, *notes = (text.replace(str(file), label) for problem in error.problems for text in (problem.message, *problem.notes))
+        raise type(error)(message, *notes) from None
+
+
 def _stamp(file: Path) -> tuple[int, int]:
     """Size and time of the last change: a file that changes while it is read is noticed."""
     status = file.stat()
@@ -238,8 +305,8 @@ def _check_gzip_head(file: Path) -> None:
         raise truncated(file, error) from None
 
 
-def _compression(file: Path) -> str:
-    return _COMPRESSION_OF_SUFFIX.get(file.suffix, "none")
+def _compression_of(name: str) -> str | None:
+    return next((kind for suffix, kind in _COMPRESSION_OF_SUFFIX.items() if name.endswith(suffix)), None)
 
 
 def _reader(function: str, file: Path, options: dict[str, Any], types: dict[str, str] | None, key: str = "types") -> exp.Expr:
@@ -247,7 +314,8 @@ def _reader(function: str, file: Path, options: dict[str, Any], types: dict[str,
     from sqlglot import exp
 
     arguments: list[exp.Expr] = [exp.Literal.string(str(file))]
-    for name, value in options.items():
+    # The names of folders are read in `folders.py`, alike for files that were fetched from elsewhere.
+    for name, value in {**options, "hive_partitioning": False}.items():
         arguments.append(exp.EQ(this=exp.var(name), expression=exp.convert(value)))
     if types:
         struct = exp.Struct(expressions=[exp.PropertyEQ(this=exp.to_identifier(name, quoted=True), expression=exp.Literal.string(kind))

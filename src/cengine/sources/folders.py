@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from cengine.errors import SourceError
 
-_WILDCARD = re.compile(r"[*?[]")
+WILDCARD = re.compile(r"[*?[]")
 # How Hive and Spark spell a null in a folder's name.
 _HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 
@@ -60,7 +60,7 @@ def is_one_of(name: str, suffixes: tuple[str, ...]) -> bool:
 def fixed_folder(pattern: str) -> str:
     """The folder above a glob's first wildcard."""
     parts = PurePosixPath(pattern).parts
-    number = next((i for i, part in enumerate(parts) if _WILDCARD.search(part)), len(parts) - 1)
+    number = next((i for i, part in enumerate(parts) if WILDCARD.search(part)), len(parts) - 1)
     return str(PurePosixPath(*parts[:number]))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -127,25 +127,32 @@ def batches_part(
     @contextlib.contextmanager
     def rows(types: dict[str, str]) -> Iterator[pa.RecordBatchReader]:
         failures: list[BaseException] = []
+        source: Iterable[pa.RecordBatch] = batches()
 
-        def watched() -> Iterator[pa.RecordBatch]:
+        def watched() -> Generator[pa.RecordBatch, None, None]:
             num_rows = 0
             try:
-                for batch in batches():
+                for batch in source:
                     num_rows += batch.num_rows
                     reading.tick(min(1.0, num_rows / expected_rows) if expected_rows else 0.0, num_rows)
                     yield batch
-            except BaseException as error:
+            except (Exception, KeyboardInterrupt) as error:
                 failures.append(error)
                 raise
 
+        stream = watched()
         try:
-            yield pa.RecordBatchReader.from_batches(schema, watched())
+            yield pa.RecordBatchReader.from_batches(schema, stream)
         except CengineError:
             # The engine only knows that its stream broke.
             if failures:
                 raise failures[0] from None
             raise
+        finally:
+            # The engine may hold on to the stream; what it reads from must not be read any more.
+            stream.close()
+            if isinstance(source, Generator):
+                source.close()
 
     return Part(label, tuple(reading.types_of(schema)), rows)
 

@@ -80,5 +80,11 @@ SOURCES = Sources({
     "csv": ("cengine.sources.files:Csv", "Register a table in CSV files, plain or compressed."),
     "parquet": ("cengine.sources.files:Parquet", "Register a table in Parquet files."),
     "json": ("cengine.sources.files:Json", "Register a table in JSON files, plain or compressed."),
+    "postgres": ("cengine.sources.postgres:Postgres", "Register a table or a query of a PostgreSQL database."),
+    "mysql": ("cengine.sources.mysql:Mysql", "Register a table or a query of a MySQL or MariaDB database."),
+    "sqlite": ("cengine.sources.embedded:Sqlite", "Register a table or a query of an SQLite database."),
+    "delta": ("cengine.sources.lake:Delta", "Register a Delta table."),
+    "iceberg": ("cengine.sources.lake:Iceberg", "Register an Iceberg table."),
+    "duckdb": ("cengine.sources.embedded:DuckDBFile", "Register a table or a query of a DuckDB database."),
     "bq": ("cengine.sources.bigquery:BigQueryTable", "Register a table of BigQuery; its rows stay there."),
 })  # fmt: skip

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import subprocess
 from pathlib import Path
 
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
+_NAMESPACE = Path("/proc/self/ns/pid")
 
 
 def process_exists(process_id: int) -> bool:
@@ -32,20 +34,22 @@ def identity_of(process_id: int) -> str:
 
 
 def is_alive(identity: str) -> bool | None:
-    """Whether that process still goes on; None where it is on another machine, which only its heartbeat can tell."""
+    """Whether that process still goes on; None where only its heartbeat can tell, for it is on another machine."""
     host, number, started = identity.split("/", 2)
-    if host.split("@")[0] != machine().split("@")[0]:
+    if host != machine():  # or on this one before it was started again: two machines may have the same name
         return None
-    return host == machine() and process_exists(int(number)) and _started(int(number)) == started
+    return process_exists(int(number)) and _started(int(number)) == started
 
 
 def machine() -> str:
-    """This machine since its last start: `name@boot`."""
+    """This machine since its last start, as far as its processes see each other: `name@boot-namespace`."""
     try:
         boot = _BOOT.read_text().strip()[:8]
+        # Containers may share a name and a boot, and number their processes each by itself.
+        namespace = re.sub(r"\D", "", str(_NAMESPACE.readlink()))
     except OSError:
-        boot = ""
-    return f"{socket.gethostname()}@{boot}"
+        boot = namespace = ""
+    return f"{socket.gethostname()}@{boot}-{namespace}"
 
 
 def _started(process_id: int) -> str:

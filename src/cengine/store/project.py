@@ -1,19 +1,30 @@
-"""A project: the folder `.cengine` that holds records and artifacts, found like a git repository is."""
+"""A project: the folder `.cengine` that holds records and artifacts, found like a git repository is.
+
+CENGINE_STORE and CENGINE_ARTIFACTS name a database and a place for artifacts that are shared with others; the folder then keeps what is
+this machine's: copies of artifacts, checkpoints, logs, pages. CENGINE_WORKSPACE names the workspace.
+"""
 
 from __future__ import annotations
 
+import atexit
+import getpass
 import os
 import shutil
+import socket
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from cengine.errors import StoreError
-from cengine.store.artifacts import Artifacts, disk_error
+from cengine.store.artifacts import Artifacts, disk_error, disk_errors
+from cengine.store.permissions import make_file, make_folder
 from cengine.store.processes import process_exists
 from cengine.store.records import Records
+from cengine.store.schema import DEFAULT_WORKSPACE
 
 FOLDER_NAME = ".cengine"
+ACTIVE_WORKSPACE = "active_workspace"
 
 
 @dataclass(frozen=True)
@@ -23,14 +34,57 @@ class Project:
     folder: Path
 
     @cached_property
+    def store(self) -> Records:
+        """The database, seen from all workspaces."""
+        return Records(os.environ.get("CENGINE_STORE") or self.folder / "records.db").everywhere()
+
+    @cached_property
     def records(self) -> Records:
-        """The database."""
-        return Records(self.folder / "records.db")
+        """The database, seen from the workspace that CENGINE_WORKSPACE names, else from the active one."""
+        return self.store.seen_from(self.workspace)
+
+    @property
+    def workspace(self) -> str:
+        """The name of that workspace."""
+        return os.environ.get("CENGINE_WORKSPACE") or self.store.setting(ACTIVE_WORKSPACE + self._whose) or DEFAULT_WORKSPACE
 
     @cached_property
     def artifacts(self) -> Artifacts:
         """The folders of finished stages and snapshots."""
-        return Artifacts(self.folder / "artifacts")
+        place = os.environ.get("CENGINE_ARTIFACTS")
+        if not place:
+            return Artifacts(self.folder / "artifacts")
+        from cengine.store.places import open_place
+        from cengine.store.remote import Remote
+
+        return Artifacts(self.folder / "artifacts", Remote(open_place(place)), self.store if self.store.database.shared else None)
+
+    def own_setting(self, key: str) -> Any:
+        """A setting of this workspace, and of this user and folder where the database is shared; None where it is not set."""
+        return self.records.setting(self._own(key))
+
+    def set_own_setting(self, key: str, value: Any) -> None:
+        """Sets such a setting."""
+        self.records.set_setting(self._own(key), value)
+
+    def set_active_workspace(self, name: str) -> None:
+        """Makes a workspace the one that commands mean when none is named. Raises StoreError where there is none of this name."""
+        found = self.store.find("workspaces", name)["name"]
+        self.store.set_setting(ACTIVE_WORKSPACE + self._whose, found)
+
+    def _own(self, key: str) -> str:
+        return f"{key}/{self.records.workspace_id}{self._whose}"
+
+    @property
+    def _whose(self) -> str:
+        """What tells apart the users of a shared database and their folders; nothing where the database is the folder's own."""
+        if not self.store.database.shared:
+            return ""
+        try:
+            user = getpass.getuser()
+        except (KeyError, OSError):  # a user without a name, as in some containers
+            user = str(os.getuid())
+        return f"/{user}@{socket.gethostname()}{self.folder}"
 
     @property
     def cache(self) -> Path:
@@ -42,10 +96,13 @@ class Project:
         """Pages and notebooks, a folder for each run."""
         return self.folder / "reports"
 
-    @property
+    @cached_property
     def scratch(self) -> Path:
-        """Where engines put what does not fit into memory."""
-        return self.folder / "scratch" / str(os.getpid())
+        """Where engines of this process put what does not fit into memory; it goes with the process, however that ends."""
+        with disk_errors():
+            folder = make_folder(self.folder / "scratch") / str(os.getpid())
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        return folder
 
 
 def open_project(path: str | Path | None = None) -> Project:
@@ -58,13 +115,18 @@ def open_project(path: str | Path | None = None) -> Project:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         ignore = folder / ".gitignore"
         if not ignore.exists():
-            ignore.write_text("*\n")
+            make_file(ignore).write_text("*\n")
     except OSError as error:
         raise disk_error(error) from error
     if not os.access(folder, os.W_OK):
         raise StoreError(f"cannot write to {folder}", "choose another folder with --project, or mend its permissions")
     _clear_scratch(folder / "scratch")
     return Project(folder)
+
+
+def project_folder(path: str | Path | None = None) -> Path:
+    """The folder that `open_project` opens, whether it is there or not."""
+    return _find(path)
 
 
 def _clear_scratch(scratch: Path) -> None:

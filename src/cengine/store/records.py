@@ -1,90 +1,24 @@
-"""Records: datasources, snapshots, pipelines, runs and their stages, in one SQL database."""
+"""Records: workspaces, datasources, snapshots, pipelines, runs and their stages, in one SQL database."""
 
 from __future__ import annotations
 
+import copy
 import datetime
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
 from cengine.errors import StoreError, near_miss
+from cengine.store.database import open_database
+from cengine.store.migrate import HEAD
+from cengine.store.schema import DEFAULT_WORKSPACE, DEFAULT_WORKSPACE_ID, TABLES, datasources, metadata, runs, settings
 
-HEAD = "0002"  # the newest migration; a test compares it with the migrations' own head
-BUSY_SECONDS = 30
+__all__ = ["HEAD", "Records", "metadata", "now"]
 
-metadata = sa.MetaData()
-settings = sa.Table(
-    "settings", metadata,
-    sa.Column("key", sa.String, primary_key=True),
-    sa.Column("value", sa.JSON, nullable=False),
-)  # fmt: skip
-datasources = sa.Table(
-    "datasources", metadata,
-    sa.Column("id", sa.Integer, primary_key=True),
-    sa.Column("name", sa.String, nullable=False),
-    sa.Column("type", sa.String, nullable=False),
-    sa.Column("options", sa.JSON, nullable=False),
-    sa.Column("created_at", sa.String, nullable=False),
-    sa.Column("deleted_at", sa.String),
-    sqlite_autoincrement=True,
-)  # fmt: skip
-sa.Index("datasource_name", datasources.c.name, unique=True, sqlite_where=datasources.c.deleted_at.is_(None),
-         postgresql_where=datasources.c.deleted_at.is_(None))  # fmt: skip
-snapshots = sa.Table(
-    "snapshots", metadata,
-    sa.Column("id", sa.Integer, primary_key=True),
-    sa.Column("datasource_id", sa.Integer, sa.ForeignKey("datasources.id"), nullable=False),
-    sa.Column("number", sa.Integer, nullable=False),
-    sa.Column("content", sa.String, nullable=False),
-    sa.Column("num_rows", sa.BigInteger, nullable=False),
-    sa.Column("num_columns", sa.Integer, nullable=False),
-    sa.Column("num_bytes", sa.BigInteger, nullable=False),
-    sa.Column("num_rejected", sa.BigInteger, nullable=False),
-    sa.Column("created_at", sa.String, nullable=False),
-    sa.UniqueConstraint("datasource_id", "number"),
-    sqlite_autoincrement=True,
-)  # fmt: skip
-pipelines = sa.Table(
-    "pipelines", metadata,
-    sa.Column("id", sa.Integer, primary_key=True),
-    sa.Column("name", sa.String, nullable=False, unique=True),
-    sa.Column("config_name", sa.String, nullable=False),
-    sa.Column("config_text", sa.Text, nullable=False),
-    sa.Column("datasource_id", sa.Integer, sa.ForeignKey("datasources.id"), nullable=False),
-    sa.Column("created_at", sa.String, nullable=False),
-    sqlite_autoincrement=True,
-)  # fmt: skip
-runs = sa.Table(
-    "runs", metadata,
-    sa.Column("id", sa.Integer, primary_key=True),
-    sa.Column("pipeline_id", sa.Integer, sa.ForeignKey("pipelines.id"), nullable=False),
-    sa.Column("number", sa.Integer, nullable=False),
-    sa.Column("snapshot_id", sa.Integer, sa.ForeignKey("snapshots.id"), nullable=False),
-    sa.Column("status", sa.String, nullable=False),
-    sa.Column("completion_ratio", sa.Float, nullable=False),
-    sa.Column("compute_cost", sa.Float, nullable=False),
-    sa.Column("training_cost", sa.Float, nullable=False),
-    sa.Column("started_at", sa.String, nullable=False),
-    sa.Column("ended_at", sa.String),
-    sa.Column("process_id", sa.Integer, nullable=False),
-    sa.Column("message", sa.Text),
-    sa.Column("stages", sa.JSON, nullable=False),
-    sa.Column("process", sa.String),  # who does it, see processes.py
-    sa.Column("heartbeat_at", sa.String),
-    sa.Column("attempt", sa.Integer, nullable=False, server_default="1"),
-    sa.Column("cancelled_at", sa.String),  # when somebody asked it to end
-    sa.Column("options", sa.JSON, nullable=False, server_default="{}"),  # what it was started with, for `resume`
-    sa.Column("progress", sa.JSON),  # the stage at work: name, done, total, unit, note, rate, seconds_left
-    sa.Column("saved_cost", sa.Float, nullable=False, server_default="0"),
-    sa.Column("seconds", sa.Float),  # of work, all attempts together
-    sa.UniqueConstraint("pipeline_id", "number"),
-    sqlite_autoincrement=True,
-)  # fmt: skip
-
-TABLES = {table.name: table for table in (datasources, snapshots, pipelines, runs)}
+# Whose number counts within which row.
+PARENTS = {"pipeline_id": "pipelines", "datasource_id": "datasources"}
 
 
 def now() -> str:
@@ -93,93 +27,95 @@ def now() -> str:
 
 
 class Records:
-    """The database of a project. Every method is one transaction."""
+    """The database at a file's path or a `postgresql://` address, seen from a workspace. Every method is one transaction.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.engine = sa.create_engine(f"sqlite:///{path}", connect_args={"timeout": BUSY_SECONDS})
-        sa.event.listen(self.engine, "connect", _configure)
-        self._migrate()
+    Datasources and pipelines are listed and found by name within the workspace; ids are unique in the whole database, and so are what
+    `get` and `update` take.
+    """
 
-    def _migrate(self) -> None:
-        """Creates or upgrades the database; a newer one than this version knows is refused."""
-        with self._transaction() as connection:
-            known = sa.inspect(connection).has_table("alembic_version")
-            version = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar() if known else None
-        if version == HEAD:
-            return
-        if version is not None and version > HEAD:
-            raise StoreError(f"the project's records are of a newer cengine (version {version}, this one knows {HEAD})", "upgrade cengine")
-        from filelock import FileLock
+    def __init__(self, address: Path | str) -> None:
+        self.database = open_database(address)
+        self.engine = self.database.engine
+        self.workspace_id: int | None = DEFAULT_WORKSPACE_ID
 
-        from cengine.store.migrate import upgrade
+    # Workspaces
 
-        with FileLock(self.path.with_suffix(".lock")), self._transaction() as connection:
-            upgrade(connection)
+    def seen_from(self, workspace: str) -> Records:
+        """The same records, seen from another workspace. Raises StoreError where there is none of this name."""
+        found = copy.copy(self)
+        found.workspace_id = DEFAULT_WORKSPACE_ID if workspace == DEFAULT_WORKSPACE else self.find("workspaces", workspace)["id"]
+        return found
 
-    @contextmanager
-    def _transaction(self) -> Iterator[sa.Connection]:
-        try:
-            with self.engine.begin() as connection:
-                yield connection
-        except sa.exc.OperationalError as error:
-            reason = str(error.orig)
-            if "readonly" in reason or "unable to open" in reason:
-                raise StoreError(f"cannot write to {self.path}", "choose another folder with --project, or mend its permissions") from error
-            if "full" in reason:
-                raise StoreError("the disk is full", "make room and run the command again") from error
-            raise StoreError(f"the records cannot be used: {reason}") from error
-        except sa.exc.IntegrityError:
-            raise
-        except sa.exc.DatabaseError as error:
-            raise StoreError(f"{self.path} is damaged: {error.orig}") from error
+    def everywhere(self) -> Records:
+        """The same records, seen from all workspaces at once."""
+        found = copy.copy(self)
+        found.workspace_id = None
+        return found
 
     # Rows in, rows out
 
     def insert(self, table: str, **values: Any) -> int:
         """The id of the new row. Raises StoreError where a name is taken."""
+        if "workspace_id" in TABLES[table].c:
+            values.setdefault("workspace_id", self.workspace_id or DEFAULT_WORKSPACE_ID)
         try:
-            with self._transaction() as connection:
-                return _new_id(connection.execute(TABLES[table].insert().values(**values)))
-        except sa.exc.IntegrityError:
-            if "name" not in values:
+            return self.database.write(lambda connection: _new_id(connection.execute(TABLES[table].insert().values(**values))))
+        except sa.exc.IntegrityError as error:
+            if "name" not in values or "FOREIGN" in str(error.orig).upper():
                 raise
             raise StoreError(f"there is a {table[:-1]} named '{values['name']}' already", "choose another name") from None
 
     def insert_numbered(self, table: str, parent: str, **values: Any) -> Mapping[str, Any]:
         """The new row, with `number` the next one of its parent, counting from 1."""
-        with self._transaction() as connection:
-            numbers = sa.select(sa.func.coalesce(sa.func.max(TABLES[table].c.number), 0) + 1).where(
-                TABLES[table].c[parent] == values[parent]
-            )
-            result = connection.execute(TABLES[table].insert().values(**values, number=numbers.scalar_subquery()))
-            return dict(connection.execute(sa.select(TABLES[table]).where(TABLES[table].c.id == _new_id(result))).mappings().one())
+
+        def work(connection: sa.Connection) -> dict[str, Any]:
+            rows, parents = TABLES[table], TABLES[PARENTS[parent]]
+            # Two that want a number of the same parent take turns; SQLite's writers do so anyway.
+            connection.execute(sa.select(parents.c.id).where(parents.c.id == values[parent]).with_for_update())
+            last = connection.execute(sa.select(sa.func.max(rows.c.number)).where(rows.c[parent] == values[parent])).scalar()
+            result = connection.execute(rows.insert().values(**values, number=(last or 0) + 1))
+            return dict(connection.execute(sa.select(rows).where(rows.c.id == _new_id(result))).mappings().one())
+
+        return self.database.write(work)
 
     def update(self, table: str, row_id: int, **values: Any) -> None:
         """Changes a row."""
-        with self._transaction() as connection:
-            connection.execute(TABLES[table].update().where(TABLES[table].c.id == row_id).values(**values))
+        self.database.write(
+            lambda connection: connection.execute(TABLES[table].update().where(TABLES[table].c.id == row_id).values(**values))
+        )
 
-    def update_run(self, row_id: int, among: Sequence[str], **values: Any) -> bool:
-        """Changes a run whose status is among these, and says whether it was: of two that want to, one does."""
-        with self._transaction() as connection:
-            changed = connection.execute(runs.update().where(runs.c.id == row_id, runs.c.status.in_(among)).values(**values))
-            return changed.rowcount == 1
+    def update_run(self, row_id: int, among: Sequence[str], *, max_running: int | None = None, **values: Any) -> bool:
+        """Changes a run whose status is among these, and says whether it was: of two that want to, one does.
+
+        Nor is it changed where then more than `max_running` runs would go on.
+        """
+        change = runs.update().where(runs.c.id == row_id, runs.c.status.in_(among)).values(**values)
+        others = sa.select(sa.func.count()).where(runs.c.status == "Running", runs.c.id != row_id)
+
+        def work(connection: sa.Connection) -> bool:
+            if max_running is not None:
+                self.database.take_turns(connection)
+                if connection.execute(others).scalar_one() >= max_running:
+                    return False
+            return connection.execute(change).rowcount == 1
+
+        return self.database.write(work)
 
     def all(self, table: str, **equal: Any) -> list[dict[str, Any]]:
-        """The rows whose columns have these values, by id."""
+        """The rows whose columns have these values, by id; of datasources and pipelines those of the workspace."""
         query = sa.select(TABLES[table]).order_by(TABLES[table].c.id)
         for name, value in equal.items():
             query = query.where(TABLES[table].c[name] == value)
         if table == "datasources":
             query = query.where(datasources.c.deleted_at.is_(None))
-        with self._transaction() as connection:
-            return [dict(row) for row in connection.execute(query).mappings()]
+        if "workspace_id" in TABLES[table].c and self.workspace_id is not None:
+            query = query.where(TABLES[table].c.workspace_id == self.workspace_id)
+        return self.database.read(lambda connection: [dict(row) for row in connection.execute(query).mappings()])
 
     def get(self, table: str, row_id: int) -> dict[str, Any]:
         """The row of this id, a deleted datasource too."""
-        with self._transaction() as connection:
-            return dict(connection.execute(sa.select(TABLES[table]).where(TABLES[table].c.id == row_id)).mappings().one())
+        query = sa.select(TABLES[table]).where(TABLES[table].c.id == row_id)
+        return self.database.read(lambda connection: dict(connection.execute(query).mappings().one()))
 
     def find(self, table: str, key: str | int) -> dict[str, Any]:
         """The row of this id or name. Raises StoreError with what there is."""
@@ -190,7 +126,16 @@ class Records:
         what = table[:-1]
         known = ", ".join(f"{row['id']} ({row['name']})" for row in rows[:10])
         notes = [f"known {table}: {known}" + (", ..." if len(rows) > 10 else "")] if rows else [f"there are no {table} yet"]
-        raise StoreError(f"there is no {what} '{key}'", *notes, *near_miss(str(key), [row["name"] for row in rows]))
+        notes += near_miss(str(key), [row["name"] for row in rows])
+        raise StoreError(f"there is no {what} '{key}'", *notes, *self._elsewhere(table, key))
+
+    def _elsewhere(self, table: str, key: str | int) -> list[str]:
+        """A note for each workspace that has what this one has not."""
+        if "workspace_id" not in TABLES[table].c or self.workspace_id is None:
+            return []
+        found = {row["workspace_id"] for row in self.everywhere().all(table) if str(key) in (str(row["id"]), row["name"])}
+        names = [row["name"] for row in self.all("workspaces") if row["id"] in found]
+        return [f"the workspace '{name}' has one: --workspace {name}" for name in names]
 
     def last(self, table: str, **equal: Any) -> dict[str, Any] | None:
         """The newest of these rows."""
@@ -201,22 +146,17 @@ class Records:
 
     def setting(self, key: str) -> Any:
         """A setting's value, None where it is not set."""
-        with self._transaction() as connection:
-            return connection.execute(sa.select(settings.c.value).where(settings.c.key == key)).scalar()
+        query = sa.select(settings.c.value).where(settings.c.key == key)
+        return self.database.read(lambda connection: connection.execute(query).scalar())
 
     def set_setting(self, key: str, value: Any) -> None:
         """Sets a setting."""
-        with self._transaction() as connection:
-            connection.execute(settings.delete().where(settings.c.key == key))
-            connection.execute(settings.insert().values(key=key, value=value))
+        insert = self.database.insert(settings).values(key=key, value=value)
+        change = insert.on_conflict_do_update(index_elements=["key"], set_={"value": insert.excluded.value})
+        self.database.write(lambda connection: connection.execute(change))
 
 
 def _new_id(result: sa.CursorResult[Any]) -> int:
     key = result.inserted_primary_key
     assert key is not None
     return int(key[0])
-
-
-def _configure(connection: Any, _: Any) -> None:
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA foreign_keys = ON")

@@ -1,13 +1,15 @@
-"""`settings.yaml` in the project's folder (or CENGINE_SETTINGS): prices, the engine, and how many runs may go on at once."""
+"""`settings.yaml` in the project's folder (or CENGINE_SETTINGS): prices, the engine, how many runs may go on at once, how much is kept."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from cengine.errors import StoreError, near_miss
+from cengine.quantities import parse_bytes
 
 
 class Prices(BaseModel):
@@ -27,6 +29,10 @@ class Prices(BaseModel):
         return {"EUR": "€", "USD": "$", "GBP": "£", "JPY": "¥", "CHF": "CHF"}.get(self.currency, self.currency)
 
 
+def _bytes(value: Any) -> Any:
+    return parse_bytes(value) if isinstance(value, str) else value
+
+
 class EngineSettings(BaseModel):
     """Where the SQL of a run's table runs: the engine's name, for Spark its master and workers; `options` are the engine's own, by name."""
 
@@ -39,12 +45,13 @@ class EngineSettings(BaseModel):
 
 
 class Settings(BaseModel):
-    """The whole file."""
+    """The whole file. Artifacts are kept within `cache_max_size` bytes (10GB) after each run."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     prices: Prices = Prices()
     engine: EngineSettings = EngineSettings()
     max_parallel: int | None = Field(default=None, ge=1)
+    cache_max_size: Annotated[int | None, BeforeValidator(_bytes)] = Field(default=None, ge=0)
 
 
 def read_settings(folder: Path) -> Settings:
@@ -67,7 +74,8 @@ def read_settings(folder: Path) -> Settings:
         detail = error.errors()[0]
         where = ".".join(map(str, detail["loc"])) or "the file"
         blocks: dict[str, type[BaseModel]] = {"prices": Prices, "engine": EngineSettings}
-        within = blocks.get(str(detail["loc"][0]) if detail["loc"] else "", Settings)
-        known = [*within.model_fields]
-        raise StoreError(f"{path}: {where}: {detail['msg'].lower()}", f"known keys: {', '.join(known)}",
-                         *near_miss(str(detail["loc"][-1]) if detail["loc"] else "", known)) from None  # fmt: skip
+        known = [*blocks.get(str(detail["loc"][0]) if detail["loc"] else "", Settings).model_fields]
+        message = detail["msg"].removeprefix("Value error, ")
+        unknown = str(detail["loc"][-1]) if detail["type"] == "extra_forbidden" else ""
+        raise StoreError(f"{path}: {where}: {message[0].lower()}{message[1:]}", f"known keys: {', '.join(known)}",
+                         *near_miss(unknown, known)) from None  # fmt: skip

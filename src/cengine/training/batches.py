@@ -113,7 +113,7 @@ class TrainRows:
                 if not wanted:
                     break
                 rows, order = next(passes)
-            yield parts[0] if len(parts) == 1 else _joined(parts)
+            yield parts[0] if len(parts) == 1 else joined(parts)
 
     def _from(self, skip: int) -> Iterator[tuple[Matrices, np.ndarray]]:
         """Windows of rows with the order to take them in, pass after pass, the first `skip` rows left out."""
@@ -153,5 +153,6 @@ class TrainRows:
         return self._all
 
 
-def _joined(parts: list[Matrices]) -> Matrices:
+def joined(parts: list[Matrices]) -> Matrices:
+    """The rows of all, one after the other."""
     return Matrices(np.concatenate([part.floats for part in parts]), np.concatenate([part.codes for part in parts]))

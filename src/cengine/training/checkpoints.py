@@ -25,27 +25,81 @@ class Checkpoint:
     best_step: int = 0
     best_loss: float = float("inf")
     best_arrays: list[np.ndarray] = field(default_factory=list)
+    # Of the steps since what was measured last: the sum of their losses and their number.
+    loss_sum: float = 0.0
+    num_losses: int = 0
+
+    def add(self, losses: np.ndarray) -> None:
+        """Counts the steps of these losses, (n,). One by one: the sum is the same in whatever portions they come."""
+        self.step += len(losses)
+        self.num_losses += len(losses)
+        self.loss_sum = float(np.add.accumulate(np.concatenate([[self.loss_sum], losses.astype(np.float64)]))[-1])
+
+    def take_running_loss(self) -> float:
+        """The mean loss of the steps since the last time it was asked for."""
+        mean = self.loss_sum / self.num_losses
+        self.loss_sum, self.num_losses = 0.0, 0
+        return mean
 
 
 def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
-    """Writes it and removes all but the newest two."""
+    """Writes it and removes all but the newest two. Raises OSError where the disk does not take it; no part of it stays then.
+
+    The digest is on the disk before the file appears, and the file before an older one goes: whenever the process or
+    the machine ends, a whole checkpoint is left.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    target = folder / f"step-{checkpoint.step:012d}.npz"
-    draft = target.with_suffix(".partial")
+    target = _file(folder, checkpoint.step)
+    draft, digest = target.with_suffix(".partial"), target.with_suffix(".sha256")
+    try:
+        _write_arrays(draft, checkpoint)
+        with digest.open("w") as stream:
+            stream.write(hashlib.sha256(draft.read_bytes()).hexdigest())
+            stream.flush()
+            os.fsync(stream.fileno())
+        _flush_folder(folder)
+        draft.replace(target)
+        _flush_folder(folder)
+    except OSError:
+        draft.unlink(missing_ok=True)
+        raise
+    for old in sorted(folder.glob("step-*.npz"))[:-KEPT]:
+        old.unlink()
+    # A digest without its file is what a process left that was killed between the two.
+    for digest in folder.glob("step-*.sha256"):
+        if not digest.with_suffix(".npz").exists():
+            digest.unlink(missing_ok=True)
+
+
+def _write_arrays(draft: Path, checkpoint: Checkpoint) -> None:
     about = {"history": checkpoint.history, "best_step": checkpoint.best_step, "best_loss": checkpoint.best_loss,
-             "num_arrays": len(checkpoint.arrays), "num_best": len(checkpoint.best_arrays)}  # fmt: skip
+             "num_arrays": len(checkpoint.arrays), "num_best": len(checkpoint.best_arrays),
+             "loss_sum": checkpoint.loss_sum, "num_losses": checkpoint.num_losses}  # fmt: skip
     arrays = {f"array_{i}": array for i, array in enumerate(checkpoint.arrays)}
     arrays |= {f"best_{i}": array for i, array in enumerate(checkpoint.best_arrays)}
     with draft.open("wb") as stream:
         np.savez(stream, allow_pickle=False, about=np.frombuffer(json.dumps(about).encode(), dtype=np.uint8), **arrays)
         stream.flush()
         os.fsync(stream.fileno())
-    digest = hashlib.sha256(draft.read_bytes()).hexdigest()
-    target.with_suffix(".sha256").write_text(digest)
-    draft.replace(target)
-    for old in sorted(folder.glob("step-*.npz"))[:-KEPT]:
-        old.unlink()
-        old.with_suffix(".sha256").unlink(missing_ok=True)
+
+
+def _file(folder: Path, step: int) -> Path:
+    return folder / f"step-{step:012d}.npz"
+
+
+def _flush_folder(folder: Path) -> None:
+    """So that the names in it outlive a machine that goes down."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def newest_step(folder: Path) -> int:
+    """The step of the newest checkpoint by its name, whole or not; 0 where there is none. For estimates: nothing is read."""
+    steps = [int(file.stem.removeprefix("step-")) for file in folder.glob("step-*.npz")]
+    return max(steps, default=0)
 
 
 def read_newest(folder: Path) -> Checkpoint | None:
@@ -63,6 +117,8 @@ def read_newest(folder: Path) -> Checkpoint | None:
                     best_step=about["best_step"],
                     best_loss=about["best_loss"],
                     best_arrays=[data[f"best_{i}"] for i in range(about["num_best"])],
+                    loss_sum=about.get("loss_sum", 0.0),  # older ones stand where a loss was measured
+                    num_losses=about.get("num_losses", 0),
                 )
         except (OSError, ValueError, KeyError, zipfile.BadZipFile):
             continue

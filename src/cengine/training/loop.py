@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import queue
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +12,27 @@ import numpy as np
 
 from cengine.config.schema import TrainerConfig
 from cengine.errors import TrainingError
+from cengine.stopping import Reason, Stopped, Wish
 from cengine.training.batches import Matrices, TrainRows
 from cengine.training.checkpoints import Checkpoint, read_newest, write_checkpoint
 from cengine.training.heads import Head
 from cengine.training.model import training_model
 from cengine.training.predict import Predictor
+from cengine.training.prefetch import Prefetched
 
 MAX_CHUNK_STEPS = 1000
 MAX_CHUNK_BYTES = 32 * 2**20
 NUM_CHECKPOINTS = 10
+# A wish to end is asked for this often, also where a chunk takes longer; the first steps show how long one takes.
+SLICE_SECONDS = 0.5
+FIRST_SLICE_STEPS = 16
 
 # Told steps done and the loss of the last step; metrics of a split's sample from its predictions and encoded rows.
 Report = Callable[[int, float], None]
 Measure = Callable[[list[np.ndarray], Matrices], dict[str, float]]
 # Told a finished checkpoint: step, then values by split and name, then the network's weights by name.
 Logged = Callable[[int, dict[str, dict[str, float]], dict[str, np.ndarray]], None]
+Unlogged = tuple[int, dict[str, dict[str, float]], dict[str, np.ndarray]]
 
 
 @dataclass(frozen=True)
@@ -56,15 +61,26 @@ class Plan:
             yield length
             step += length
 
+    def is_checkpoint(self, step: int) -> bool:
+        """Whether what is reached at this step is measured and kept."""
+        return step % self.every == 0 or step == self.num_steps
+
 
 @dataclass(frozen=True)
 class Trained:
-    """What training gave: what was measured at each checkpoint, and the step whose weights were kept."""
+    """What training gave: what was measured at each checkpoint, and the step whose weights were kept.
+
+    `first_step` is where this process took it up. `limit` is the limit that ended it before its last step; what was
+    measured then between two checkpoints is `unlogged`: what `Logged` is told.
+    """
 
     history: list[dict[str, Any]]
     num_steps: int
     best_step: int
     stopped_early: bool
+    first_step: int = field(default=0, compare=False)
+    limit: Reason | None = None
+    unlogged: Unlogged | None = field(default=None, compare=False)
 
     @property
     def best(self) -> dict[str, dict[str, float]]:
@@ -74,43 +90,99 @@ class Trained:
 
 def train(
     model: Any, heads: Sequence[Head], trainer: TrainerConfig, plan: Plan, rows: TrainRows, samples: dict[str, Matrices],
-    measure: Measure, folder: Path, report: Report, logged: Logged,
+    measure: Measure, folder: Path, report: Report, logged: Logged, wish: Wish | None = None,
 ) -> Trained:  # fmt: skip
     """Trains `model` in place; it ends with the weights of the best checkpoint (least loss on the second sample).
 
     `samples` are encoded rows by split, train first, measured at each checkpoint. Checkpoints go to `folder`, and
-    training goes on from the newest one found there: the result is that of an undisturbed training. Raises
-    TrainingError at the first loss that is not a number.
+    training goes on from the newest one found there: the result is that of an undisturbed training. A wish to end
+    is heard after each compiled call: a checkpoint of just there is written, and Stopped raised. Where the wish is
+    a limit, what was reached is measured instead, and is the result. Raises TrainingError at the first loss that is
+    not a number.
     """
-    trainee = _Trainee(model, heads, trainer, plan, rows)
-    start = read_newest(folder) or Checkpoint(0, trainee.arrays())
-    trainee.restore(start.arrays)
-    state = Checkpoint(start.step, [], start.history, start.best_step, start.best_loss, start.best_arrays)
-    judged = list(samples)[-1]
-    stopped = _patience_over(state, trainer, judged)
-    chunks = _Prefetched(_padded(rows.chunks(state.step, plan.lengths(state.step), plan.batch_rows), plan), stopped)
-    with chunks:
-        for length in plan.lengths(state.step) if not stopped else ():
-            losses = trainee.advance(chunks.next(), length)
+    wish = wish or Wish()
+    course = _Course(_Trainee(model, heads, trainer, plan, rows), plan, samples, measure, folder)
+    state, first_step, limit, unlogged = course.state, course.state.step, None, None
+    stopped = _patience_over(state, trainer, course.judged)
+    lengths = () if stopped else plan.lengths(first_step)
+    chunks = Prefetched(_padded(rows.chunks(first_step, plan.lengths(first_step), plan.batch_rows), plan), idle=stopped)
+    with wish.held(*Reason), chunks:
+        for losses in _slices(course.trainee, chunks, lengths, wish):
             _check_finite(losses, state.step, trainer)
-            state.step += length
+            state.add(losses)
             report(state.step, float(losses[-1]))
-            if state.step % plan.every and state.step != plan.num_steps:
-                continue
-            values = trainee.measured(samples, measure)
-            values["train"]["running_loss"] = float(losses.mean())
-            state.history.append({"step": state.step, **values})
-            logged(state.step, values, trainee.named_weights())
-            state.arrays = trainee.arrays()
-            if values[judged]["loss"] < state.best_loss:
-                state.best_loss, state.best_step = values[judged]["loss"], state.step
-                state.best_arrays = trainee.weights()
-            stopped = _patience_over(state, trainer, judged)
-            write_checkpoint(folder, state)
-            if stopped:
-                break
-    trainee.keep(state.best_arrays)
-    return Trained(state.history, state.step, state.best_step, stopped)
+            if plan.is_checkpoint(state.step):
+                logged(state.step, course.measured(), course.trainee.named_weights())
+                stopped = _patience_over(state, trainer, course.judged)
+                course.write()
+                if stopped:
+                    break
+        if wish.reason is not None and state.step < plan.num_steps and not stopped:
+            limit, unlogged = wish.reason, course.leave(wish.reason, first_step)
+    course.trainee.keep(state.best_arrays)
+    return Trained(state.history, state.step, state.best_step, stopped, first_step, limit, unlogged)
+
+
+def _slices(trainee: _Trainee, chunks: Prefetched, lengths: Iterable[int], wish: Wish) -> Iterator[np.ndarray]:
+    """The losses of one compiled call after the other, (n,): of a chunk, or of as much of it as SLICE_SECONDS are enough for.
+
+    It ends with the last chunk, or when there is a wish to end.
+    """
+    at_once = FIRST_SLICE_STEPS
+    for length in lengths:
+        chunk, first = None, 0
+        while first < length:
+            if wish.reason is not None:
+                return
+            chunk = chunk or chunks.next()
+            began = time.monotonic()
+            losses = trainee.advance(chunk, first, min(at_once, length - first))
+            at_once = max(1, int(len(losses) * SLICE_SECONDS / max(time.monotonic() - began, 1e-6)))
+            first += len(losses)
+            yield losses
+
+
+class _Course:
+    """A training on its way: the newest checkpoint in `folder`, and what is measured and written from there on."""
+
+    def __init__(self, trainee: _Trainee, plan: Plan, samples: dict[str, Matrices], measure: Measure, folder: Path) -> None:
+        self.trainee, self.plan, self.samples, self.measure, self.folder = trainee, plan, samples, measure, folder
+        self.judged = list(samples)[-1]
+        start = read_newest(folder) or Checkpoint(0, trainee.arrays())
+        trainee.restore(start.arrays)
+        self.state = replace(start, arrays=[])
+
+    def measured(self) -> dict[str, dict[str, float]]:
+        """What the weights reach by now; it goes into the history, and the best ones are remembered."""
+        state = self.state
+        values = self.trainee.measured(self.samples, self.measure)
+        values["train"]["running_loss"] = state.take_running_loss()
+        state.history.append({"step": state.step, **values})
+        if values[self.judged]["loss"] < state.best_loss:
+            state.best_loss, state.best_step = values[self.judged]["loss"], state.step
+            state.best_arrays = self.trainee.weights()
+        return values
+
+    def write(self) -> None:
+        """Writes a checkpoint."""
+        self.state.arrays = self.trainee.arrays()
+        write_checkpoint(self.folder, self.state)
+
+    def leave(self, reason: Reason, first_step: int) -> Unlogged | None:
+        """Leaves before the last step, with a checkpoint of just here. Raises Stopped, but for a limit gives what was yet to be logged.
+
+        What a limit has measured is of its result only, and not in the checkpoint: who goes on from there never stopped here.
+        """
+        if self.state.num_losses and self.state.step > first_step:
+            try:
+                self.write()
+            except OSError:
+                if reason.is_limit:
+                    raise
+                # The one before is whole, and the wish to end is what is to be told.
+        if not reason.is_limit or self.state.step == 0:
+            raise Stopped(reason)
+        return (self.state.step, self.measured(), self.trainee.named_weights()) if self.state.num_losses else None
 
 
 class _Trainee:
@@ -155,10 +227,10 @@ class _Trainee:
         outputs = outputs if isinstance(outputs, list | tuple) else [outputs]
         return [head.losses(self.per_row[i], labels[:, i], outputs[i]) for i, head in enumerate(self.heads)]
 
-    def advance(self, chunk: tuple[Any, Any], length: int) -> np.ndarray:
-        """Trains on the first `length` batches of a chunk; gives the loss of each step."""
-        self.state, losses = self.step(self.state, *chunk, length)
-        return np.asarray(losses)[:length]
+    def advance(self, chunk: tuple[Any, Any], first: int, length: int) -> np.ndarray:
+        """Trains on `length` batches of a chunk from its `first` on; gives the loss of each step."""
+        self.state, losses = self.step(self.state, *chunk, first, first + length)
+        return np.asarray(losses)[first : first + length]
 
     def measured(self, samples: dict[str, Matrices], measure: Measure) -> dict[str, dict[str, float]]:
         """Loss and metrics of each sample with the present weights."""
@@ -203,10 +275,10 @@ class _Trainee:
 
 
 def _compiled_steps(trainee: _Trainee) -> Any:
-    """A compiled function (state, floats, codes, length) -> (state, losses): `length` steps, one batch each.
+    """A compiled function (state, floats, codes, first, end) -> (state, losses): a step for each batch from `first` to before `end`.
 
     floats (n, b, numbers + labels) and codes (n, b, codes) always have the same n, so that one compilation serves
-    every length up to it.
+    every part of a chunk, and in whatever parts it is done the weights are the same to the bit.
     """
     import jax
     import jax.numpy as jnp
@@ -228,9 +300,9 @@ def _compiled_steps(trainee: _Trainee) -> Any:
         weights, slots = optimizer.stateless_apply(slots, gradients, weights)
         return (list(weights), list(others), list(slots)), losses.at[i].set(loss)
 
-    def steps(state: Any, floats: Any, codes: Any, length: Any) -> Any:
+    def steps(state: Any, floats: Any, codes: Any, first: Any, end: Any) -> Any:
         losses = jnp.zeros(floats.shape[0], dtype=jnp.float32)
-        return jax.lax.fori_loop(0, length, lambda i, carry: step(i, carry, floats, codes), (state, losses))
+        return jax.lax.fori_loop(first, end, lambda i, carry: step(i, carry, floats, codes), (state, losses))
 
     return jax.jit(steps, donate_argnums=0)
 
@@ -247,51 +319,6 @@ def _padded(chunks: Iterator[Matrices], plan: Plan) -> Iterator[tuple[Any, Any]]
                 matrix = np.concatenate([matrix, np.zeros((full - len(matrix), matrix.shape[1]), dtype=matrix.dtype)])
             shaped.append(jax.device_put(matrix.reshape(plan.chunk_steps, plan.batch_rows, matrix.shape[1])))
         yield shaped[0], shaped[1]
-
-
-class _Prefetched:
-    """An iterator run by a thread, one item ahead; its exceptions come out of `next`."""
-
-    def __init__(self, items: Iterator[Any], idle: bool) -> None:
-        self._items = items
-        self._queue: queue.Queue[Any] = queue.Queue(maxsize=1)
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="prepare-batches", daemon=True)
-        self._idle = idle
-
-    def __enter__(self) -> _Prefetched:
-        if not self._idle:
-            self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stopping.set()
-        if not self._idle:
-            self._thread.join()
-
-    def next(self) -> Any:
-        """The next item."""
-        item = self._queue.get()
-        if isinstance(item, BaseException):
-            raise item
-        return item
-
-    def _run(self) -> None:
-        try:
-            for item in self._items:
-                if not self._put(item):
-                    return
-        except BaseException as error:
-            self._put(error)
-
-    def _put(self, item: Any) -> bool:
-        while not self._stopping.is_set():
-            try:
-                self._queue.put(item, timeout=0.1)
-                return True
-            except queue.Full:
-                continue
-        return False
 
 
 def _check_finite(losses: np.ndarray, first_step: int, trainer: TrainerConfig) -> None:

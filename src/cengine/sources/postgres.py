@@ -1,0 +1,305 @@
+"""PostgreSQL: read over several connections that see the same snapshot, as COPY's binary rows turned into Arrow."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field, field_validator
+
+from cengine.errors import SourceError
+from cengine.sources.addresses import Address, AddressField, keyring_password
+from cengine.sources.database import Database, differ, unusable
+from cengine.sources.ranges import ReadRange, edges, in_order
+from cengine.sources.source import Part, Reading, State, batches_part
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from sqlglot import exp
+
+_SCHEMES = ("postgresql", "postgres")
+# As they are; Arrow and DuckDB have their like.
+_PLAIN = {"bool", "int2", "int4", "int8", "float4", "float8", "text", "varchar", "bpchar", "name", "date", "time", "bytea"}
+_PLAIN_LISTS = {f"_{name}" for name in ("bool", "int2", "int4", "int8", "float4", "float8", "text", "varchar", "bpchar")}
+_AS_TEXT = {"uuid", "json", "jsonb", "xml", "inet", "cidr", "macaddr", "macaddr8", "citext", "bit", "varbit", "char", "tsvector"}
+_MOMENTS = {"timestamp", "timestamptz"}
+_NUMBERS = {"numeric": "DOUBLE PRECISION", "oid": "BIGINT", "xid": "BIGINT"}
+
+BATCH_BYTES = 4 * 2**20
+# A range is about so many pages of 8 KB: short enough to be held, long enough to be worth a query.
+RANGE_PAGES = 4096
+MAX_CONNECTIONS = 4
+MIN_VERSION_OF_PAGE_RANGES = 140000
+NO_PASSWORD = ("28P01", "28000")
+ENDED = ("57P01", "57P02", "57P03")
+# libpq's words, which come without a code.
+BROKEN = ("server closed", "no connection", "connection to", "terminating connection", "refused", "could not translate", "timeout expired",
+          "SSL connection", "could not receive")  # fmt: skip
+
+
+class Postgres(Database):
+    """A table or query of PostgreSQL."""
+
+    name = "postgres"
+    title = "PostgreSQL"
+    dialect = "postgres"
+    uri: AddressField = Field(
+        description="postgresql://USER@HOST/DATABASE; the password comes from PGPASSWORD, a ${VARIABLE} in it, ~/.pgpass or the keyring."
+    )
+
+    @field_validator("uri")
+    @classmethod
+    def _of_postgres(cls, value: Address) -> Address:
+        return value.named(_SCHEMES)
+
+    @property
+    def address(self) -> str:
+        return self.uri.text
+
+    def state(self, report: Callable[[float], None]) -> State | None:
+        """None: a server does not say whether a table has changed."""
+        return None
+
+    @contextlib.contextmanager
+    def opened(self, reading: Reading) -> Iterator[Sequence[Part]]:
+        """One part, read in ranges of pages where it is a plain table."""
+        with contextlib.ExitStack() as stack:
+            with _translated(self):
+                part = self._part(reading, stack)
+            yield [part]
+
+    def _part(self, reading: Reading, stack: contextlib.ExitStack) -> Part:
+        item = self.item()
+        first = stack.enter_context(_session(self))
+        columns = _columns(self, first, item)
+        ranges = _page_ranges(self, first) or [(None, None)]
+        queries = [_query(item, columns, pages) for pages in ranges]
+        schema = first.schema(queries[0])
+        num_more = min(reading.threads, MAX_CONNECTIONS, len(ranges)) - 1
+        snapshot = first.rows("SELECT pg_export_snapshot()")[0][0] if num_more > 0 else None
+        sessions = [first, *(stack.enter_context(_session(self, snapshot)) for _ in range(num_more))]
+
+        def batches() -> Iterator[pa.RecordBatch]:
+            return in_order(len(queries), [_reader(self, session, queries, schema) for session in sessions], reading.memory_bytes)
+
+        return batches_part(self.place, schema, batches, reading, _expected_rows(self, first))
+
+
+# A connection
+
+
+class _Session:
+    """Statements in the one transaction of a connection."""
+
+    def __init__(self, connection: Any) -> None:
+        self.connection = connection
+
+    def run(self, statement: str) -> None:
+        """Runs what gives no rows."""
+        with self.connection.cursor() as cursor:
+            cursor.execute(statement)
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        """All rows."""
+        with self.connection.cursor() as cursor:
+            cursor.execute(query)
+            return list(cursor.fetchall())
+
+    def schema(self, query: str) -> pa.Schema:
+        """The schema of a query's rows; none is read."""
+        with self.connection.cursor() as cursor:
+            cursor.execute(f"SELECT * FROM ({query}) AS asked LIMIT 0")
+            return cursor.fetch_record_batch().schema.remove_metadata()
+
+    def stream(self, query: str) -> Iterator[pa.RecordBatch]:
+        """The rows in batches of some megabytes."""
+        with self.connection.cursor() as cursor:
+            cursor.adbc_statement.set_options(**{"adbc.postgresql.batch_size_hint_bytes": str(BATCH_BYTES)})
+            cursor.execute(query)
+            yield from cursor.fetch_record_batch()
+
+
+@contextlib.contextmanager
+def _session(source: Postgres, snapshot: str | None = None) -> Iterator[_Session]:
+    """A connection whose transaction sees one state of the database: that of `snapshot`, or the one that is now."""
+    with contextlib.closing(_connected(source)) as connection:
+        session = _Session(connection)
+        session.run("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        if snapshot is not None:
+            session.run(f"SET TRANSACTION SNAPSHOT '{snapshot}'")
+        yield session
+
+
+def _connected(source: Postgres) -> Any:
+    """A connection with a transaction of its own."""
+    try:
+        from adbc_driver_postgresql import dbapi
+    except ImportError:
+        raise SourceError("PostgreSQL needs a package that is not installed", "pip install 'cengine[postgres]'") from None
+    try:
+        return dbapi.connect(source.uri.filled(), autocommit=False)
+    except dbapi.Error as error:
+        asked = getattr(error, "sqlstate", None) in NO_PASSWORD or "password" in str(error)
+        password = keyring_password(source.uri) if asked else None
+        if password is None:
+            raise
+    return dbapi.connect(source.uri.filled(password), autocommit=False)
+
+
+@contextlib.contextmanager
+def _translated(source: Postgres) -> Iterator[None]:
+    """The driver's errors as ours."""
+    import pyarrow as pa
+    from adbc_driver_manager import Error
+
+    try:
+        yield
+    except (Error, pa.ArrowException, OSError) as error:
+        raise _error(source, error) from None
+
+
+def _error(source: Postgres, error: Exception) -> SourceError:
+    state = getattr(error, "sqlstate", None) or ""
+    told = _told(error)
+    if state in NO_PASSWORD or any(word in told for word in ("no password supplied", "password authentication failed")):
+        return SourceError(f"{source.address} asks for a password, or for another one: {told}",
+                           "give it in the environment (export PGPASSWORD=..., or a ${VARIABLE} in the address), in ~/.pgpass, or in the keyring: "
+                           f"keyring set cengine '{source.address}'")  # fmt: skip
+    if state == "42501":
+        return SourceError(f"{source.address}: {told}", "the user has to be allowed to SELECT from it")
+    if state[:2] == "08" or state in ENDED or any(word in told for word in BROKEN):
+        return SourceError(f"the connection to {source.address} cannot be made or broke: {told}",
+                           "nothing was registered; see that the server runs and run the command again")  # fmt: skip
+    return SourceError(f"{source.place} cannot be read: {told}")
+
+
+def _told(error: Exception) -> str:
+    """The server's own words, in one line."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = " ".join(lines)
+    for mark in ("ERROR:", "FATAL:", "failed: "):
+        if mark in text:
+            text = text.split(mark, 1)[1]
+            break
+    return text.partition(" SQLSTATE")[0].strip().rstrip(".")
+
+
+# What is read
+
+
+@dataclass(frozen=True)
+class _Column:
+    """A column with the expression that reads it."""
+
+    name: str
+    expression: str
+
+
+def _columns(source: Postgres, session: _Session, item: exp.Expr) -> list[_Column]:
+    """The columns, each cast to a type that has a counterpart. Raises SourceError for one that has none."""
+    text = item.sql(source.dialect)
+    try:
+        names = session.schema(f"SELECT * FROM {text}").names
+    except Exception as error:
+        if source.table is not None and getattr(error, "sqlstate", None) in ("42P01", "3F000"):
+            raise source.missing(_tables(source)) from None
+        raise
+    differ(names)
+    if not names:
+        raise SourceError(f"{source.place} has no columns")
+    # Without reading a row: the types of a join that finds nothing.
+    oids = ", ".join(f"CAST(CAST(pg_typeof(asked.{_quoted(name)}) AS oid) AS bigint)" for name in names)
+    ((*kinds,),) = session.rows(f"SELECT {oids} FROM (SELECT 1) AS one LEFT JOIN (SELECT * FROM {text} LIMIT 0) AS asked ON false")
+    known = {row[0]: row[1:] for row in session.rows(f"""
+        WITH RECURSIVE kinds AS (
+            SELECT oid AS asked, oid, typname, typtype, typbasetype FROM pg_type WHERE oid IN ({", ".join(map(str, kinds))})
+            UNION ALL
+            SELECT k.asked, t.oid, t.typname, t.typtype, t.typbasetype FROM kinds k JOIN pg_type t ON t.oid = k.typbasetype WHERE k.typtype = 'd'
+        ) SELECT CAST(asked AS bigint), CAST(typname AS text), CAST(typtype AS text) FROM kinds WHERE typtype <> 'd'
+    """)}  # fmt: skip
+    return [_Column(name, _expression(name, *known[kind])) for name, kind in zip(names, kinds, strict=True)]
+
+
+def _expression(name: str, kind: str, category: str) -> str:
+    """SQL that reads a column of a type."""
+    cell = f"asked.{_quoted(name)}"
+    if kind in _PLAIN or kind in _PLAIN_LISTS:
+        return cell
+    if kind in _MOMENTS:
+        # Infinity is no time that one can reckon with.
+        return f"CASE WHEN isfinite({cell}) THEN {cell} END"
+    if kind in _NUMBERS:
+        return f"CAST({cell} AS {_NUMBERS[kind]})"
+    if kind in _AS_TEXT or category == "e":
+        return f"CAST({cell} AS text)"
+    seconds = "extract(epoch from {})" if kind == "interval" else "cast({} as text)"
+    raise unusable(name, f"{kind.removeprefix('_')}[]" if kind.startswith("_") else kind, seconds.format(name))
+
+
+def _query(item: exp.Expr, columns: list[_Column], pages: tuple[int | None, int | None]) -> str:
+    """The SELECT of a range of pages, or of all rows."""
+    cells = ", ".join(f"{column.expression} AS {_quoted(column.name)}" for column in columns)
+    source = item.copy()
+    source.set("alias", None)
+    text = f"SELECT {cells} FROM {source.sql('postgres')} AS asked"
+    low, high = pages
+    conditions = [f"asked.ctid >= '({low},0)'::tid"] if low is not None else []
+    conditions += [f"asked.ctid < '({high},0)'::tid"] if high is not None else []
+    return f"{text} WHERE {' AND '.join(conditions)}" if conditions else text
+
+
+def _page_ranges(source: Postgres, session: _Session) -> list[tuple[int | None, int | None]] | None:
+    """Ranges of a plain table's pages; None for a view, a query, or a server that would read all pages for each of them."""
+    if source.table is None:
+        return None
+    ((version,),) = session.rows("SELECT CAST(current_setting('server_version_num') AS bigint)")
+    found = session.rows(f"SELECT CAST(relkind AS text), pg_relation_size(oid) / 8192 FROM pg_class WHERE oid = {_oid(source)}")
+    if version < MIN_VERSION_OF_PAGE_RANGES or not found or found[0][0] not in ("r", "m"):
+        return None
+    num_pages = int(found[0][1])
+    return edges(0, num_pages - 1, -(-num_pages // RANGE_PAGES)) if num_pages > RANGE_PAGES else None
+
+
+def _expected_rows(source: Postgres, session: _Session) -> int:
+    """About how many rows there are, as the server's own statistics say; 0 where they do not."""
+    if source.table is None:
+        return 0
+    found = session.rows(f"SELECT CAST(reltuples AS bigint) FROM pg_class WHERE oid = {_oid(source)}")
+    return max(0, int(found[0][0])) if found else 0
+
+
+def _oid(source: Postgres) -> str:
+    """SQL for the number of the table."""
+    name = source.item().sql("postgres").replace("'", "''")
+    return f"'{name}'::regclass"
+
+
+def _tables(source: Postgres) -> list[str]:
+    """The tables and views one may read, those of the search path by their name alone."""
+    with _session(source) as session:
+        found = session.rows("""
+            SELECT CASE WHEN pg_table_is_visible(c.oid) THEN CAST(c.relname AS text) ELSE n.nspname || '.' || c.relname END
+            FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+            WHERE c.relkind IN ('r', 'v', 'm', 'p', 'f') AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')
+              AND has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')
+        """)
+    return [row[0] for row in found]
+
+
+def _reader(source: Postgres, session: _Session, queries: list[str], schema: pa.Schema) -> ReadRange:
+    """What reads a range by its number."""
+
+    def read(number: int) -> Generator[pa.RecordBatch, None, None]:
+        import pyarrow as pa
+
+        with _translated(source):
+            for batch in session.stream(queries[number]):
+                yield pa.RecordBatch.from_arrays(batch.columns, schema=schema)
+
+    return read
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'

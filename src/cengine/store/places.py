@@ -1,0 +1,228 @@
+"""Places for artifacts that several machines share: a folder, or a bucket of an object store."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import shutil
+import uuid
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar, final
+
+from cengine.errors import StoreError
+from cengine.store.patience import patiently
+from cengine.store.permissions import make_folder, restrict
+
+T = TypeVar("T")
+# How long a bucket that does not answer is waited for: at the first request, and when it has answered before.
+FIRST_PATIENCE_SECONDS = 5.0
+PATIENCE_SECONDS = 90.0
+# What fsspec calls the scheme, the package that speaks it, and our extra that installs it.
+SCHEMES = {"s3": ("s3", "s3fs", "s3"), "gs": ("gcs", "gcsfs", "gcs"), "gcs": ("gcs", "gcsfs", "gcs")}
+# Errors that waiting does not mend, by the names of their classes: they are of packages that need not be here.
+LASTING = ("NoCredentialsError", "PartialCredentialsError", "DefaultCredentialsError", "RefreshError", "ProfileNotFound",
+           "ParamValidationError", "InvalidRegionError", "UnauthorizedSSOTokenError", "SSOTokenLoadError")  # fmt: skip
+
+
+class Place(ABC):
+    """Files by name; a name is relative and its parts are separated by `/`. Whatever goes wrong is a StoreError."""
+
+    # How messages call it.
+    name: str
+
+    @abstractmethod
+    def read(self, name: str) -> bytes | None:
+        """A small file, None where there is none."""
+
+    @abstractmethod
+    def write(self, name: str, data: bytes) -> None:
+        """Writes a small file in one step: nobody sees a part of it."""
+
+    @abstractmethod
+    def put(self, file: Path, name: str) -> None:
+        """Copies a file to the place."""
+
+    @abstractmethod
+    def get(self, name: str, file: Path) -> None:
+        """Copies a file from the place. Raises StoreError where there is none."""
+
+    @abstractmethod
+    def children(self, name: str) -> list[str]:
+        """What is in a folder, by name; nothing where there is no such folder."""
+
+    @abstractmethod
+    def remove(self, name: str) -> None:
+        """Removes a file, or a folder with all in it; no error where there is none."""
+
+
+def open_place(address: str) -> Place:
+    """The place that CENGINE_ARTIFACTS names. Raises StoreError where it cannot be one."""
+    scheme, found, rest = address.partition("://")
+    if not found:
+        return SharedFolder(Path(address).expanduser())
+    if scheme == "file":
+        return SharedFolder(Path(rest))
+    if scheme not in SCHEMES:
+        raise StoreError(f"CENGINE_ARTIFACTS begins with '{scheme}', which is no place for artifacts",
+                         "write a folder's path, s3://BUCKET/PREFIX or gs://BUCKET/PREFIX")  # fmt: skip
+    bucket, _, prefix = rest.partition("/")
+    if not bucket or "@" in bucket or ":" in bucket:  # a colon or an @ would be credentials: not shown
+        raise StoreError(f"CENGINE_ARTIFACTS is not {scheme}://BUCKET/PREFIX",
+                         "credentials come from the environment or from where the cloud's own tools keep them")  # fmt: skip
+    return Bucket(scheme, bucket, prefix.strip("/"))
+
+
+@final
+class SharedFolder(Place):
+    """A folder that all see, a network drive for example. It must be there: what is not mounted is not to be filled."""
+
+    def __init__(self, root: Path) -> None:
+        if not root.is_absolute():
+            raise StoreError(f"CENGINE_ARTIFACTS is '{root}'", f"write the whole path: {root.absolute()}")
+        if not root.is_dir():
+            raise StoreError(f"there is no folder {root}", "CENGINE_ARTIFACTS names it; make it, or mount what it is on")
+        self.root = root
+        self.name = str(root)
+
+    def read(self, name: str) -> bytes | None:
+        with self._errors():
+            try:
+                return (self.root / name).read_bytes()
+            except (FileNotFoundError, NotADirectoryError):
+                return None
+
+    def write(self, name: str, data: bytes) -> None:
+        with self._errors():
+            target = self.root / name
+            aside = make_folder(target.parent) / f".{uuid.uuid4().hex}"
+            try:
+                with aside.open("xb") as stream:
+                    stream.write(data)
+                    stream.flush()
+                    os.fsync(stream.fileno())
+                restrict(aside)
+                aside.replace(target)
+            finally:
+                aside.unlink(missing_ok=True)
+
+    def put(self, file: Path, name: str) -> None:
+        with self._errors():
+            target = self.root / name
+            make_folder(target.parent)
+            with file.open("rb") as source, target.open("xb") as stream:
+                shutil.copyfileobj(source, stream, 2**20)
+                stream.flush()
+                os.fsync(stream.fileno())
+            restrict(target)
+
+    def get(self, name: str, file: Path) -> None:
+        with self._errors():
+            shutil.copyfile(self.root / name, file)
+
+    def children(self, name: str) -> list[str]:
+        with self._errors():
+            try:
+                return sorted(path.name for path in (self.root / name).iterdir())
+            except FileNotFoundError:
+                return []
+
+    def remove(self, name: str) -> None:
+        with self._errors():
+            target = self.root / name
+            if target.is_dir():
+                shutil.rmtree(target)
+            else:
+                target.unlink(missing_ok=True)
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise StoreError(f"the artifacts in {self.name} cannot be used: {error.strerror or error}: {error.filename}",
+                             "CENGINE_ARTIFACTS names it") from error  # fmt: skip
+
+
+@final
+class Bucket(Place):
+    """A bucket of an object store, by fsspec. Requests that fail are tried again for a while, and it is said."""
+
+    def __init__(self, scheme: str, bucket: str, prefix: str) -> None:
+        self.name = f"{scheme}://{bucket}" + (f"/{prefix}" if prefix else "")
+        self._path = f"{bucket}/{prefix}" if prefix else bucket
+        protocol, package, extra = SCHEMES[scheme]
+        try:
+            import fsspec
+
+            importlib.import_module(package)
+        except ImportError:
+            raise StoreError(f"artifacts in {self.name} need {package}, which is not installed",
+                             f"install it: pip install 'cengine[{extra}]'") from None  # fmt: skip
+        # One try a request, for trying again is ours: it is said, and it has an end.
+        options = (
+            {"config_kwargs": {"retries": {"total_max_attempts": 1}, "connect_timeout": 10, "read_timeout": 60}} if protocol == "s3" else {}
+        )
+        self._reached = False
+        self._files: Any = self._request(
+            lambda: fsspec.filesystem(protocol, skip_instance_cache=True, use_listings_cache=False, **options), missing=None
+        )
+        self._files.retries = 1
+        self._reached = False  # nothing was asked of the server yet
+
+    def read(self, name: str) -> bytes | None:
+        return self._request(lambda: bytes(self._files.cat_file(f"{self._path}/{name}")), missing=None)
+
+    def write(self, name: str, data: bytes) -> None:
+        self._request(lambda: self._files.pipe_file(f"{self._path}/{name}", data), missing=self._gone(name))
+
+    def put(self, file: Path, name: str) -> None:
+        self._request(lambda: self._files.put_file(str(file), f"{self._path}/{name}"), missing=self._gone(name))
+
+    def get(self, name: str, file: Path) -> None:
+        self._request(lambda: self._files.get_file(f"{self._path}/{name}", str(file)), missing=self._gone(name))
+
+    def children(self, name: str) -> list[str]:
+        found = self._request(lambda: self._files.ls(f"{self._path}/{name}", detail=False), missing=[])
+        return sorted(path.rstrip("/").rpartition("/")[2] for path in found or [])
+
+    def remove(self, name: str) -> None:
+        self._request(lambda: self._files.rm(f"{self._path}/{name}", recursive=True), missing=None)
+
+    def _gone(self, name: str) -> StoreError:
+        return StoreError(f"there is no {name} in {self.name}")
+
+    def _request(self, once: Callable[[], T], missing: Any) -> T:
+        """What `once` gives; where there is no such file `missing`, raised if it is an error."""
+        try:
+            result = patiently(once, self._passing, self.name, PATIENCE_SECONDS if self._reached else FIRST_PATIENCE_SECONDS)
+        except FileNotFoundError as error:
+            if "bucket" in str(error).lower():
+                raise StoreError(f"there is no bucket for {self.name}", "CENGINE_ARTIFACTS names it; make it first") from None
+            if isinstance(missing, StoreError):
+                raise missing from None
+            result = missing
+        except PermissionError as error:
+            raise StoreError(
+                f"{self.name} refuses us: {_reason(error)}", "reading, writing, listing and deleting must be allowed"
+            ) from None
+        except Exception as error:
+            if type(error).__name__ in LASTING:
+                raise StoreError(f"no credentials for {self.name}: {_reason(error)}",
+                                 "give them as the cloud's own tools want them, for example AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+                                 ) from None  # fmt: skip
+            raise StoreError(f"{self.name} cannot be used: {_reason(error)}", "is it reachable from here? AWS_ENDPOINT_URL names another server"
+                             ) from None  # fmt: skip
+        self._reached = True
+        return result
+
+    def _passing(self, error: Exception) -> str | None:
+        if isinstance(error, (FileNotFoundError, PermissionError, TypeError, AttributeError, NotImplementedError)):
+            return None
+        return None if type(error).__name__ in LASTING else _reason(error)
+
+
+def _reason(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
