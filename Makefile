@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 DEMO := build/demo
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test test-all check system lock clean
+.PHONY: demo test test-heavy test-all check system lock clean
 
 demo: $(VENV)/.runtime
 	rm -rf $(DEMO) && mkdir -p $(DEMO)
@@ -20,9 +20,11 @@ demo: $(VENV)/.runtime
 test: check system
 	$(BIN)/python -m pytest
 
-# The tests that take minutes as well: many kills, full disks, clusters.
-test-all: test
+# The tests that take minutes: many kills, full disks, clusters.
+test-heavy: check system
 	$(BIN)/python -m pytest -m heavy
+
+test-all: test test-heavy
 
 check: $(VENV)/.development
 	$(BIN)/ruff check .

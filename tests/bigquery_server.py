@@ -314,8 +314,9 @@ class _Handler(BaseHTTPRequestHandler):
         names = sorted({key[1] for key in self.owner.tables.found if key[0] == parts[0] and not key[1].startswith("_")})
         if not names:
             raise Refused("notFound", f"Not found: Project {parts[0]}")
-        return {"kind": "bigquery#datasetList", "datasets": [
-            {"kind": "bigquery#dataset", "id": f"{parts[0]}:{name}", "datasetReference": {"projectId": parts[0], "datasetId": name}} for name in names]}  # fmt: skip
+        references = [{"projectId": parts[0], "datasetId": name} for name in names]
+        datasets = [{"kind": "bigquery#dataset", "id": f"{parts[0]}:{r['datasetId']}", "datasetReference": r} for r in references]
+        return {"kind": "bigquery#datasetList", "datasets": datasets}
 
     def _dataset(self, parts: tuple[str, ...]) -> None:
         if parts not in {key[:2] for key in self.owner.tables.found}:

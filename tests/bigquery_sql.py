@@ -16,7 +16,15 @@ from sqlglot.errors import SqlglotError
 from sqlglot.tokens import TokenType
 
 # Words that BigQuery does not take as a name without backticks.
-RESERVED = frozenset(["ALL", "AND", "ANY", "ARRAY", "AS", "ASC", "ASSERT_ROWS_MODIFIED", "AT", "BETWEEN", "BY", "CASE", "CAST", "COLLATE", "CONTAINS", "CREATE", "CROSS", "CUBE", "CURRENT", "DEFAULT", "DEFINE", "DESC", "DISTINCT", "ELSE", "END", "ENUM", "ESCAPE", "EXCEPT", "EXCLUDE", "EXISTS", "EXTRACT", "FALSE", "FETCH", "FOLLOWING", "FOR", "FROM", "FULL", "GROUP", "GROUPING", "GROUPS", "HASH", "HAVING", "IF", "IGNORE", "IN", "INNER", "INTERSECT", "INTERVAL", "INTO", "IS", "JOIN", "LATERAL", "LEFT", "LIKE", "LIMIT", "LOOKUP", "MERGE", "NATURAL", "NEW", "NO", "NOT", "NULL", "NULLS", "OF", "ON", "OR", "ORDER", "OUTER", "OVER", "PARTITION", "PRECEDING", "PROTO", "QUALIFY", "RANGE", "RECURSIVE", "RESPECT", "RIGHT", "ROLLUP", "ROWS", "SELECT", "SET", "SOME", "STRUCT", "TABLESAMPLE", "THEN", "TO", "TREAT", "TRUE", "UNBOUNDED", "UNION", "UNNEST", "USING", "WHEN", "WHERE", "WINDOW", "WITH", "WITHIN"])  # fmt: skip
+RESERVED = frozenset(
+    """
+    ALL AND ANY ARRAY AS ASC ASSERT_ROWS_MODIFIED AT BETWEEN BY CASE CAST COLLATE CONTAINS CREATE CROSS CUBE CURRENT DEFAULT
+    DEFINE DESC DISTINCT ELSE END ENUM ESCAPE EXCEPT EXCLUDE EXISTS EXTRACT FALSE FETCH FOLLOWING FOR FROM FULL GROUP GROUPING
+    GROUPS HASH HAVING IF IGNORE IN INNER INTERSECT INTERVAL INTO IS JOIN LATERAL LEFT LIKE LIMIT LOOKUP MERGE NATURAL NEW NO NOT
+    NULL NULLS OF ON OR ORDER OUTER OVER PARTITION PRECEDING PROTO QUALIFY RANGE RECURSIVE RESPECT RIGHT ROLLUP ROWS SELECT SET
+    SOME STRUCT TABLESAMPLE THEN TO TREAT TRUE UNBOUNDED UNION UNNEST USING WHEN WHERE WINDOW WITH WITHIN
+""".split()
+)
 # Names of types that other engines know and BigQuery does not.
 FOREIGN_TYPES = frozenset({"DOUBLE", "REAL", "FLOAT", "TEXT", "VARCHAR", "HUGEINT", "UBIGINT", "TIMESTAMPTZ", "FLOAT32", "INT32"})
 # Functions that sqlglot has no class for, and that BigQuery has.
@@ -185,8 +193,7 @@ def _behave(node: exp.Expr) -> exp.Expr:
     if isinstance(node, exp.Cast) and _is_text(node) and node.this.find(exp.Sum):
         # A NUMERIC without its trailing zeros.
         text = exp.cast(node.this.copy(), "text")
-        trimmed = exp.Anonymous(this="bq_number_text", expressions=[text])
-        return trimmed
+        return exp.Anonymous(this="bq_number_text", expressions=[text])
     return node
 
 

@@ -21,7 +21,7 @@ def trips(num_rows=40):
     return pa.table({
         "trip_id": pa.array(range(num_rows), pa.int64()),
         "weight": pa.array([None if i % 7 == 0 else i / 8 for i in range(num_rows)], pa.float64()),
-        "fare": pa.array([i for i in range(num_rows)], pa.int64()).cast(pa.decimal128(38, 9)),
+        "fare": pa.array(list(range(num_rows)), pa.int64()).cast(pa.decimal128(38, 9)),
         "member": pa.array([i % 3 == 0 for i in range(num_rows)]),
         "station": pa.array([f"é {i % 5}" for i in range(num_rows)]),
         "day": pa.array([datetime.date(2018, 3, 1 + i % 20) for i in range(num_rows)]),
@@ -48,7 +48,7 @@ def test_registering_reads_no_row(terminal, table) -> None:
     answer = terminal(*CREATE, "--table", "trips")
     size = table.tables.found["some-project", "bikes", "trips"].versions[-1].num_bytes
     assert f"datasource 1 (trips): 40 rows, 14 columns, {size / 1e3:.1f} kB, which stay where they are" in answer.out
-    ((selection, number, name, rows, columns, megabytes),) = terminal("datasource", "list").rows(
+    ((selection, number, name, rows, columns, _megabytes),) = terminal("datasource", "list").rows(
         "Selection | ID | Name | Rows | Cols | Size (MB)"
     )
     assert (selection, number, name, rows, columns) == ("*", "1", "trips", "40", "14")
@@ -81,7 +81,8 @@ def test_every_type_is_mapped_or_named(terminal, table) -> None:
 @pytest.mark.parametrize("name", ["clock", "photo", "stops", "rider", "place", "notes"])
 def test_a_column_that_no_word_reads_is_refused_where_it_is_used(terminal, table, name) -> None:
     terminal(*CREATE, "--table", "trips")
-    text = f"features: {{{name}: {{}}, station: {{}}}}\nlabels: {{weight: {{}}}}\nsplit: {{index_ratio: {{train: 0.8, eval: 0.2}}}}\ntrainer: {{type: regression}}\n"
+    text = f"features: {{{name}: {{}}, station: {{}}}}\nlabels: {{weight: {{}}}}\n"
+    text += "split: {index_ratio: {train: 0.8, eval: 0.2}}\ntrainer: {type: regression}\n"
     answer = terminal("pipeline", "push", terminal.write("c.yaml", text), "p", code=3)
     assert f"column '{name}' is of type" in answer.err
     assert "which no transform reads" in answer.err

@@ -103,7 +103,7 @@ def test_broken_streams_are_taken_up_where_they_broke(opened, bigquery, tmp_path
 def test_a_stream_that_breaks_for_ever_is_given_up(opened, bigquery, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr("cengine.connections.bigquery_streams.FIRST_WAIT_SECONDS", 0.01)
     bigquery.faults.add("ReadRows", "unavailable", "connection reset", times=1000)
-    with pytest.raises(SourceError, match="cannot be reached: .*connection reset"):
+    with pytest.raises(SourceError, match=r"cannot be reached: .*connection reset"):
         opened.write(query("SELECT id FROM t", t=table()), tmp_path / "a.parquet")
     assert not (tmp_path / "a.parquet").exists()
 
@@ -189,7 +189,7 @@ def test_a_budget_bounds_all_queries_together(bigquery, tmp_path) -> None:
     with BigQuery.open(Setup(tmp_path / "s", settings={"account": Account("some-project"), "budget": budget})) as engine:
         for _ in range(2):  # BigQuery bills at least 10 MiB a query
             engine.fetch(query("SELECT COUNT(*) AS n FROM t WHERE id > 3", t=table()))
-        with pytest.raises(PreprocessError, match="the bound of 0.0262144 GB scanned is reached: 0.02 GB were scanned"):
+        with pytest.raises(PreprocessError, match=r"the bound of 0\.0262144 GB scanned is reached: 0\.02 GB were scanned"):
             engine.fetch(query("SELECT COUNT(*) AS n FROM t WHERE id > 3", t=table()))
     assert len(bigquery.queries) == 2
 
@@ -197,9 +197,9 @@ def test_a_budget_bounds_all_queries_together(bigquery, tmp_path) -> None:
 def test_bigquery_itself_refuses_a_query_above_the_bound(bigquery, tmp_path) -> None:
     version = bigquery.put("some-project.d.t", numbers())
     version.column_bytes["id"] = 10**9
-    with BigQuery.open(Setup(tmp_path / "s", settings={"account": Account("some-project"), "budget": Budget(10**8)})) as engine:
-        with pytest.raises(PreprocessError, match="give more with --max-gb-scanned"):
-            engine.fetch(query("SELECT COUNT(*) AS n FROM t WHERE id > 3", t=table()))
+    setup = Setup(tmp_path / "s", settings={"account": Account("some-project"), "budget": Budget(10**8)})
+    with BigQuery.open(setup) as engine, pytest.raises(PreprocessError, match="give more with --max-gb-scanned"):
+        engine.fetch(query("SELECT COUNT(*) AS n FROM t WHERE id > 3", t=table()))
     assert bigquery.queries == []
 
 

@@ -108,7 +108,7 @@ class Connection:
         if self.account.credentials is not None:
             return _of_file(Path(self.account.credentials))
         if self.account.rest is not None and self.account.rest.startswith("http://"):
-            return AnonymousCredentials(), os.environ.get("GOOGLE_CLOUD_PROJECT")  # type: ignore[no-untyped-call]
+            return AnonymousCredentials(), os.environ.get("GOOGLE_CLOUD_PROJECT")
         import google.auth
         from google.auth.exceptions import DefaultCredentialsError
 
@@ -117,7 +117,7 @@ class Connection:
         except DefaultCredentialsError:
             raise SourceError("there are no credentials for BigQuery",
                               "log in: gcloud auth application-default login",
-                              "or give the file of a service account: --credentials key.json, or GOOGLE_APPLICATION_CREDENTIALS=key.json") from None  # fmt: skip
+                              "or give the file of a service account: --credentials key.json, or GOOGLE_APPLICATION_CREDENTIALS") from None  # fmt: skip
 
     @cached_property
     def billing_project(self) -> str:
@@ -255,11 +255,13 @@ def _of_file(path: Path) -> tuple[Any, str | None]:
     from google.oauth2 import service_account
 
     try:
-        found = service_account.Credentials.from_service_account_file(str(path), scopes=SCOPES)  # type: ignore[no-untyped-call]
+        found = service_account.Credentials.from_service_account_file(str(path), scopes=SCOPES)
     except OSError as error:
-        raise SourceError(f"cannot read the credentials '{path}': {error.strerror or error}", "--credentials takes a service account's key in JSON") from None  # fmt: skip
+        raise SourceError(f"cannot read the credentials '{path}': {error.strerror or error}",
+                          "--credentials takes a service account's key in JSON") from None  # fmt: skip
     except ValueError:  # its message may hold parts of the key
-        raise SourceError(f"'{path}' is no key of a service account", "--credentials takes the JSON file that Google Cloud gives when a key is made") from None  # fmt: skip
+        raise SourceError(f"'{path}' is no key of a service account",
+                          "--credentials takes the JSON file that Google Cloud gives when a key is made") from None  # fmt: skip
     return found, found.project_id
 
 

@@ -127,7 +127,9 @@ class BigQuery(RemoteEngine):
         for table in [*query.find_all(exp.Table)]:
             if isinstance(table.this, exp.Identifier) and not table.args.get("db") and table.name in self._tables:
                 alias = table.alias or table.name
-                table.replace(self._tables[table.name].copy().subquery(exp.to_identifier(alias, quoted=True)))
+                item = self._tables[table.name].copy()
+                assert isinstance(item, exp.Query)
+                table.replace(item.subquery(exp.to_identifier(alias, quoted=True)))
         names = {node.name for node in query.find_all(exp.Parameter)}
         return render(query, self.dialect), {name: self._lists[name] for name in sorted(names)}
 
