@@ -20,6 +20,7 @@ from cengine.engines.engine import Engine, Progress, Setup
 from cengine.engines.files import is_positioned, write_parquet
 from cengine.engines.lookups import found_in
 from cengine.engines.table import engine_class
+from cengine.errors import CengineError
 from cengine.expressions.build import column
 from cengine.expressions.dialects import render
 from cengine.tables import POSITION, TableSchema
@@ -28,10 +29,20 @@ SPARK_MASTER = "local-cluster[2,1,1024]"
 ENGINES = ["duckdb", "postgres", "bigquery", pytest.param("spark", marks=[pytest.mark.spark, pytest.mark.heavy])]
 
 
-def gap(kind: str, engine: str, reason: str, raises: type[BaseException] = AssertionError):
-    """An expected difference of an engine: `gaps={"spark": gap(...)}`."""
-    assert kind in ("notimpl", "notyet", "never")
-    return engine, pytest.mark.xfail(strict=True, reason=f"{kind}: {reason}", raises=raises)
+# What is tried beside, and on which engine it is known to fail.
+GAPS = {
+    ("nanoseconds", "spark"): ("notyet", "Spark reads no Parquet with times in nanoseconds"),
+    ("the character 0", "postgres"): ("never", "PostgreSQL has no text with the character 0"),
+    ("tiny numbers", "postgres"): ("notimpl", "PostgreSQL refuses products of doubles that are below the least double"),
+}
+
+
+def expect_gap(what: str, engine: str, request: pytest.FixtureRequest) -> None:
+    """Says that the test is to fail, where the engine has this gap."""
+    if (what, engine) in GAPS:
+        kind, reason = GAPS[what, engine]
+        assert kind in ("notimpl", "notyet", "never")
+        request.applymarker(pytest.mark.xfail(strict=True, raises=CengineError, reason=f"{kind}: {reason}"))
 
 
 class BigQueryText(Engine):

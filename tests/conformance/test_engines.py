@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import datetime
+import hashlib
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -10,15 +13,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import reference
-from engines_tried import ENGINES, opened
+from engines_tried import ENGINES, expect_gap, opened
 from every_word import CASES, COLUMNS, FILLED_WITH, FILLING, TRAIN_ROWS, TYPES, table
+from sqlglot import exp
 from test_metrics import made_rows, roles
 
 from cengine.config.read import parse_config
 from cengine.config.resolve import Feature, Label, Resolved
 from cengine.config.schema import Categorize, SplitConfig
 from cengine.evaluation.slices import measure
+from cengine.expressions.build import bigint, column, finite
 from cengine.expressions.filters import parse_filter, with_columns
+from cengine.expressions.keys import seeded_key, text_hash
 from cengine.networks.encodings import Auto
 from cengine.networks.metrics import METRICS
 from cengine.pipeline.register import take_snapshot
@@ -27,6 +33,7 @@ from cengine.preprocess.describe import describe
 from cengine.preprocess.fit import fit
 from cengine.preprocess.source import Rows, WarehouseTable
 from cengine.preprocess.split import fit_split
+from cengine.preprocess.value_counts import microseconds
 from cengine.sources import Parquet
 from cengine.store.project import open_project
 from cengine.tables import ROW_ID
@@ -346,3 +353,33 @@ def test_binding_tells_what_is_wrong_and_reads_nothing(found) -> None:
     assert number.startswith("it gives a ")
     assert wrong
     assert "\n" not in wrong
+
+
+START = datetime.datetime(2018, 6, 1, 12, 34, 56)
+# A column, an expression of it, and what that gives.
+EDGES = {
+    "nanoseconds": (pa.array([START, None], pa.timestamp("ns")), microseconds(column("v")), [1527856496000000, None]),
+    "times before 1970": (pa.array([datetime.datetime(1900, 1, 1), None], pa.timestamp("us")), microseconds(column("v")), [-2208988800000000, None]),
+    "the character 0": (pa.array(["a\0b", None]), text_hash(column("v")), [int(hashlib.md5(b"a\0b").hexdigest()[:7], 16), None]),
+    "other alphabets": (pa.array(["Überweg 北京 \U0001f6b2", ""]), text_hash(column("v")),
+                        [int(hashlib.md5(text.encode()).hexdigest()[:7], 16) for text in ("Überweg 北京 \U0001f6b2", "")]),
+    "not a number": (pa.array([math.nan, math.inf, -math.inf, 1.5]), finite(column("v")), [None, None, None, 1.5]),
+    "tiny numbers": (pa.array([1e-200, 1e-170]), exp.Floor(this=column("v") * column("v")), [0.0, 0.0]),
+    "negative remainders": (pa.array([-7, 7], pa.int64()), column("v") % bigint(3), [-1, 1]),
+    "all the bits": (pa.array([2**62 - 1, -1], pa.int64()), seeded_key(column("v"), "split", 7), None),
+    "large sums": (pa.array([2**62, 2**62, 2**62], pa.int64()), exp.cast(exp.Sum(this=column("v")), "text"), [str(3 * 2**62)]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", EDGES)
+def test_edges_of_the_arithmetic(what, found, expected, tmp_path, request) -> None:
+    expect_gap(what, found.engine.name, request)
+    values, expression, wanted = EDGES[what]
+    pq.write_table(pa.table({"v": values, "n": range(len(values))}), tmp_path / "edges.parquet")
+    results = []
+    for one in (found, expected):
+        query = exp.select(expression.copy().as_("x", quoted=True)).from_(one.engine.parquet([tmp_path / "edges.parquet"]))
+        query = query if expression.find(exp.Sum) else query.order_by(column("n"))
+        results.append(one.engine.fetch(query)["x"].to_pylist())
+    assert results[0] == results[1]
+    assert wanted is None or results[0] == wanted
