@@ -20,6 +20,8 @@ from cengine.tables import ROW_ID
 
 PLACE = ("--project", "bigquery-public-data", "--dataset", "new_york", "--table", "trips", "--table_type", "public")
 STAGES = ["Split", "Fit", "Transform", "Train", "Evaluate"]
+pytestmark = pytest.mark.heavy
+
 YAML = """\
 features:
   minutes: {}

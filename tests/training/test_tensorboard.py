@@ -9,7 +9,7 @@ import sys
 
 import numpy as np
 import pytest
-from encoded import INPUTS, Stopped, columns_of, regression_head, signal, trainer, write
+from encoded import INPUTS, columns_of, regression_head, signal, trainer, write
 from tensorboard.backend.event_processing.data_provider import MultiplexerDataProvider
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
@@ -29,6 +29,7 @@ from cengine.networks.encodings import Embedding, Linear, Periodic
 from cengine.networks.layers import LAYERS
 from cengine.networks.optimizers import OPTIMIZERS, CosineDecay, PiecewiseConstantDecay
 from cengine.preprocess.apply import Input
+from cengine.stopping import Stopped
 from cengine.training.batches import TrainRows
 from cengine.training.graph import graph_of
 from cengine.training.loop import Plan, train
