@@ -29,7 +29,7 @@ from cengine.networks.encodings import Embedding, Linear, Periodic
 from cengine.networks.layers import LAYERS
 from cengine.networks.optimizers import OPTIMIZERS, CosineDecay, PiecewiseConstantDecay
 from cengine.preprocess.apply import Input
-from cengine.stopping import Stopped
+from cengine.stopping import Reason, Stopped
 from cengine.training.batches import TrainRows
 from cengine.training.graph import graph_of
 from cengine.training.loop import Plan, train
@@ -112,7 +112,7 @@ def test_a_training_stopped_between_logging_and_checkpoint(tmp_path) -> None:
             def logged(step, values, weights) -> None:
                 log.write(step, values, weights)
                 if step == stop_at:
-                    raise Stopped
+                    raise Stopped(Reason.INTERRUPTED)
 
             train(build_model(INPUTS, config, [head]), [head], config, Plan.of(config, rows.num_rows, file.bytes_per_row), rows, samples,
                   lambda outputs, rows: {}, folder / "checkpoints", lambda step, loss: None, logged)  # fmt: skip
