@@ -16,6 +16,7 @@ from terminal import Terminal, Typed
 from cengine.engines.duckdb import DuckDB
 from cengine.errors import StoreError
 
+pytestmark = pytest.mark.heavy
 WIDE = YAML.replace("units: 48", "units: 384").replace("train_steps: 6000", "train_steps: 600").replace("steps: 500", "steps: 100")
 AMPLE_BYTES = 200 * 2**20
 

@@ -13,7 +13,7 @@ from disturbed import RESUME, RUN, YAML, Outcome, assert_whole, copied, register
 from terminal import COMMAND, PATIENCE_SECONDS, Terminal, Typed
 
 LIBRARIES = [str(path) for path in Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1")]
-pytestmark = pytest.mark.skipif(not LIBRARIES, reason="libfaketime is not here: apt-get install libfaketime")
+pytestmark = [pytest.mark.heavy, pytest.mark.skipif(not LIBRARIES, reason="libfaketime is not here: apt-get install libfaketime")]
 LONGER = YAML.replace("train_steps: 6000", "train_steps: 20000")
 DAY = 86400
 AHEAD, BEHIND = f"+{DAY}", f"-{DAY}"
