@@ -134,6 +134,7 @@ def execute(plan: Plan, recorded: Recorded = lambda stages, position: None, wish
     """
     with contextlib.ExitStack() as held:
         held.enter_context(plan.project.artifacts.in_use("snapshot", plan.snapshot.content))
+        held.callback(plan.context.workers.release)
         return _execute(plan, recorded, wish or stopping.current(), held)
 
 

@@ -7,6 +7,7 @@ import json
 import math
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from cengine.engines.table import EMBEDDED
 from cengine.pipeline.progress import Progress
 from cengine.pipeline.register import Snapshot
 from cengine.pipeline.warehouse import Warehouse, evaluated_rows, scratch_folder
-from cengine.pipeline.workers import HERE, Workers
+from cengine.pipeline.workers import Workers
 from cengine.preprocess.source import Rows
 from cengine.stopping import Wish
 from cengine.store.project import Project
@@ -49,14 +50,14 @@ class Context:
     threads: int | None
     progress: Progress
     warehouse: Warehouse | None = None
-    workers: Workers = HERE
+    workers: Workers = field(default_factory=Workers)
 
     @property
     def rows(self) -> Rows:
         table = self.snapshot.files if self.warehouse is None else self.warehouse.table
         return Rows(table, self.snapshot.schema, self.filters, self.resolved.labels)
 
-    def table_engine(self) -> Engine:
+    def table_engine(self) -> AbstractContextManager[Engine]:
         """An engine where the table is: that of its warehouse, the workers' that were asked for, or one here."""
         if self.warehouse is None and self.workers.name != EMBEDDED:
             return self.workers.engine(self.project.scratch, self.memory_bytes, self.threads)
@@ -66,7 +67,8 @@ class Context:
         return self.warehouse.engine(int(0.7 * max(self.memory_bytes - BASE_BYTES, 2**28)), self.threads)
 
     def engine(self) -> DuckDB:
-        """An engine within the memory limit."""
+        """An engine within the memory limit; workers are given back, for what follows is this machine's."""
+        self.workers.release()
         available = max(self.memory_bytes - BASE_BYTES, 2**28)
         return DuckDB(self.project.scratch, memory_bytes=int(0.7 * available), threads=self.threads)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,20 +30,37 @@ MAX_CPUS_PER_WORKER = 16
 BYTES_PER_CELL = 4
 
 
-@dataclass(frozen=True)
+@dataclass
 class Workers:
-    """The engine that splits, fits and encodes, and what it is given; training and evaluation are this machine's."""
+    """The engine that splits, fits and encodes, and what it is given; training and evaluation are this machine's.
+
+    It is opened when a stage first asks for it and kept for the next one, since workers take a while to come.
+    """
 
     name: str = EMBEDDED
     master: str | None = None
     workers: int | None = None
     cpus_per_worker: int | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    _opened: Engine | None = field(default=None, init=False, repr=False)
 
-    def engine(self, scratch: Path, memory_bytes: int, threads: int | None) -> Engine:
-        """A new engine. Raises PreprocessError where it cannot be had."""
-        setup = Setup(scratch, memory_bytes, threads, self.master, self.workers, self.cpus_per_worker, self.options)
-        return engine_class(self.name).open(setup)
+    @contextmanager
+    def engine(self, scratch: Path, memory_bytes: int, threads: int | None) -> Iterator[Engine]:
+        """The engine, given back where the block fails. Raises PreprocessError where it cannot be had."""
+        if self._opened is None:
+            setup = Setup(scratch, memory_bytes, threads, self.master, self.workers, self.cpus_per_worker, self.options)
+            self._opened = engine_class(self.name).open(setup).__enter__()
+        try:
+            yield self._opened
+        except BaseException:
+            self.release()
+            raise
+
+    def release(self) -> None:
+        """Gives the workers back, where there are any."""
+        opened, self._opened = self._opened, None
+        if opened is not None:
+            opened.__exit__(None, None, None)
 
     def __str__(self) -> str:
         parts = [self.name]
@@ -50,9 +68,6 @@ class Workers:
         parts += [f"{self.workers} workers"] if self.workers else []
         parts += [f"{self.cpus_per_worker} CPUs each"] if self.cpus_per_worker else []
         return ", ".join(parts)
-
-
-HERE = Workers()
 
 
 def workers_of(project: Project, given: Mapping[str, Any], warehouse: Warehouse | None) -> Workers:
@@ -69,7 +84,7 @@ def workers_of(project: Project, given: Mapping[str, Any], warehouse: Warehouse 
     if warehouse is not None:
         if given:
             raise PreprocessError("this table stays in its warehouse, which runs its queries", "leave --engine and its options out")
-        return HERE
+        return Workers()
     return workers
 
 
@@ -102,4 +117,4 @@ def proposed_resources(resolved: Resolved, schema: TableSchema, base_bytes: int,
     return Resources(workers, min(MAX_CPUS_PER_WORKER, math.ceil(cores / workers)), wanted)
 
 
-__all__ = ["HERE", "Resources", "Workers", "proposed_resources", "workers_of"]
+__all__ = ["Resources", "Workers", "proposed_resources", "workers_of"]
