@@ -21,21 +21,20 @@ def is_positioned(query: exp.Expr) -> bool:
 
 def write_parquet(batches: Iterable[pa.RecordBatch], schema: pa.Schema, target: Path) -> int:
     """Writes the batches, in their order, in row groups of equal size; gives the number of rows."""
-    num_rows = 0
-    waiting: list[pa.RecordBatch] = []
-    num_waiting = 0
+    num_rows = num_waiting = 0
+    waiting: list[pa.Table] = []
     with pq.ParquetWriter(target, schema, compression="lz4") as writer:
         for batch in batches:
-            waiting.append(batch)
+            waiting.append(pa.Table.from_batches([batch]).cast(schema))
             num_waiting += len(batch)
             num_rows += len(batch)
             if num_waiting >= ROW_GROUP_ROWS:
-                table = pa.Table.from_batches(waiting).cast(schema)
+                table = pa.concat_tables(waiting)
                 whole = num_waiting - num_waiting % ROW_GROUP_ROWS
                 writer.write_table(table.slice(0, whole), row_group_size=ROW_GROUP_ROWS)
-                waiting, num_waiting = table.slice(whole).to_batches(), num_waiting - whole
+                waiting, num_waiting = [table.slice(whole)], num_waiting - whole
         if num_waiting:
-            writer.write_table(pa.Table.from_batches(waiting).cast(schema), row_group_size=ROW_GROUP_ROWS)
+            writer.write_table(pa.concat_tables(waiting), row_group_size=ROW_GROUP_ROWS)
     return num_rows
 
 
