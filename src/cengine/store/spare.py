@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from cengine.store.artifacts import disk_errors
+from cengine.store.permissions import make_file
 from cengine.store.records import Records
 
 # A run's end needs a few pages of SQLite's log, and the log's index.
@@ -18,7 +19,7 @@ def keep_spare(records: Records) -> None:
         return
     with disk_errors():
         try:
-            file.write_bytes(bytes(SPARE_BYTES))
+            make_file(file).write_bytes(bytes(SPARE_BYTES))
         except OSError:
             file.unlink(missing_ok=True)
             raise
