@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 DEMO := build/demo
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test test-all check browser servers lock clean
+.PHONY: demo test test-heavy test-all check system lock clean
 
 demo: $(VENV)/.runtime
 	rm -rf $(DEMO) && mkdir -p $(DEMO)
@@ -17,32 +17,23 @@ demo: $(VENV)/.runtime
 	$(BIN)/cengine --project $(DEMO) pipeline run birth_year --yes
 	$(BIN)/cengine --project $(DEMO) pipeline evaluate birth_year --rows 5 --no-open
 
-test: check browser servers
+test: check system
 	$(BIN)/python -m pytest
 
-# The tests that take minutes as well: many kills, full disks, clusters.
-test-all: test
+# The tests that take minutes: many kills, full disks, clusters.
+test-heavy: check system
 	$(BIN)/python -m pytest -m heavy
+
+test-all: test test-heavy
 
 check: $(VENV)/.development
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# The tests of the page open it in Chromium: installed where we may, else those tests are skipped and say why.
-browser:
-	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
-		&& apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes --no-install-recommends chromium >/dev/null; } \
-		|| echo "chromium is not here and cannot be installed; the tests of the page will be skipped"
-
-# The tests of shared stores and of sources start a PostgreSQL and a MariaDB: installed where we may, else those tests are skipped and say why.
-servers:
-	@command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
-		&& apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes --no-install-recommends postgresql >/dev/null; } \
-		|| echo "PostgreSQL is not here and cannot be installed; the tests that need it will be skipped"
-	@command -v mariadbd >/dev/null || [ -x /usr/sbin/mariadbd ] || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
-		&& apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes --no-install-recommends mariadb-server >/dev/null; } \
-		|| echo "MariaDB is not here and cannot be installed; the tests that need it will be skipped"
+# Servers and the browser that the tests start.
+system:
+	@requirements/system.sh
 
 $(VENV)/.python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "cengine needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; name another one: make PYTHON=python3.12")'
@@ -54,8 +45,10 @@ $(VENV)/.runtime: $(VENV)/.python requirements/runtime.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
+# All extras are 250 packages: uv, since pip takes three times as long.
 $(VENV)/.development: $(VENV)/.runtime requirements/development.lock
-	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/development.lock
+	$(BIN)/python -m pip install --quiet uv
+	UV_COMPILE_BYTECODE=1 $(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/development.lock
 	touch $@
 
 # Newer versions of everything, with hashes; no address of an index gets into the files.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,6 +18,9 @@ from cengine.pipeline.register import Snapshot, take_snapshot
 from cengine.preprocess.source import Rows
 from cengine.sources import Parquet
 from cengine.store.project import open_project
+
+if TYPE_CHECKING:
+    from bigquery_server import BigQueryServer
 
 MEMORY_BYTES = 2**29
 
@@ -84,3 +88,18 @@ def mysql() -> Iterator[MysqlServer]:
     """A MariaDB for the tests of this process; `mysql.new_database()` is the name of one to use."""
     with mysql_server() as server:
         yield server
+
+
+@pytest.fixture
+def bigquery(monkeypatch: pytest.MonkeyPatch) -> Iterator[BigQueryServer]:
+    """A BigQuery on loopback that commands find by the usual variables."""
+    pytest.importorskip("google.cloud.bigquery")
+    pytest.importorskip("google.cloud.bigquery_storage_v1")
+    from bigquery_server import BigQueryServer
+
+    with BigQueryServer() as server:
+        monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", server.endpoint)
+        monkeypatch.setenv("BIGQUERY_STORAGE_EMULATOR_HOST", server.storage_endpoint)
+        monkeypatch.delenv("GOOGLE_CLOUD_PROJECT", raising=False)
+        yield server
+        assert server.broken == []

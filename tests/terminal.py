@@ -18,7 +18,7 @@ from cengine.cli.main import run
 from cengine.store.project import Project
 
 COMMAND = [sys.executable, "-m", "cengine.cli.main"]
-PATIENCE_SECONDS = 120
+PATIENCE_SECONDS = 300
 
 YAML = """\
 features:

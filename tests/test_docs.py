@@ -73,6 +73,30 @@ def test_the_commands_of_the_page_about_running_work_in_order(tmp_path: Path) ->
     assert "a month" in run(["pipeline", "run", "trips", "--explain"], tmp_path).stdout
 
 
+def test_the_commands_of_the_page_about_housekeeping_work_in_order(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "housekeeping.md").read_text()
+    text = (ROOT / "examples" / "trips.yaml").read_text()
+    (tmp_path / "trips.yaml").write_text(re.sub(r"(train_steps|epochs): [\d.]+", "train_steps: 200", text))
+    outputs = {}
+    for line in re.findall(r"^\$ (.*)$", page, re.M):
+        program, *arguments = shlex.split(line)
+        assert program == "cengine"
+        done = run(arguments, tmp_path)
+        assert done.returncode == 0, (line, done.stderr)
+        outputs[line.removeprefix("cengine ")] = done.stdout
+    assert "Train" in outputs["cache list"]
+    assert "nothing is to go" in outputs["cache prune --max-size 10GB --yes"]
+    assert "removed" in outputs["cache prune --all --yes"]
+    assert "nothing is wrong" in outputs["cache verify --repair"]
+    assert "no problems" in outputs["doctor"]
+    for name, words in re.findall(r"## [^\n]*`(?:cache (\w+))`\n(.*?)(?=\n## )", page, re.S):
+        shown = run(["cache", name, "--help"], tmp_path).stdout
+        assert all(option in shown for option in re.findall(r"^\| `(--[a-z-]+)", words, re.M)), name
+    (settings,) = yaml_blocks.of(page)
+    (tmp_path / ".cengine" / "settings.yaml").write_text(settings)
+    assert run(["pipeline", "run", "trips", "--explain"], tmp_path).returncode == 0
+
+
 def test_the_python_of_the_readme_works(folder: Path) -> None:
     (code,) = re.findall(r"```python\n(.*?)```", README, re.S)
     check = "\nassert len(predictions) == overall['num_rows'][0].as_py() and slices.num_rows > 1 and model.count_params() > 0"

@@ -41,7 +41,7 @@ def at_work(terminal, key: str) -> dict:
         (row,) = [
             r for r in terminal.project.records.all("runs") if r["pipeline_id"] == terminal.project.records.find("pipelines", key)["id"]
         ]
-        if row["progress"] and row["progress"]["stage"] == "Train" and row["progress"]["done"] > 0:
+        if row["progress"] and row["progress"]["stage"] == "Train" and row["progress"]["rate"]:
             return row
         time.sleep(0.1)
     raise AssertionError(f"still {row}")

@@ -152,7 +152,15 @@ def test_in_every_stage_one_after_the_other(registered, tmp_path) -> None:
     assert one[1:] == other[1:]
 
 
-def test_ctrl_c_that_another_library_drops(monkeypatch) -> None:
+@pytest.fixture
+def default_signals():
+    """Ctrl-C as in a terminal: a shell that runs the tests in the background lets them ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_that_another_library_drops(monkeypatch, default_signals) -> None:
     """What is raised in a hook of the garbage collector is ignored by Python; the next sign of progress raises it."""
 
     dropped = []

@@ -119,9 +119,9 @@ def test_tags_construct_nothing(text) -> None:
 
 def test_alias_bomb_ends_at_once() -> None:
     levels = [f"l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 10)}]" for n in range(1, 12)]
-    started = time.monotonic()
+    started = time.process_time()
     assert failure("l0: &l0 x\n" + "\n".join(levels)).message == "'c.yaml' has more than 200,000 values once its aliases are expanded"
-    assert time.monotonic() - started < 10
+    assert time.process_time() - started < 10  # expanded it would take years
 
 
 def test_alias_to_itself_is_nothing() -> None:

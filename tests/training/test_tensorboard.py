@@ -9,7 +9,7 @@ import sys
 
 import numpy as np
 import pytest
-from encoded import INPUTS, Stopped, columns_of, regression_head, signal, trainer, write
+from encoded import INPUTS, columns_of, regression_head, signal, trainer, write
 from tensorboard.backend.event_processing.data_provider import MultiplexerDataProvider
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
@@ -29,6 +29,7 @@ from cengine.networks.encodings import Embedding, Linear, Periodic
 from cengine.networks.layers import LAYERS
 from cengine.networks.optimizers import OPTIMIZERS, CosineDecay, PiecewiseConstantDecay
 from cengine.preprocess.apply import Input
+from cengine.stopping import Reason, Stopped
 from cengine.training.batches import TrainRows
 from cengine.training.graph import graph_of
 from cengine.training.loop import Plan, train
@@ -111,7 +112,7 @@ def test_a_training_stopped_between_logging_and_checkpoint(tmp_path) -> None:
             def logged(step, values, weights) -> None:
                 log.write(step, values, weights)
                 if step == stop_at:
-                    raise Stopped
+                    raise Stopped(Reason.INTERRUPTED)
 
             train(build_model(INPUTS, config, [head]), [head], config, Plan.of(config, rows.num_rows, file.bytes_per_row), rows, samples,
                   lambda outputs, rows: {}, folder / "checkpoints", lambda step, loss: None, logged)  # fmt: skip

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from cengine.cli.options import SETTINGS, json_option, project, resource_options
-from cengine.cli.output import gigabytes, megabytes, print_json, warn
+from cengine.cli.output import data_size, megabytes, print_json, tell, warn
 from cengine.sources import SOURCES
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def _create(kind: str, name: str, options: dict[str, Any], *, as_json: bool, mem
     source = source_of(kind, options)
     with IngestBar() as bar:
         record, snapshot = create_datasource(
-            project(), name, source, memory_bytes=memory_bytes or default_memory_bytes(), threads=threads, report=bar.report
+            project(), name, source, memory_bytes=memory_bytes or default_memory_bytes(), threads=threads, report=bar.report, say=tell
         )
     warn([value.reminder for _, value in source if getattr(value, "reminder", None)])
     if as_json:
@@ -112,6 +112,6 @@ def _create(kind: str, name: str, options: dict[str, Any], *, as_json: bool, mem
 def _told(snapshot: Snapshot) -> str:
     rows, columns = f"{snapshot.schema.num_rows:,} rows", f"{len(snapshot.schema.columns)} columns"
     if snapshot.remote is not None:
-        return f"{rows}, {columns}, {gigabytes(snapshot.source_bytes)} where it is; nothing was copied"
+        return f"{rows}, {columns}, {data_size(snapshot.source_bytes)}, which stay where they are"
     rejected = f", {snapshot.num_rejected:,} rejected" if snapshot.num_rejected else ""
     return f"{rows} read{rejected}, {columns}, {megabytes(snapshot.num_bytes):g} MB stored"

@@ -6,7 +6,7 @@ import click
 
 from cengine.cli.create import create
 from cengine.cli.options import SETTINGS, json_option, project, resource_options
-from cengine.cli.output import gigabytes, megabytes, print_json, print_table
+from cengine.cli.output import gigabytes, megabytes, print_json, print_table, tell
 from cengine.cli.statistics import datasource_statistics
 
 COLUMNS = ("Selection", "ID", "Name", "Rows", "Cols", "Size (MB)")
@@ -60,7 +60,7 @@ def show(key: str | None, as_json: bool) -> None:
     home = project()
     record = find_datasource(home, key)
     snapshot = snapshot_of(home, record)
-    columns = profile(home, snapshot)
+    columns = profile(home, snapshot, tell)
     if as_json:
         print_json({"id": record["id"], "name": record["name"], "type": record["type"], "rows": snapshot.schema.num_rows,
                     "content": snapshot.content, "columns": columns})  # fmt: skip
@@ -81,7 +81,7 @@ def peek(key: str | None, num_rows: int, seed: int | None, as_json: bool) -> Non
     from cengine.pipeline.profile import sample_rows
 
     home = project()
-    table = sample_rows(home, snapshot_of(home, find_datasource(home, key)), num_rows, seed)
+    table = sample_rows(home, snapshot_of(home, find_datasource(home, key)), num_rows, seed, tell)
     if as_json:
         print_json(table.to_pylist())
     else:
@@ -101,7 +101,7 @@ def commit(key: str | None, memory_bytes: int | None, threads: int | None) -> No
     record = find_datasource(home, key)
     with IngestBar() as bar:
         snapshot, new = commit_datasource(
-            home, record, memory_bytes=memory_bytes or default_memory_bytes(), threads=threads, report=bar.report
+            home, record, memory_bytes=memory_bytes or default_memory_bytes(), threads=threads, report=bar.report, say=tell
         )
     if new:
         click.echo(f"snapshot {snapshot['number']} of {record['name']}: {snapshot['num_rows']:,} rows")

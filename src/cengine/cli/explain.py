@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cengine.cli.output import gigabytes, print_table, short_duration
+from cengine.cli.output import data_size, gigabytes, print_table, short_duration
 
 if TYPE_CHECKING:
     from cengine.pipeline.estimates import Interval
     from cengine.pipeline.forecast import Forecast, StageForecast
     from cengine.pipeline.plan import Plan, PlannedStage
+    from cengine.pipeline.warehouse import Scan
+    from cengine.store.settings import Prices
 
 
 # Less is not worth a line.
@@ -35,11 +37,24 @@ def print_plan(planned: Plan, found: Forecast) -> None:
     print_table(headers, rows)
     threads = planned.context.threads or "all"
     click.echo(f"\nmemory up to {gigabytes(planned.context.memory_bytes)}, {threads} cores")
+    if planned.context.workers.name != "duckdb":
+        click.echo(f"split, statistics and encoding on {planned.context.workers}")
     for line in _sums(found):
         click.echo(line)
 
 
-def plan_json(planned: Plan, found: Forecast) -> dict[str, Any]:
+def print_scan(planned: Plan, scan: Scan, prices: Prices, max_gb_scanned: float | None) -> None:
+    """Prints what the table's warehouse will read for the run, and what that costs."""
+    from cengine.pipeline.costs import scan_cost
+
+    cost = f", {prices.sign} {money(scan_cost(scan.num_bytes, prices))}" if prices.gb_scanned else ""
+    bound = f"; at most {max_gb_scanned:g} GB are allowed" if max_gb_scanned is not None else ""
+    assert planned.context.warehouse is not None
+    click.echo(f"{planned.context.warehouse.source.title} will scan about {data_size(scan.num_bytes)} "
+               f"in {scan.num_queries} queries of {data_size(scan.query_bytes)}{cost}{bound}")  # fmt: skip
+
+
+def plan_json(planned: Plan, found: Forecast, scan: Scan | None) -> dict[str, Any]:
     """The same as plain data."""
     stages = [
         {
@@ -53,7 +68,7 @@ def plan_json(planned: Plan, found: Forecast) -> dict[str, Any]:
         for s, will in zip(planned.stages, found.stages, strict=True)
     ]
     return {"rows": planned.snapshot.schema.num_rows, "saved_seconds": planned.saved_seconds, "memory_bytes": planned.context.memory_bytes,
-            "estimate": found.to_json(), "stages": stages}  # fmt: skip
+            "estimate": found.to_json(), "stages": stages, **({"scan": scan.to_json()} if scan else {})}  # fmt: skip
 
 
 def between(interval: Interval) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -65,6 +66,25 @@ def resource_options(command: Callable[..., Any]) -> Callable[..., Any]:
         "--memory", "memory_bytes", type=MemorySize(), help="What the program may hold, e.g. 4GB. Default: half of the machine's."
     )(command)
     return click.option("--threads", type=click.IntRange(min=1), help="Threads for queries. Default: all cores.")(command)
+
+
+def engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """`--engine`, `--master`, `--workers`, `--cpus-per-worker` as one parameter `engine`: those that were given, by name."""
+
+    @functools.wraps(command)
+    def gathered(engine_name: str | None, master: str | None, workers: int | None, cpus_per_worker: int | None, **others: Any) -> Any:
+        given = {"name": engine_name, "master": master, "workers": workers, "cpus_per_worker": cpus_per_worker}
+        return command(engine={name: value for name, value in given.items() if value is not None}, **others)
+
+    for option in (
+        click.option("--cpus-per-worker", type=click.IntRange(min=1), help="CPUs of each worker."),
+        click.option("--workers", type=click.IntRange(min=1), help="Workers of Spark."),
+        click.option("--master", metavar="URL", help="Spark's master: spark://HOST:7077, k8s://..., yarn, local-cluster[N,CPUS,MB]."),
+        click.option("--engine", "engine_name", metavar="NAME",
+                     help="Where split, statistics and encoding run: duckdb, spark. Default: that of settings.yaml, else duckdb."),
+    ):  # fmt: skip
+        gathered = option(gathered)
+    return gathered
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")

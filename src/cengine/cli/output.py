@@ -72,6 +72,17 @@ def megabytes(num_bytes: int) -> float:
     return round(size) if size >= 10 else round(size, 1)
 
 
+def tell(text: str) -> None:
+    """Writes a line on the error stream: what a person should know of the way to the result."""
+    click.echo(text, err=True)
+
+
+def data_size(num_bytes: int) -> str:
+    """A size in the unit that fits it: `0.9 kB`, `3.4 MB`, `37.5 GB`."""
+    size, unit = next((size, unit) for size, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")) if num_bytes >= size or unit == "kB")
+    return f"{num_bytes / size:,.1f} {unit}"
+
+
 def gigabytes(num_bytes: int) -> str:
     """Billions of bytes for a sentence."""
     return f"{num_bytes / 1e9:.1f} GB"

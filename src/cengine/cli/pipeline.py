@@ -50,10 +50,11 @@ def push(config: Path, name: str, key: str | None, as_json: bool) -> None:
         return
     click.echo(f"pipeline {record['id']} ({name}) {'registered' if new else 'is there already, unchanged'}, on datasource {datasource['name']} "
                f"with {snapshot.schema.num_rows:,} rows")  # fmt: skip
-    click.echo(
-        f"proposed: {resources.workers} worker with {resources.cpus_per_worker} cpus_per_worker, {gigabytes(resources.memory_bytes)} memory"
-    )
-    click.echo(f"run it:   cengine pipeline run {record['id']}")
+    several = resources.workers > 1
+    click.echo(f"proposed: {resources.workers} worker{'s' if several else ''} with {resources.cpus_per_worker} cpus_per_worker, "
+               f"{gigabytes(resources.memory_bytes)} memory")  # fmt: skip
+    spark = f" --engine spark --workers {resources.workers} --cpus_per_worker {resources.cpus_per_worker} --master URL" if several else ""
+    click.echo(f"run it:   cengine pipeline run {record['id']}{spark}")
 
 
 @pipeline.command(context_settings=SETTINGS)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cengine.cli.evaluate import print_overall, results_json
-from cengine.cli.explain import plan_json, print_plan
-from cengine.cli.options import SETTINGS, json_option, project, resource_options
+from cengine.cli.explain import plan_json, print_plan, print_scan
+from cengine.cli.options import SETTINGS, engine_options, json_option, project, resource_options
 from cengine.cli.output import print_json, short_duration
 
 if TYPE_CHECKING:
@@ -40,12 +40,17 @@ def limit_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option(
     "--max-parallel", type=click.IntRange(min=1), help="Wait while so many runs go on. Default: that of settings.yaml, else no bound."
 )
+@click.option(
+    "--max-gb-scanned", type=click.FloatRange(min=0.01), help="Do not let a warehouse scan more than so many GB (10**9 bytes) for this run."
+)
 @limit_options
+@engine_options
 @resource_options
 @json_option
 def run(
-    key: str, datasource_key: str | None, yes: bool, explain: bool, detach: bool, max_parallel: int | None, max_minutes: float | None,
-    max_cost: float | None, memory_bytes: int | None, threads: int | None, as_json: bool,
+    key: str, datasource_key: str | None, yes: bool, explain: bool, detach: bool, max_parallel: int | None, max_gb_scanned: float | None,
+    max_minutes: float | None, max_cost: float | None, engine: dict[str, Any], memory_bytes: int | None, threads: int | None,
+    as_json: bool,
 ) -> None:  # fmt: skip
     """Run a pipeline: show the plan, ask, and go; what is stored already is reused."""
     from cengine.cli.progress import Bars
@@ -64,15 +69,19 @@ def run(
     )
     newest = newest_snapshot(home, datasource)
     options = {"memory_bytes": memory_bytes, "threads": threads, "max_parallel": max_parallel, "max_minutes": max_minutes,
-               "max_cost": max_cost}  # fmt: skip
+               "max_cost": max_cost, "max_scanned_bytes": None if max_gb_scanned is None else int(max_gb_scanned * 1e9),
+               "engine": engine}  # fmt: skip
     bars = Bars()
     planned = plan_of(home, pipeline, newest["id"], options, bars)
+    scan = planned.scan()
     if explain and as_json:
-        print_json(plan_json(planned, forecast(planned, prices, lambda: home.records.all("runs"))))
+        print_json(plan_json(planned, forecast(planned, prices, lambda: home.records.all("runs")), scan))
         return
     if not as_json:
         click.echo(f"pipeline {pipeline['id']} ({pipeline['name']}) on {datasource['name']}, {planned.snapshot.schema.num_rows:,} rows\n")
         print_plan(planned, forecast(planned, prices, lambda: home.records.all("runs")))
+        if scan is not None:
+            print_scan(planned, scan, prices, max_gb_scanned)
     if explain:
         return
     if not yes:

@@ -55,12 +55,13 @@ class Bars(Progress):
             click.echo(f"{stage}: done in {short_duration(seconds)}", err=True)
 
     def reuse(self, stage: str, saved_seconds: float) -> None:
-        self._say(f"{stage}: stored already, {short_duration(saved_seconds)} saved")
+        self.say(f"{stage}: stored already, {short_duration(saved_seconds)} saved")
 
     def wait(self, stage: str) -> None:
-        self._say(f"{stage}: another run is building it; waiting for that one")
+        self.say(f"{stage}: another run is building it; waiting for that one")
 
-    def _say(self, text: str) -> None:
+    def say(self, text: str) -> None:
+        """A line above the bars."""
         if self._bars is not None:
             self._bars.console.print(text, highlight=False)
         else:

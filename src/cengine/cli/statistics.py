@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from cengine.cli.options import SETTINGS, json_option, project
-from cengine.cli.output import cell, print_json, print_table
+from cengine.cli.output import cell, print_json, print_table, tell
 from cengine.cli.pages import page_options, show_page, write_page
 from cengine.cli.progress import Busy
 
@@ -57,7 +57,7 @@ def datasource_statistics(key: str | None, **options: Any) -> None:
     number, snapshot = newest_snapshot(home, record)["number"], snapshot_of(home, record)
     with Busy() as busy:
         busy.say("describing the columns")
-        columns = datasource_columns(home, snapshot)
+        columns = datasource_columns(home, snapshot, tell)
     heading = {"name": record["name"], "under": f"{len(columns)} columns, {snapshot.schema.num_rows:,} rows"}
     file = home.reports / f"statistics-datasource-{record['id']}-{number}.html"
     _show(columns, heading, {"datasource_id": record["id"], "snapshot": number}, file, home.cache, **options)

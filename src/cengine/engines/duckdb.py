@@ -34,6 +34,7 @@ class DuckDB(Engine):
     name = "duckdb"
     dialect = "duckdb"
     keeps_order = True
+    reads_files = True
 
     @classmethod
     def open(cls, setup: Setup) -> DuckDB:

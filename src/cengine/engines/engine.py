@@ -44,6 +44,8 @@ class Engine(ABC):
     dialect: ClassVar[str]
     # Whether the rows of a query come in the order of the files it reads. Where they do not, `write` orders by POSITION.
     keeps_order: ClassVar[bool]
+    # Whether it is to be chosen for a snapshot's files; others are where their own tables are.
+    reads_files: ClassVar[bool] = False
 
     scratch: Path
     _num_names: int = 0

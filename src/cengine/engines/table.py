@@ -14,6 +14,9 @@ EMBEDDED = "duckdb"
 # By name, so that none is imported before it is wanted.
 ENGINES = {
     EMBEDDED: "cengine.engines.duckdb:DuckDB",
+    "postgres": "cengine.engines.postgres:Postgres",
+    "spark": "cengine.engines.spark:Spark",
+    "bigquery": "cengine.engines.bigquery:BigQuery",
 }
 
 

@@ -132,6 +132,35 @@ def _shift_by_int(node: exp.Expr) -> exp.Expr | None:
     return None
 
 
+# Division by zero, which is infinite, or no number where zero is divided
+
+
+def _may_be_zero(divisor: exp.Expr) -> bool:
+    while isinstance(divisor, exp.Paren | exp.Cast | exp.Neg):
+        divisor = divisor.this
+    return not (
+        isinstance(divisor, exp.Nullif) or (isinstance(divisor, exp.Literal) and not divisor.is_string and float(divisor.name) != 0)
+    )
+
+
+def _division(node: exp.Expr) -> exp.Expr | None:
+    if not isinstance(node, exp.Div) or not _may_be_zero(node.expression):
+        return None
+    number, zero = exp.Paren(this=node.this.copy()), exp.convert(0)
+    infinite = [exp.cast(exp.Literal.string(text), "double") for text in ("Infinity", "-Infinity", "NaN")]
+    signs = [kind(this=number.copy(), expression=zero.copy()) for kind in (exp.GT, exp.LT, exp.EQ)]
+    by_zero = exp.Case()
+    for sign, result in zip(signs, infinite, strict=True):
+        by_zero = by_zero.when(sign, result, copy=False)
+    divided = exp.Div(this=exp.Paren(this=node.this.copy()), expression=exp.Paren(this=node.expression.copy()))
+    is_zero = exp.EQ(this=exp.Paren(this=node.expression.copy()), expression=zero)
+    return exp.Case().when(is_zero, by_zero, copy=False).else_(divided, copy=False)
+
+
+def _division_of_bigquery(node: exp.Expr) -> exp.Expr | None:
+    return _call("IEEE_DIVIDE", node.this, node.expression) if isinstance(node, exp.Div) and _may_be_zero(node.expression) else None
+
+
 # CONCAT of many
 
 
@@ -145,7 +174,7 @@ def _concat_in_parts(node: exp.Expr) -> exp.Expr | None:
 
 
 RULES: dict[str, tuple[Rule, ...]] = {
-    "spark": (_micros_of_spark, _hexadecimal_of_spark, _exact_sum("decimal(20, 0)"), _grouping_bits, _shift_by_int),
-    "postgres": (_micros_of_postgres, _hexadecimal_of_postgres, _grouping_bits, _shift_by_int, _concat_in_parts),
-    "bigquery": (_micros_of_bigquery, _exact_sum("bigdecimal"), _grouping_bits),
+    "spark": (_micros_of_spark, _hexadecimal_of_spark, _exact_sum("decimal(20, 0)"), _grouping_bits, _shift_by_int, _division),
+    "postgres": (_micros_of_postgres, _hexadecimal_of_postgres, _grouping_bits, _shift_by_int, _concat_in_parts, _division),
+    "bigquery": (_micros_of_bigquery, _exact_sum("bigdecimal"), _grouping_bits, _division_of_bigquery),
 }

@@ -8,7 +8,7 @@ from typing import Any
 from cengine.config.read import ConfigFile, parse_config
 from cengine.errors import SourceError, StoreError
 from cengine.pipeline.plan import default_memory_bytes
-from cengine.pipeline.register import Report, Snapshot, read_snapshot, take_snapshot
+from cengine.pipeline.register import Report, Say, Snapshot, read_snapshot, take_snapshot
 from cengine.sources import SOURCES
 from cengine.sources.source import Option, Source
 from cengine.store.project import Project
@@ -72,7 +72,8 @@ def register(project: Project, kind: str, *, memory_bytes: int | None = None, **
 
 
 def create_datasource(
-    project: Project, name: str, source: Source, *, memory_bytes: int, threads: int | None, report: Report
+    project: Project, name: str, source: Source, *, memory_bytes: int, threads: int | None, report: Report,
+    say: Say = lambda text: None,
 ) -> tuple[dict[str, Any], Snapshot]:  # fmt: skip
     """A new datasource with its first snapshot; it becomes the active one."""
     if any(row["name"] == name for row in project.records.all("datasources")):
@@ -81,7 +82,7 @@ def create_datasource(
         )
     if not name or name.isdigit():
         raise StoreError(f"'{name}' cannot be a name: it must not be empty or a number, which would be read as an id")
-    snapshot = take_snapshot(project, source, memory_bytes=memory_bytes, threads=threads, report=report)
+    snapshot = take_snapshot(project, source, memory_bytes=memory_bytes, threads=threads, report=report, say=say)
     options = kept_options(source)
     row_id = project.records.insert("datasources", name=name, type=source.name, options=options, created_at=now())
     _record_snapshot(project, row_id, snapshot)
@@ -90,10 +91,11 @@ def create_datasource(
 
 
 def commit_datasource(
-    project: Project, datasource: dict[str, Any], *, memory_bytes: int, threads: int | None, report: Report
-) -> tuple[dict[str, Any], bool]:
+    project: Project, datasource: dict[str, Any], *, memory_bytes: int, threads: int | None, report: Report,
+    say: Say = lambda text: None,
+) -> tuple[dict[str, Any], bool]:  # fmt: skip
     """The newest snapshot's record, and whether it is new: files that hold the same give the one there is."""
-    snapshot = take_snapshot(project, source_of_record(datasource), memory_bytes=memory_bytes, threads=threads, report=report)
+    snapshot = take_snapshot(project, source_of_record(datasource), memory_bytes=memory_bytes, threads=threads, report=report, say=say)
     newest = newest_snapshot(project, datasource)
     if newest["content"] == snapshot.content:
         return newest, False
@@ -141,15 +143,17 @@ def delete_datasource(project: Project, datasource: dict[str, Any]) -> int:
     for row in project.records.all("snapshots", datasource_id=datasource["id"]):
         if row["content"] not in used:
             project.artifacts.remove_shared("snapshot", row["content"])
+            stored = project.artifacts.find("snapshot", row["content"])  # of a table that stays where it is, next to nothing
+            freed += stored.num_bytes if stored is not None else 0
             project.artifacts.remove("snapshot", row["content"])
-            freed += row["num_bytes"]
     return freed
 
 
 def _record_snapshot(project: Project, datasource_id: int, snapshot: Snapshot) -> dict[str, Any]:
     return dict(project.records.insert_numbered(
         "snapshots", "datasource_id", datasource_id=datasource_id, content=snapshot.content,
-        num_rows=snapshot.schema.num_rows, num_columns=len(snapshot.schema.columns), num_bytes=snapshot.num_bytes,
+        num_rows=snapshot.schema.num_rows, num_columns=len(snapshot.schema.columns),
+        num_bytes=snapshot.num_bytes if snapshot.remote is None else snapshot.source_bytes,
         num_rejected=snapshot.num_rejected, created_at=now(),
     ))  # fmt: skip
 

@@ -73,7 +73,11 @@ class Book:
             at = (position.stage, position.done, position.total)
             share = self._completion.share(*at)
             progress = position.to_json(self._completion.seconds_left(*at, position.seconds))
-        self.plan.project.records.update("runs", self._run_id, completion_ratio=share, stages=self._rows, progress=progress, **self._sums())
+        # A full disk must not end a query's thread for want of a number that comes again; the end of a stage has to be written.
+        with contextlib.suppress(*((StoreError,) if position is not None else ())):
+            self.plan.project.records.update(
+                "runs", self._run_id, completion_ratio=share, stages=self._rows, progress=progress, **self._sums()
+            )
 
     def end(self, stages: list[StageRecord], message: str | None) -> None:
         """The run came to its end."""

@@ -197,7 +197,8 @@ def _slice_tables_of(
     found = {columns: table for columns, table in stored.items() if columns in sets and wanted <= set(table.column_names)}
     missing = [columns for columns in sets if columns not in found and all(name in run.snapshot.schema for name in columns)]
     if missing:
-        rows = with_columns(engine, run.rows, run.predictions_file, [name for columns in missing for name in columns])
+        names = [name for columns in missing for name in columns]
+        rows = with_columns(engine, run.rows_with(names), run.predictions_file, names)
         measured = slice_tables(run, engine, rows, head, metrics, missing)
         found |= {table.columns: table.table for table in measured}
     return {columns: found[columns] for columns in sets if columns in found}

@@ -37,10 +37,15 @@ def costs_of(stages: Sequence[dict[str, Any]], prices: Prices, threads: int | No
     saved = 0.0
     for stage in stages:
         price = hourly(stage["name"], prices, threads) / 3600
-        read = prices.gb_scanned * (stage.get("scanned_bytes") or 0) / GB
+        read = scan_cost(stage.get("scanned_bytes") or 0, prices)
         spent[stage["name"] == TRAINING] += price * (stage["seconds"] or 0.0) + (0.0 if stage.get("reused") else read)
         saved += price * (stage["saved_seconds"] or 0.0) + (read if stage.get("reused") else 0.0)
     return Costs(spent[False], spent[True], saved)
+
+
+def scan_cost(num_bytes: int, prices: Prices) -> float:
+    """What scanning so much of a source costs."""
+    return prices.gb_scanned * num_bytes / GB
 
 
 def month_cost(num_bytes: int, prices: Prices) -> float:

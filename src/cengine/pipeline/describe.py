@@ -6,11 +6,12 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from cengine.engines.duckdb import DuckDB
+from cengine.engines.engine import Engine
 from cengine.evaluation.drift import with_drift
 from cengine.pipeline.fingerprint import fingerprint
-from cengine.pipeline.finished import FinishedRun, looking_engine
+from cengine.pipeline.finished import LOOKING_MEMORY_BYTES, FinishedRun, looking_engine
 from cengine.pipeline.register import Snapshot
+from cengine.pipeline.warehouse import Say, warehouse_of
 from cengine.preprocess.describe import describe
 from cengine.preprocess.source import Rows
 from cengine.preprocess.split import Split
@@ -23,26 +24,35 @@ STAGE = "describe"
 
 def run_columns(run: FinishedRun) -> list[dict[str, Any]]:
     """Statistics of all columns of a run's table, by split, with their roles and how the splits differ."""
-    found = columns_of(run.project, run.rows, run.split, run.fingerprint("Split"), run.engine)
+    found = columns_of(run.project, lambda: run.rows, run.split, run.fingerprint("Split"), run.table_engine)
     roles = _roles(run)
     return with_drift([{**column, "roles": roles.get(column["name"], [])} for column in found])
 
 
-def datasource_columns(project: Project, snapshot: Snapshot) -> list[dict[str, Any]]:
+def datasource_columns(project: Project, snapshot: Snapshot, say: Say = lambda text: None) -> list[dict[str, Any]]:
     """Statistics of all columns of a snapshot, as one split `all`; without roles and drift."""
-    rows = Rows(snapshot.files, snapshot.schema, (), ())
-    found = columns_of(project, rows, None, snapshot.content, lambda: looking_engine(project))
+    warehouse = warehouse_of(project, snapshot, say=say)
+
+    def rows() -> Rows:
+        return Rows(snapshot.files if warehouse is None else warehouse.table, snapshot.schema, (), ())
+
+    def engine() -> Engine:
+        return looking_engine(project) if warehouse is None else warehouse.engine(LOOKING_MEMORY_BYTES, None)
+
+    found = columns_of(project, rows, None, snapshot.content, engine)
     return [{**column, "roles": [], "drift": None} for column in found]
 
 
-def columns_of(project: Project, rows: Rows, split: Split | None, parent: str, engine: Callable[[], DuckDB]) -> list[dict[str, Any]]:
+def columns_of(
+    project: Project, rows: Callable[[], Rows], split: Split | None, parent: str, engine: Callable[[], Engine]
+) -> list[dict[str, Any]]:
     """What `describe` gives for all columns; kept, and found again by `parent`, which says what rows there are in which split."""
     identity = fingerprint({"version": DESCRIBE_VERSION, "parent": parent})
     with project.artifacts.building(STAGE, identity) as building:
         if building is not None:
             building.details["parent"] = parent
             with engine() as opened:
-                found = describe(opened, rows, split)
+                found = describe(opened, rows(), split)
             (building.folder / "columns.json").write_text(json.dumps(found, ensure_ascii=False, allow_nan=False), encoding="utf-8")
     return list(json.loads((project.artifacts.folder(STAGE, identity) / "columns.json").read_text(encoding="utf-8")))
 

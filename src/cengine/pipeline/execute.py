@@ -22,7 +22,8 @@ from cengine.stopping import LIMITS, Wish
 from cengine.store.artifacts import Artifact, Building, disk_error
 
 TRAINING, EVALUATION = "Train", "Evaluate"
-RECORD_SECONDS = 1.0
+# How often progress is recorded; less often where recording is slow, so that it takes no more than this share of the time.
+RECORD_SECONDS, MOST_RECORDING = 1.0, 0.004
 XLA_OUT_OF_MEMORY = "RESOURCE_EXHAUSTED"
 
 
@@ -219,6 +220,9 @@ class _AtWork:
         self._seconds = time.monotonic() - building.started
         steps = work.details.get("first_step", 0), work.limited_at
         self._load, self._guessed_load = (load_of(name, context, folders, *steps) for folders in (self.folders, {}))
+        if context.warehouse is not None:
+            work.details["warehouse"] = traffic = context.warehouse.traffic()
+            work.details["scanned_bytes"] = traffic["scanned_bytes"]
         work.details.setdefault("scanned_bytes", scanned_bytes(context)[name])
         return work
 
@@ -273,9 +277,10 @@ class _Watched(Progress):
         now = time.monotonic()
         self.first = self.first or (done, now)
         if now >= self.next_record:
-            self.next_record = now + RECORD_SECONDS
             rate = (done - self.first[0]) / (now - self.first[1]) if now > self.first[1] else None
             self.recorded(self.records, Position(self.stage, done, self.total, self.unit, note, now - self.began, rate or None))
+            ended = time.monotonic()
+            self.next_record = ended + max(RECORD_SECONDS if rate else 0.0, (ended - now) / MOST_RECORDING)
 
     def end(self, stage: str, seconds: float) -> None:
         self.progress.end(stage, seconds)
@@ -285,3 +290,6 @@ class _Watched(Progress):
 
     def wait(self, stage: str) -> None:
         self.progress.wait(stage)
+
+    def say(self, text: str) -> None:
+        self.progress.say(text)

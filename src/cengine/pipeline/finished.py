@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 from sqlglot import exp
 
 from cengine.config.checks import filters_of
 from cengine.config.read import ConfigFile
 from cengine.config.resolve import Resolved
 from cengine.engines.duckdb import DuckDB
+from cengine.engines.engine import Engine
 from cengine.evaluation.results import Results
 from cengine.pipeline.api import pipeline_config
 from cengine.pipeline.execute import Run
+from cengine.pipeline.fingerprint import fingerprint
 from cengine.pipeline.plan import checked, default_memory_bytes
 from cengine.pipeline.register import Snapshot, read_snapshot
 from cengine.pipeline.runs import finished_run, parse_key
+from cengine.pipeline.warehouse import Warehouse, evaluated_rows, warehouse_of
 from cengine.preprocess.fit import Statistics, read_statistics
 from cengine.preprocess.source import Rows
 from cengine.preprocess.split import Split, read_split
 from cengine.store.project import Project
+from cengine.tables import TableSchema
 
 LOOKING_MEMORY_BYTES = 2 * 2**30
 
@@ -96,7 +102,30 @@ class FinishedRun:
     @cached_property
     def rows(self) -> Rows:
         """The table as the run read it."""
-        return Rows(self.snapshot.files, self.snapshot.schema, self.filters, self.resolved.labels)
+        table = self.snapshot.files if self.warehouse is None else self.warehouse.table
+        return Rows(table, self.snapshot.schema, self.filters, self.resolved.labels)
+
+    @cached_property
+    def warehouse(self) -> Warehouse | None:
+        """Where the table is, if it is not here."""
+        return warehouse_of(self.project, self.snapshot)
+
+    def rows_with(self, names: Sequence[str]) -> Rows:
+        """Rows that can be joined with the predictions here; columns of a warehouse's table are brought here once and kept."""
+        missing = [name for name in dict.fromkeys(names) if name not in pq.read_schema(self.predictions_file).names]
+        if self.warehouse is None or not missing:
+            return Rows(self.snapshot.files, self.snapshot.schema, self.filters, self.resolved.labels)
+        identity = fingerprint({"split": self.fingerprint("Split"), "columns": sorted(missing)})
+        with self.project.artifacts.building("beside", identity) as building:
+            if building is not None:
+                with self.table_engine() as engine:
+                    evaluated_rows(engine, self.rows, self.split, missing, building.folder / "beside.parquet")
+        file = self.project.artifacts.folder("beside", identity) / "beside.parquet"
+        return Rows((file,), TableSchema(tuple(self.snapshot.schema[name] for name in missing), 0), (), ())
+
+    def table_engine(self) -> Engine:
+        """An engine where the table is."""
+        return self.engine() if self.warehouse is None else self.warehouse.engine(LOOKING_MEMORY_BYTES, None)
 
     @cached_property
     def split(self) -> Split:

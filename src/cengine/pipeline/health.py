@@ -22,7 +22,7 @@ from cengine.errors import CengineError
 from cengine.pipeline.memory import allowed_memory_bytes, default_memory_bytes
 
 OK, WARNING, PROBLEM = "ok", "warning", "problem"
-PROBE_SECONDS = 30
+PROBE_SECONDS = 60
 LEAST_FREE_BYTES = 200 * 10**6
 SPARE_BYTES = 10**9
 LEAST_MEMORY_BYTES = 2 * 10**9
@@ -148,15 +148,15 @@ def _start_probe() -> Any:
 
 
 def _probed(probe: Any) -> Iterator[Finding]:
+    ended, slow = "", False
     try:
         out, err = probe.communicate(timeout=PROBE_SECONDS)
-        ended = (
-            "" if probe.returncode == 0 else f"the process ended with {probe.returncode}: {(err.strip().splitlines() or [''])[-1][:200]}"
-        )
+        if probe.returncode:
+            ended = f"the process ended with {probe.returncode}: {(err.strip().splitlines() or [''])[-1][:200]}"
     except subprocess.TimeoutExpired:
         probe.kill()
         out, _ = probe.communicate()
-        ended = f"no answer within {PROBE_SECONDS} s"
+        slow = True
     told = [json.loads(line) for line in out.splitlines()]
     working = {line["works"]: line["seconds"] for line in told if "works" in line}
     broken = {line["broken"]: line["error"] for line in told if "broken" in line}
@@ -165,6 +165,9 @@ def _probed(probe: Any) -> Iterator[Finding]:
         broken[begun[-1] if begun else "python"] = ended
     if working:
         yield Finding("libraries", OK, f"{', '.join(working)} import and work ({sum(working.values()):.1f} s)")
+    if slow:
+        text = f"{begun[-1] if begun else 'python'} gave no answer within {PROBE_SECONDS} s"
+        yield Finding("libraries", WARNING, text, "look what keeps the machine busy, and try again")
     for name, error in broken.items():
         mend = f"{sys.executable} -m pip install --force-reinstall --no-deps {name}"
         yield Finding("libraries", PROBLEM, f"{name} does not work: {error.splitlines()[0]}", mend)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,13 @@ from cengine.pipeline.memory import default_memory_bytes
 from cengine.pipeline.progress import Progress, Silent
 from cengine.pipeline.register import Snapshot
 from cengine.pipeline.stages import BASE_BYTES, STAGES, Context, Stage
+from cengine.pipeline.warehouse import Scan, num_queries, scan_of, warehouse_of
+from cengine.pipeline.workers import Resources, workers_of
+from cengine.pipeline.workers import proposed_resources as proposed
 from cengine.store.project import Project
 from cengine.tables import TableSchema
 
 RUN_VERSION = 1
-BYTES_PER_CELL = 4
 
 
 @dataclass(frozen=True)
@@ -52,15 +54,33 @@ class Plan:
         """The time that stored stages save."""
         return sum(stage.stored_seconds or 0.0 for stage in self.stages)
 
+    def scan(self) -> Scan | None:
+        """What the stages that are to run would scan of a warehouse's table, None where that is nothing.
+
+        The warehouse is asked, which finds out too what it would not run. Raises PreprocessError where it is more than allowed.
+        """
+        warehouse = self.context.warehouse
+        missing = {stage.name for stage in self.stages if stage.stored_seconds is None}
+        if warehouse is None or not missing & {"Split", "Fit", "Transform", "Evaluate"}:
+            return None
+        warehouse.say = self.context.progress.say
+        return scan_of(warehouse, self.context.rows, num_queries(self.resolved, missing))
+
 
 def plan(
     project: Project, file: ConfigFile, snapshot: Snapshot, *, memory_bytes: int | None = None, threads: int | None = None,
-    progress: Progress | None = None,
+    max_scanned_bytes: int | None = None, engine: Mapping[str, Any] | None = None, progress: Progress | None = None,
 ) -> Plan:  # fmt: skip
-    """The plan of running a configuration on a snapshot. Raises ConfigError where the two do not fit."""
+    """The plan of running a configuration on a snapshot. Raises ConfigError where the two do not fit.
+
+    `engine` (`name`, `master`, `workers`, `cpus_per_worker`) goes before the settings of the project.
+    """
+    warehouse = warehouse_of(project, snapshot, max_scanned_bytes)
+    workers = workers_of(project, engine or {}, warehouse)
     resolved, warnings = checked(project, file, snapshot.schema)
     context = Context(project, snapshot, resolved, tuple(filters_of(resolved, snapshot.schema)),
-                      memory_bytes or default_memory_bytes(), threads, progress or Silent())  # fmt: skip
+                      memory_bytes or default_memory_bytes(), threads, progress or Silent(),
+                      warehouse, workers)  # fmt: skip
     stages: list[PlannedStage] = []
     folders: dict[str, Path] = {}
     parent = ""
@@ -92,23 +112,6 @@ def checked(project: Project, file: ConfigFile, schema: TableSchema) -> tuple[Re
         return check(file, schema, engine.bind_error)
 
 
-@dataclass(frozen=True)
-class Resources:
-    """What a run of this size should be given."""
-
-    workers: int
-    cpus_per_worker: int
-    memory_bytes: int
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain data."""
-        return {"workers": self.workers, "cpus_per_worker": self.cpus_per_worker, "memory_bytes": self.memory_bytes}
-
-
 def proposed_resources(resolved: Resolved, schema: TableSchema) -> Resources:
-    """One worker, this machine: its CPUs where the table is large, and memory for the encoded rows beside the programs."""
-    cpus = os.cpu_count() or 1
-    columns = len(resolved.features) + len(resolved.labels)
-    matrices = schema.num_rows * columns * BYTES_PER_CELL
-    wanted = BASE_BYTES + max(2**29, int(2.5 * matrices))
-    return Resources(1, cpus if schema.num_rows > 100_000 else min(cpus, 2), min(wanted, default_memory_bytes()))
+    """What a run on this machine, or on workers where it is too large for that, should be given."""
+    return proposed(resolved, schema, BASE_BYTES, default_memory_bytes())

@@ -9,23 +9,33 @@ import pyarrow as pa
 from sqlglot import exp
 
 from cengine.engines.duckdb import DuckDB
+from cengine.engines.engine import Engine
+from cengine.engines.table import EMBEDDED
 from cengine.expressions.build import as_double, column, finite
 from cengine.pipeline.register import Snapshot
+from cengine.pipeline.warehouse import Say, warehouse_of
+from cengine.preprocess.source import WarehouseTable
 from cengine.store.permissions import restrict
 from cengine.store.project import Project
+from cengine.tables import TableSchema
 
 PROFILE_MEMORY_BYTES = 2**30
 # Above this many rows the number of distinct values is an estimate (HyperLogLog, a few per cent off).
 EXACT_DISTINCT_ROWS = 2_000_000
 
 
-def profile(project: Project, snapshot: Snapshot) -> list[dict[str, Any]]:
+def profile(project: Project, snapshot: Snapshot, say: Say = lambda text: None) -> list[dict[str, Any]]:
     """For each column name, type, nulls, distinct, min, mean, max; computed once and kept beside the snapshot."""
     kept = snapshot.folder / "profile.json"
     if kept.exists():
         return list(json.loads(kept.read_text()))
-    with DuckDB(project.scratch, memory_bytes=PROFILE_MEMORY_BYTES) as engine:
-        columns = _profiled(engine, snapshot)
+    warehouse = warehouse_of(project, snapshot, say=say)
+    if warehouse is None:
+        with DuckDB(project.scratch, memory_bytes=PROFILE_MEMORY_BYTES) as engine:
+            columns = _profiled(engine, engine.parquet(snapshot.files), snapshot.schema)
+    else:
+        with warehouse.engine(PROFILE_MEMORY_BYTES, None) as remote:
+            columns = _profiled(remote, _typed(warehouse.table, snapshot.schema), snapshot.schema)
     draft = kept.with_suffix(".partial")
     draft.write_text(json.dumps(columns, default=str))
     restrict(draft)
@@ -33,8 +43,11 @@ def profile(project: Project, snapshot: Snapshot) -> list[dict[str, Any]]:
     return columns
 
 
-def sample_rows(project: Project, snapshot: Snapshot, num_rows: int, seed: int | None) -> pa.Table:
+def sample_rows(project: Project, snapshot: Snapshot, num_rows: int, seed: int | None, say: Say = lambda text: None) -> pa.Table:
     """Rows drawn at random, the same ones for the same seed."""
+    warehouse = warehouse_of(project, snapshot, say=say)
+    if warehouse is not None:
+        return warehouse.sample(num_rows, seed)
     names = ", ".join(column(name).sql("duckdb") for name in snapshot.schema.names)
     repeatable = f" REPEATABLE ({seed})" if seed is not None else ""
     threads = 1 if seed is not None else None
@@ -43,30 +56,38 @@ def sample_rows(project: Project, snapshot: Snapshot, num_rows: int, seed: int |
         return engine.fetch(f"SELECT {names} FROM {source} USING SAMPLE reservoir({num_rows} ROWS){repeatable}")
 
 
-def _profiled(engine: DuckDB, snapshot: Snapshot) -> list[dict[str, Any]]:
-    exact = snapshot.schema.num_rows <= EXACT_DISTINCT_ROWS
+def _typed(table: WarehouseTable, schema: TableSchema) -> exp.Expr:
+    """A warehouse's table with cells of the types that its schema says."""
+    cells = [table.cells.get(name, column(name)).as_(name, quoted=True) for name in schema.names]
+    return exp.select(*cells).from_(table.item.copy()).subquery("cells")
+
+
+def _profiled(engine: Engine, table: exp.Expr, schema: TableSchema) -> list[dict[str, Any]]:
+    exact = schema.num_rows <= EXACT_DISTINCT_ROWS
     outputs: list[exp.Expr] = []
-    for i, known in enumerate(snapshot.schema.columns):
+    for i, known in enumerate(schema.columns):
         cell: exp.Expr = column(known.name)
-        distinct: exp.Expr = exp.Count(this=exp.Distinct(expressions=[cell])) if exact else exp.ApproxDistinct(this=cell)
-        outputs += [exp.Count(this=cell.copy()).as_(f"count_{i}"), distinct.as_(f"distinct_{i}")]
+        outputs.append(exp.Count(this=cell.copy()).as_(f"count_{i}"))
+        if known.kind is not None or engine.name == EMBEDDED:  # a warehouse does not compare lists and the like
+            distinct: exp.Expr = exp.Count(this=exp.Distinct(expressions=[cell])) if exact else exp.ApproxDistinct(this=cell)
+            outputs.append(distinct.as_(f"distinct_{i}"))
         if known.kind in ("integer", "float"):
             number = finite(as_double(cell.copy()))
             outputs.append(exp.Avg(this=number).as_(f"mean_{i}"))
         if known.kind is not None:
             outputs += [exp.Min(this=cell.copy()).as_(f"min_{i}"), exp.Max(this=cell.copy()).as_(f"max_{i}")]
-    row = engine.fetch(exp.select(*outputs).from_(engine.parquet(snapshot.files))).to_pylist()[0]
+    row = engine.fetch(exp.select(*outputs).from_(table)).to_pylist()[0]
     return [
         {
             "name": known.name,
             "type": known.kind or known.sql_type.lower(),
-            "nulls": snapshot.schema.num_rows - row[f"count_{i}"],
-            "distinct": row[f"distinct_{i}"],
+            "nulls": schema.num_rows - row[f"count_{i}"],
+            "distinct": row.get(f"distinct_{i}"),
             "min": _shown(row.get(f"min_{i}")),
             "mean": row.get(f"mean_{i}"),
             "max": _shown(row.get(f"max_{i}")),
         }
-        for i, known in enumerate(snapshot.schema.columns)
+        for i, known in enumerate(schema.columns)
     ]
 
 

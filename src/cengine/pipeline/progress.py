@@ -34,6 +34,10 @@ class Progress(ABC):
     def wait(self, stage: str) -> None:
         """Another run is building the same stage."""
 
+    @abstractmethod
+    def say(self, text: str) -> None:
+        """Something a person should know happened on the way: a call is tried again. May be told from any thread."""
+
 
 class Silent(Progress):
     """Says nothing."""
@@ -51,6 +55,9 @@ class Silent(Progress):
         pass
 
     def wait(self, stage: str) -> None:
+        pass
+
+    def say(self, text: str) -> None:
         pass
 
 
@@ -98,3 +105,7 @@ class Journal(Progress):
     def wait(self, stage: str) -> None:
         self.write(f"{stage}: another run is building it; waiting for that one")
         self.progress.wait(stage)
+
+    def say(self, text: str) -> None:
+        self.write(text)
+        self.progress.say(text)

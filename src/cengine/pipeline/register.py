@@ -22,6 +22,8 @@ from cengine.tables import TableSchema
 
 SNAPSHOT_VERSION = 1
 _numbers = itertools.count(1)
+# Told a sentence for people: a call is tried again, for one.
+Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -65,15 +67,16 @@ def read_snapshot(project: Project, content: str) -> Snapshot:
 
 
 def take_snapshot(
-    project: Project, source: Source, *, memory_bytes: int, threads: int | None = None, report: Report = lambda phase, share, rows: None
-) -> Snapshot:
+    project: Project, source: Source, *, memory_bytes: int, threads: int | None = None,
+    report: Report = lambda phase, share, rows: None, say: Say = lambda text: None,
+) -> Snapshot:  # fmt: skip
     """The snapshot of what the source holds now; one of the same content is taken up again.
 
     Raises SourceError for what cannot be read, and for rows that do not fit their columns where they are not allowed;
     then nothing is stored.
     """
     if isinstance(source, RemoteSource):
-        return read_snapshot(project, _referred(project, source))
+        return read_snapshot(project, _referred(project, source, say))
     assert isinstance(source, CopiedSource)
     state = source.state(lambda share: report("hash", share, 0))
 
@@ -133,14 +136,15 @@ def _copied_anyway(project: Project, source: CopiedSource, state: State | None, 
     return content
 
 
-def _referred(project: Project, source: RemoteSource) -> str:
+def _referred(project: Project, source: RemoteSource, say: Say) -> str:
     """The identity of a snapshot that holds no rows, only what the table is like and how it is found again."""
-    table = source.look()
+    table = source.look(say)
     schema = TableSchema(table.columns, table.num_rows)
-    content = fingerprint({"version": SNAPSHOT_VERSION, "source": source.identity(), "state": table.state, "schema": schema.to_json()})
+    # Who asks and who pays is no part of what the table holds.
+    content = fingerprint({"version": SNAPSHOT_VERSION, "type": source.name, "state": table.state, "schema": schema.to_json()})
     with project.artifacts.building("snapshot", content) as building:
         if building is not None:
-            remote = {"type": source.name, "options": source.model_dump(mode="json"), "state": table.state}
+            remote = {"type": source.name, "options": source.model_dump(mode="json"), "state": table.state, "seen": table.seen}
             building.details.update(schema=schema.to_json(), renamed={}, num_rejected=0, source_bytes=table.num_bytes, remote=remote)
     return content
 

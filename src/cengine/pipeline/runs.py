@@ -50,7 +50,8 @@ def plan_of(project: Project, pipeline: dict[str, Any], snapshot_id: int, option
     """The plan of a run on a snapshot, with the options it was or is to be started with."""
     content = project.records.get("snapshots", snapshot_id)["content"]
     return plan(project, pipeline_config(pipeline), read_snapshot(project, content), memory_bytes=options.get("memory_bytes"),
-                threads=options.get("threads"), progress=progress)  # fmt: skip
+                threads=options.get("threads"), max_scanned_bytes=options.get("max_scanned_bytes"), engine=options.get("engine"),
+                progress=progress)  # fmt: skip
 
 
 def requeue_run(project: Project, record: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:

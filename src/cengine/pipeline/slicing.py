@@ -110,7 +110,7 @@ def _rows(run: FinishedRun, engine: Engine, request: Request, condition: exp.Exp
     for name in names:
         if name in own:
             raise SourceError(f"column '{name}' cannot be told from the predictions' own column '{name}'", "rename the column in the table")
-    rows = with_table_columns(engine, run.rows, run.predictions_file, names)
+    rows = with_table_columns(engine, run.rows_with(names), run.predictions_file, names)
     if condition is None:
         return rows
     more = [expression.as_(name, quoted=True) for name, expression in told.items() if name in read]

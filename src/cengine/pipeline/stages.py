@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import shutil
@@ -15,8 +16,12 @@ from sqlglot import exp
 
 from cengine.config.resolve import Resolved
 from cengine.engines.duckdb import DuckDB
+from cengine.engines.engine import Engine
+from cengine.engines.table import EMBEDDED
 from cengine.pipeline.progress import Progress
 from cengine.pipeline.register import Snapshot
+from cengine.pipeline.warehouse import Warehouse, evaluated_rows, scratch_folder
+from cengine.pipeline.workers import HERE, Workers
 from cengine.preprocess.source import Rows
 from cengine.stopping import Wish
 from cengine.store.project import Project
@@ -43,10 +48,22 @@ class Context:
     memory_bytes: int
     threads: int | None
     progress: Progress
+    warehouse: Warehouse | None = None
+    workers: Workers = HERE
 
     @property
     def rows(self) -> Rows:
-        return Rows(self.snapshot.files, self.snapshot.schema, self.filters, self.resolved.labels)
+        table = self.snapshot.files if self.warehouse is None else self.warehouse.table
+        return Rows(table, self.snapshot.schema, self.filters, self.resolved.labels)
+
+    def table_engine(self) -> Engine:
+        """An engine where the table is: that of its warehouse, the workers' that were asked for, or one here."""
+        if self.warehouse is None and self.workers.name != EMBEDDED:
+            return self.workers.engine(self.project.scratch, self.memory_bytes, self.threads)
+        if self.warehouse is None:
+            return self.engine()
+        self.warehouse.say = self.progress.say
+        return self.warehouse.engine(int(0.7 * max(self.memory_bytes - BASE_BYTES, 2**28)), self.threads)
 
     def engine(self) -> DuckDB:
         """An engine within the memory limit."""
@@ -110,7 +127,7 @@ def _run_split(context: Context, work: Work) -> None:
 
     from cengine.preprocess.split import fit_split
 
-    with context.engine() as engine:
+    with context.table_engine() as engine:
         engine.expect(NUM_SPLIT_QUERIES, context.report_rows)
         split = fit_split(engine, context.rows, context.resolved.split, work.folder)
     work.details["report"] = asdict(split.report)
@@ -128,7 +145,7 @@ def _run_fit(context: Context, work: Work) -> None:
     from cengine.preprocess.fit import fit, write_statistics
     from cengine.preprocess.split import read_split
 
-    with context.engine() as engine:
+    with context.table_engine() as engine:
         engine.expect(NUM_FIT_QUERIES, context.report_rows)
         write_statistics(fit(engine, context.rows, read_split(work.parents["Split"]), context.resolved), work.folder)
 
@@ -144,7 +161,7 @@ def _run_transform(context: Context, work: Work) -> None:
     split = read_split(work.parents["Split"])
     total = sum(split.report.rows.values())
     resolved = context.resolved
-    with context.engine() as engine:
+    with context.table_engine() as engine:
         num_rows = write_encoded(
             engine, context.rows, split, resolved.features, resolved.labels, read_statistics(work.parents["Fit"]),
             work.folder / "encoded.parquet", lambda share: context.progress.advance(share * total),
@@ -299,11 +316,22 @@ def _run_evaluate(context: Context, work: Work) -> None:
     model = training_model(load_model(work.parents["Train"]), len(heads))
     raw = work.folder / "raw.parquet"
     _predict(context, model, heads, encoded.file, len(split.names), raw)
-    with context.engine() as engine:
+    beside = columns_beside(resolved)
+    with context.engine() as engine, _rows_beside(context, split, [*beside, *(label.name for label in resolved.labels)]) as rows:
         predictions = work.folder / "predictions.parquet"
-        write_predictions(engine, context.rows, heads, encoded.statistics, raw, columns_beside(resolved), predictions)
+        write_predictions(engine, rows, heads, encoded.statistics, raw, beside, predictions)
         raw.unlink()
         evaluate(engine, engine.parquet([predictions]), heads, resolved, encoded.statistics, split.names, work.folder)
+
+
+@contextlib.contextmanager
+def _rows_beside(context: Context, split: Any, names: list[str]) -> Iterator[Rows]:
+    """Rows that can be joined here; of a warehouse's table those that were not trained on are brought here first."""
+    if context.warehouse is None:
+        yield context.rows
+        return
+    with scratch_folder(context.project) as folder, context.table_engine() as engine:
+        yield evaluated_rows(engine, context.rows, split, names, Path(folder) / "beside.parquet")
 
 
 def _predict(context: Context, model: Any, heads: Any, file: Any, num_splits: int, target: Path) -> None:

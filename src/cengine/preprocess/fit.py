@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,6 +53,30 @@ def fit(engine: Engine, rows: Rows, split: Split, resolved: Resolved) -> Statist
         "features": {track.name: track.statistics for track in tracks if isinstance(track, _FeatureTrack)},
         "labels": {track.name: track.statistics for track in tracks if isinstance(track, _LabelTrack)},
     }
+
+
+def num_queries(resolved: Resolved) -> int:
+    """How many queries `fit` asks of a table whose ranges are not known beforehand."""
+    words: list[list[Needs]] = []
+    for feature in resolved.features:
+        encoding = [] if isinstance(feature.encoding, Auto) else [feature.encoding.needs()]
+        words.append([feature.filling.needs(), *(word.needs() for word in feature.transforms), *encoding])
+    for label in resolved.labels:
+        own = [label.filling.needs()] if label.filling else []
+        if label.task != "regression":
+            words.append([*own, Needs(counts=True)])
+            continue
+        learnt = [word.needs() for word in label.transforms if word.name != "no_transform"]
+        raw = Needs(range=True, moments=True, probabilities=(0.5,))
+        words.append([*own, raw, *learnt, *([Needs(moments=True)] if learnt else [])])
+    rounds = itertools.zip_longest(*([needs for needs in chain if needs] for chain in words), fillvalue=Needs())
+    return sum(
+        any(needs.range or needs.moments for needs in asked)
+        + any(needs.moments for needs in asked)
+        + any(needs.counts for needs in asked)
+        + any(bool(needs.probabilities) for needs in asked)
+        for asked in rounds
+    )
 
 
 def write_statistics(statistics: Statistics, folder: Path) -> None:

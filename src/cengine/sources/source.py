@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from abc import abstractmethod
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -162,17 +162,51 @@ def batches_part(
 
 @dataclass(frozen=True)
 class RemoteTable:
-    """A table as it is found where it lives: `state` is JSON, tells this state of it from others, and is enough to read it again."""
+    """A table as it is found where it lives: `state` is JSON, tells this state of it from others, and is enough to read it again.
+
+    `seen` is JSON too: what helps to find the state again and does not tell it from others, such as when it was seen.
+    """
 
     state: dict[str, Any]
     columns: tuple[Column, ...]
     num_rows: int
     num_bytes: int
+    seen: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class HeldTable:
+    """A state of a table that all queries of a run read, as `item` of FROM.
+
+    `cells` tell of a column what has the type that its schema says; `as_of` is the time of the state, for people.
+    """
+
+    item: exp.Expr
+    cells: dict[str, exp.Expr]
+    as_of: str
 
 
 class RemoteSource(Source):
     """A source whose rows stay where they are: registering it looks at the table and copies nothing."""
 
+    engine: ClassVar[str]
+    """The name of the engine that runs there."""
+
     @abstractmethod
-    def look(self) -> RemoteTable:
-        """The table as it is now. Column names are as they are there. Raises SourceError where there is none."""
+    def look(self, say: Callable[[str], None] = lambda text: None) -> RemoteTable:
+        """The table as it is now. Column names are as they are there. Raises SourceError where there is none.
+
+        Here and below, `say` is told what a person should know: that a call is tried again, for one.
+        """
+
+    @abstractmethod
+    def settings(self, state: dict[str, Any]) -> dict[str, Any]:
+        """What the engine is opened with."""
+
+    @abstractmethod
+    def held(self, state: dict[str, Any], seen: dict[str, Any], say: Callable[[str], None]) -> HeldTable:
+        """The rows of that state. Raises SourceError where the table has changed and they are not to be had any more."""
+
+    @abstractmethod
+    def sample(self, state: dict[str, Any], num_rows: int, seed: int | None, say: Callable[[str], None]) -> pa.Table:
+        """Rows drawn at random, cheaply; of the same state and seed the same ones."""

@@ -86,4 +86,5 @@ SOURCES = Sources({
     "delta": ("cengine.sources.lake:Delta", "Register a Delta table."),
     "iceberg": ("cengine.sources.lake:Iceberg", "Register an Iceberg table."),
     "duckdb": ("cengine.sources.embedded:DuckDBFile", "Register a table or a query of a DuckDB database."),
+    "bq": ("cengine.sources.bigquery:BigQueryTable", "Register a table of BigQuery; its rows stay there."),
 })  # fmt: skip

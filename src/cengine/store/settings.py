@@ -1,4 +1,4 @@
-"""`settings.yaml` in the project's folder (or CENGINE_SETTINGS): prices, how many runs may go on at once, how much is kept."""
+"""`settings.yaml` in the project's folder (or CENGINE_SETTINGS): prices, the engine, how many runs may go on at once, how much is kept."""
 
 from __future__ import annotations
 
@@ -33,11 +33,23 @@ def _bytes(value: Any) -> Any:
     return parse_bytes(value) if isinstance(value, str) else value
 
 
+class EngineSettings(BaseModel):
+    """Where the SQL of a run's table runs: the engine's name, for Spark its master and workers; `options` are the engine's own, by name."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    name: str = "duckdb"
+    master: str | None = None
+    workers: int | None = Field(default=None, ge=1)
+    cpus_per_worker: int | None = Field(default=None, ge=1)
+    options: dict[str, str | int | float | bool] = {}
+
+
 class Settings(BaseModel):
     """The whole file. Artifacts are kept within `cache_max_size` bytes (10GB) after each run."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     prices: Prices = Prices()
+    engine: EngineSettings = EngineSettings()
     max_parallel: int | None = Field(default=None, ge=1)
     cache_max_size: Annotated[int | None, BeforeValidator(_bytes)] = Field(default=None, ge=0)
 
@@ -61,7 +73,8 @@ def read_settings(folder: Path) -> Settings:
     except ValidationError as error:
         detail = error.errors()[0]
         where = ".".join(map(str, detail["loc"])) or "the file"
-        known = [*Prices.model_fields] if detail["loc"][:1] == ("prices",) else [*Settings.model_fields]
+        blocks: dict[str, type[BaseModel]] = {"prices": Prices, "engine": EngineSettings}
+        known = [*blocks.get(str(detail["loc"][0]) if detail["loc"] else "", Settings).model_fields]
         message = detail["msg"].removeprefix("Value error, ")
         unknown = str(detail["loc"][-1]) if detail["type"] == "extra_forbidden" else ""
         raise StoreError(f"{path}: {where}: {message[0].lower()}{message[1:]}", f"known keys: {', '.join(known)}",
