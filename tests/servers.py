@@ -110,6 +110,11 @@ class PostgresServer:
             connection.execute(f"CREATE DATABASE {name}")
         return self.url(name)
 
+    def drop_database(self, url: str) -> None:
+        """Removes a database, whoever is connected: hundreds of them at the end of all tests take a minute."""
+        with self.connect() as connection:
+            connection.execute(f"DROP DATABASE IF EXISTS {url.rpartition('/')[2]} WITH (FORCE)")
+
 
 @contextlib.contextmanager
 def postgres_server() -> Iterator[PostgresServer]:

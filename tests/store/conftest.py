@@ -11,9 +11,15 @@ from cengine.store.records import Records
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-def address(request: pytest.FixtureRequest, tmp_path: Path) -> Path | str:
+def address(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path | str]:
     """Where a new database is: a path, or an address of the server."""
-    return tmp_path / "records.db" if request.param == "sqlite" else request.getfixturevalue("postgres").new_database()
+    if request.param == "sqlite":
+        yield tmp_path / "records.db"
+        return
+    server = request.getfixturevalue("postgres")
+    made = server.new_database()
+    yield made
+    server.drop_database(made)
 
 
 @pytest.fixture

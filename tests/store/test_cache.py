@@ -10,7 +10,7 @@ import threading
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cengine.store.cache import Entry, beside, choose, entries, keep_within, leftovers, remove
@@ -233,6 +233,7 @@ made = st.builds(
 )  # fmt: skip
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine is no error
 @given(
     st.lists(made, max_size=12, unique_by=id),
     st.none() | st.integers(0, 5000),

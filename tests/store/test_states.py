@@ -162,6 +162,10 @@ class States(RuleBasedStateMachine):
             for run, (status, owner) in self.model.items():
                 if owner is worker and status in ACTIVE:
                     self.views[0].update("runs", run, heartbeat_at=LONG_AGO)
+                    # We have looked at it for so long and seen no beat: writing the time above was none.
+                    seen = lifecycle._Seen(LONG_AGO, True)
+                    seen.at_seconds -= 2 * lifecycle.LOST_SECONDS
+                    lifecycle._seen[str(self.views[0].engine.url), run, worker.identity] = seen
 
     @precondition(lambda self: any(status in ACTIVE for status, _ in self.model.values()))
     @rule(view=st.integers(0, 1))
