@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import datetime
 import json
+import os
+import subprocess
+import sys
 import time
 
 import pyarrow as pa
@@ -300,6 +303,18 @@ def test_a_file_that_is_no_key(terminal, table, tmp_path, text) -> None:
     answer = terminal(*CREATE, "--table", "trips", "--credentials", path, code=4)
     assert f"'{path}' is no key of a service account" in answer.err
     assert "SECRET" not in answer.err
+
+
+def test_without_the_packages_it_says_how_to_install_them(tmp_path) -> None:
+    code = (
+        "import sys; sys.modules['google.cloud.bigquery'] = None; from cengine.cli.main import run; "
+        f"sys.exit(run({[*CREATE, '--table', 'trips']!r}))"
+    )
+    environment = {**os.environ, "CENGINE_PROJECT": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    assert done.returncode == 4
+    assert "BigQuery needs packages that are not installed" in done.stderr
+    assert "pip install 'cengine[bigquery]'" in done.stderr
 
 
 def test_no_credentials_at_all(terminal, table, monkeypatch, tmp_path) -> None:
