@@ -16,7 +16,7 @@ from cengine.networks.layers import LAYERS
 from cengine.preprocess.apply import Input
 from cengine.training import encoders
 from cengine.training.heads import heads_of
-from cengine.training.model import build_model, load_model, save_model, signature_of, training_model
+from cengine.training.model import build_model, load_model, load_predictor, save_model, signature_of, training_model
 
 EDGES = [-1.0, 0.0, 0.5, 3.0]
 
@@ -97,16 +97,18 @@ def test_numbers_or_codes_alone(only, tmp_path) -> None:
     arrays = [numbers, codes[:, :0]] if only == "numbers" else [numbers[:, :0], codes]
     assert np.asarray(model(arrays)).reshape(-1).shape == (50,)
     save_model(model, tmp_path, signature_of(inputs, [regression_head()]))
-    np.testing.assert_array_equal(np.asarray(load_model(tmp_path)(arrays)), np.asarray(model(arrays)))
+    for load in (load_model, load_predictor):
+        np.testing.assert_array_equal(np.asarray(load(tmp_path)(arrays)), np.asarray(model(arrays)))
 
 
-def test_a_saved_model_predicts_the_same(tmp_path) -> None:
+@pytest.mark.parametrize("load", [load_model, load_predictor])
+def test_a_saved_model_predicts_the_same(load, tmp_path) -> None:
     """Read in safe mode, so that no code of the file is run."""
     heads = [regression_head(offset=1977.0, scale=11.0), class_head(["a", "b", "c"], "z")]
     layers = (LAYERS["dense"](units=8), LAYERS["batch_normalization"](), LAYERS["dropout"](rate=0.5))
     model = build_model(ALL_INPUTS, trainer(layers=layers), heads)
     save_model(model, tmp_path, signature_of(ALL_INPUTS, heads))
-    loaded = load_model(tmp_path)
+    loaded = load(tmp_path)
     numbers, codes = rows()
     for found, expected in zip(loaded([numbers, codes]), model([numbers, codes]), strict=True):
         np.testing.assert_array_equal(np.asarray(found), np.asarray(expected))

@@ -12,6 +12,7 @@ import click
 from cengine.cli.interrupt import remembered
 from cengine.cli.options import SETTINGS
 from cengine.errors import EXIT_OUR_BUG, CengineError
+from cengine.networks import keras_setup
 from cengine.stopping import Reason
 
 # Groups by name: the module that is imported when one is called, and what the help says without importing it.
@@ -65,6 +66,7 @@ def cli(project: str | None, workspace: str | None, traceback: bool) -> None:
 
 def main() -> None:
     """Runs the command line and exits with its code."""
+    keras_setup.is_own_process = True
     sys.exit(run(sys.argv[1:]))
 
 

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import os
+import sys
 from types import ModuleType
+
+# Keras imports scikit-learn where it is installed, for wrappers that we do not use: 1.5 s. A process of ours does without;
+# one of somebody else's, a notebook, may want them.
+is_own_process = False
 
 
 def import_keras() -> ModuleType:
@@ -16,6 +21,12 @@ def import_keras() -> ModuleType:
     os.environ.setdefault("KERAS_HOME", f"{os.devnull}/keras")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("JAX_PLATFORMS", "")
-    import keras
-
+    unwanted = is_own_process and "sklearn" not in sys.modules
+    if unwanted:
+        sys.modules["sklearn"] = None  # type: ignore[assignment]  # `import sklearn` fails, which Keras is prepared for
+    try:
+        import keras
+    finally:
+        if unwanted:
+            del sys.modules["sklearn"]
     return keras

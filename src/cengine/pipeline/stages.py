@@ -311,11 +311,11 @@ def _run_evaluate(context: Context, work: Work) -> None:
     from cengine.evaluation.predictions import write_predictions
     from cengine.evaluation.results import evaluate
     from cengine.evaluation.search import columns_beside
-    from cengine.training.model import load_model, training_model
+    from cengine.training.model import load_predictor, training_model
 
     resolved, encoded = context.resolved, _Encoded.of(context, work.parents)
     heads, split = encoded.heads, encoded.split
-    model = training_model(load_model(work.parents["Train"]), len(heads))
+    model = training_model(load_predictor(work.parents["Train"]), len(heads))
     raw = work.folder / "raw.parquet"
     _predict(context, model, heads, encoded.file, len(split.names), raw)
     beside = columns_beside(resolved)

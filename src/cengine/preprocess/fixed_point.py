@@ -1,4 +1,4 @@
-"""Sums that are the same bits in any order: of integers, of other numbers as fixed-point numbers of 70 binary digits.
+"""Sums that are the same bits in any order: of integers, of other numbers as fixed-point numbers of 60 binary digits.
 
 Threads add in any order, and sums of floating-point numbers depend on it.
 """
@@ -14,7 +14,8 @@ from sqlglot import exp
 
 from cengine.expressions.build import as_double, bigint, double
 
-HIGH_BITS, LOW_BITS = 40, 30
+# More than the 53 of a floating-point number, and with a sign and a square up to 4 still within 64 bits.
+BITS = 60
 # Powers of two that are numbers, as are their reciprocals or halves.
 MIN_EXPONENT, MAX_EXPONENT = -1000, 1023
 
@@ -51,28 +52,21 @@ class FixedPoint:
             shifted = exp.Paren(this=exp.cast(value.copy(), "bigint") - bigint(int(self.pivot)))
             return {"x": shifted, "xx": shifted.copy() * shifted.copy()}
         unit = exp.Paren(this=exp.Paren(this=as_double(value.copy()) - double(self.pivot)) / double(self.scale))
-        return {**_digits("x", unit), **_digits("xx", unit * unit.copy())}
+        return {"x": _digits(unit), "xx": _digits(unit * unit.copy())}
 
     def moments(self, sums: Mapping[str, str], count: int) -> tuple[float, float]:
         """Mean and population deviation, in exact arithmetic until the last step."""
         whole = {name: int(text) for name, text in sums.items()}
-        if self.whole:
-            first, second, scale = Fraction(whole["x"]), Fraction(whole["xx"]), Fraction(1)
-        else:
-            first, second = (Fraction(whole[f"{n}_high"], 2**HIGH_BITS) + Fraction(whole[f"{n}_low"], 2 ** (HIGH_BITS + LOW_BITS))
-                             for n in ("x", "xx"))  # fmt: skip
-            scale = Fraction(self.scale)
+        unit, scale = (Fraction(1), Fraction(1)) if self.whole else (Fraction(1, 2**BITS), Fraction(self.scale))
+        first, second = whole["x"] * unit, whole["xx"] * unit
         mean = first / count
         variance = max(second / count - mean * mean, Fraction(0))
         return float(Fraction(self.pivot) + scale * mean), math.sqrt(variance) * float(scale)
 
 
-def _digits(name: str, value: exp.Expr) -> dict[str, exp.Expr]:
-    """A number in [-2, 2] as the integers of its first 40 and next 30 binary digits."""
-    shifted = exp.Paren(this=exp.Paren(this=value) * double(2.0**HIGH_BITS))
-    whole = exp.Floor(this=shifted)
-    rest = exp.Paren(this=shifted.copy() - whole.copy()) * double(2.0**LOW_BITS)
-    return {f"{name}_high": exp.cast(whole, "bigint"), f"{name}_low": exp.cast(exp.Floor(this=rest), "bigint")}
+def _digits(value: exp.Expr) -> exp.Expr:
+    """A number in [-4, 4] as the integer of its first 60 binary digits behind the point; the product is exact."""
+    return exp.cast(exp.Floor(this=exp.Paren(this=value) * double(2.0**BITS)), "bigint")
 
 
 def _exact_sum(term: exp.Expr) -> exp.Expr:

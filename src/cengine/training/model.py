@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,25 @@ def load_model(folder: Path) -> Any:
     from cengine.training import encoders
 
     return encoders.keras.saving.load_model(folder / "model.keras", compile=False, safe_mode=True)
+
+
+def load_predictor(folder: Path) -> Any:
+    """The same, to predict with, 1.5 s sooner: no code is compiled for random weights that are then overwritten.
+
+    A copy of it that is trained anew would begin with zeros.
+    """
+    from cengine.training import encoders
+
+    file = folder / "model.keras"
+    with zipfile.ZipFile(file) as archive:
+        config = json.loads(archive.read("config.json"), object_hook=_with_zeros)
+    model = encoders.keras.saving.deserialize_keras_object(config, safe_mode=True)
+    model.load_weights(file)
+    return model
+
+
+def _with_zeros(part: dict[str, Any]) -> dict[str, Any]:
+    return {**part, "class_name": "Zeros", "config": {}} if part.get("module") == "keras.initializers" else part
 
 
 def signature_of(inputs: Sequence[Input], heads: Sequence[Head]) -> dict[str, Any]:
