@@ -110,8 +110,8 @@ class Typed:
 
     def __init__(self, words: list[str], folder: Path, command: Sequence[str] = COMMAND, more: dict[str, str] | None = None) -> None:
         environment = {**os.environ, "CENGINE_PROJECT": str(folder), **(more or {})}
-        # A shell that runs the tests in the background lets them ignore Ctrl-C; the command is to hear it.
-        typed = ["env", "--default-signal=INT", *command, *words]
+        # A shell that runs the tests in the background or behind nohup lets them ignore signals; the command is to hear them.
+        typed = ["env", "--default-signal=INT,HUP", *command, *words]
         pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         self.process = subprocess.Popen(typed, **pipes, text=True, env=environment, start_new_session=True)
 

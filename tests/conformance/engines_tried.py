@@ -26,7 +26,12 @@ from cengine.expressions.dialects import render
 from cengine.tables import POSITION, TableSchema
 
 SPARK_MASTER = "local-cluster[2,1,1024]"
-ENGINES = ["duckdb", "postgres", "bigquery", pytest.param("spark", marks=[pytest.mark.spark, pytest.mark.heavy])]
+ENGINES = [
+    "duckdb",
+    "postgres",
+    pytest.param("bigquery", marks=pytest.mark.heavy),
+    pytest.param("spark", marks=[pytest.mark.spark, pytest.mark.heavy]),
+]
 
 
 # What is tried beside, and on which engine it is known to fail.

@@ -330,6 +330,7 @@ def test_no_row_passes(described) -> None:
         assert entry["histogram"] is None
 
 
+@pytest.mark.heavy
 def test_the_same_for_any_number_of_threads_and_files(described, monkeypatch) -> None:
     columns = {name: column for name, column in COLUMNS.items() if name != "list"}
     one, _ = described(columns, threads=1)
@@ -380,6 +381,7 @@ def test_a_part_of_the_columns_in_the_order_asked_for(make_rows, engine) -> None
     assert [entry["name"] for entry in describe(engine, rows, None, ["c", "a"])] == ["c", "a"]
 
 
+@pytest.mark.heavy
 def test_many_columns_need_few_queries(make_rows, engine, monkeypatch) -> None:
     kinds = [lambda i: RANDOM.normal(size=50), lambda i: RANDOM.integers(0, i + 1, 50), lambda i: [f"w{k % 7}" for k in range(50)]]
     rows = make_rows({f"c{i}": pa.array(kinds[i % 3](i)) for i in range(300)})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -53,8 +54,10 @@ def as_number(expression: exp.Expr, kind: str) -> exp.Expr:
 
 
 def finite(expression: exp.Expr) -> exp.Expr:
-    """The number, or null where it is NaN or infinite: `x - x` is 0 for finite numbers only."""
-    return exp.Case().when(exp.EQ(this=expression.copy() - expression.copy(), expression=double(0.0)), expression.copy())
+    """The number, or null where it is NaN or infinite: NaN is above all numbers, or no comparison with it is true."""
+    return exp.Case().when(
+        exp.Between(this=expression.copy(), low=double(-sys.float_info.max), high=double(sys.float_info.max)), expression.copy()
+    )
 
 
 def step_function(value: exp.Expr, edges: Sequence[exp.Expr], results: Sequence[exp.Expr]) -> exp.Expr:

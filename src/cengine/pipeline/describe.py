@@ -22,10 +22,11 @@ DESCRIBE_VERSION = 1
 STAGE = "describe"
 
 
-def run_columns(run: FinishedRun) -> list[dict[str, Any]]:
-    """Statistics of all columns of a run's table, by split, with their roles and how the splits differ."""
-    found = columns_of(run.project, lambda: run.rows, run.split, run.fingerprint("Split"), run.table_engine)
+def run_columns(run: FinishedRun, *, used: bool = False) -> list[dict[str, Any]]:
+    """Statistics of a run's table, by split, with the roles of columns and how the splits differ: of all, or of those that are `used`."""
     roles = _roles(run)
+    names = [name for name in run.rows.schema.names if name in roles] if used else None
+    found = columns_of(run.project, lambda: run.rows, run.split, run.fingerprint("Split"), run.table_engine, names)
     return with_drift([{**column, "roles": roles.get(column["name"], [])} for column in found])
 
 
@@ -44,15 +45,16 @@ def datasource_columns(project: Project, snapshot: Snapshot, say: Say = lambda t
 
 
 def columns_of(
-    project: Project, rows: Callable[[], Rows], split: Split | None, parent: str, engine: Callable[[], Engine]
-) -> list[dict[str, Any]]:
-    """What `describe` gives for all columns; kept, and found again by `parent`, which says what rows there are in which split."""
-    identity = fingerprint({"version": DESCRIBE_VERSION, "parent": parent})
+    project: Project, rows: Callable[[], Rows], split: Split | None, parent: str, engine: Callable[[], Engine],
+    names: list[str] | None = None,
+) -> list[dict[str, Any]]:  # fmt: skip
+    """What `describe` gives for all columns or these; kept, and found again by `parent`, which says what rows there are in which split."""
+    identity = fingerprint({"version": DESCRIBE_VERSION, "parent": parent} | ({} if names is None else {"names": names}))
     with project.artifacts.building(STAGE, identity) as building:
         if building is not None:
             building.details["parent"] = parent
             with engine() as opened:
-                found = describe(opened, rows(), split)
+                found = describe(opened, rows(), split, names)
             (building.folder / "columns.json").write_text(json.dumps(found, ensure_ascii=False, allow_nan=False), encoding="utf-8")
     return list(json.loads((project.artifacts.folder(STAGE, identity) / "columns.json").read_text(encoding="utf-8")))
 

@@ -41,7 +41,7 @@ def summary_of(run: FinishedRun, report: Report = lambda what: None) -> dict[str
     report("looking for the worst slices")
     diagnostics, worst = _evidence(run)
     report("describing the columns")
-    columns = run_columns(run)
+    columns = run_columns(run, used=True)
     record, snapshot = run.record, run.snapshot
     return summarize(Evidence(
         pipeline={"id": run.pipeline["id"], "name": run.pipeline["name"], "config_name": Path(run.pipeline["config_name"]).name},

@@ -51,7 +51,8 @@ class FixedPoint:
         if self.whole:
             shifted = exp.Paren(this=exp.cast(value.copy(), "bigint") - bigint(int(self.pivot)))
             return {"x": shifted, "xx": shifted.copy() * shifted.copy()}
-        unit = exp.Paren(this=exp.Paren(this=as_double(value.copy()) - double(self.pivot)) / double(self.scale))
+        # The reciprocal of a power of two: the product is the quotient, bit for bit, and sooner there.
+        unit = exp.Paren(this=exp.Paren(this=as_double(value.copy()) - double(self.pivot)) * double(1 / self.scale))
         return {"x": _digits(unit), "xx": _digits(unit * unit.copy())}
 
     def moments(self, sums: Mapping[str, str], count: int) -> tuple[float, float]:
