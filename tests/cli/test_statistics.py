@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import numpy as np
@@ -101,3 +102,11 @@ def test_the_page_shows_the_columns_that_were_asked_for(finished, tmp_path) -> N
 )
 def test_wrong_names_are_told(finished, words, code, says) -> None:
     assert says in finished(*words, code=code).err
+
+
+def test_the_page_of_a_run_tells_of_the_columns_that_the_yaml_uses(finished) -> None:
+    finished("pipeline", "evaluate", "mine", "--no-open")
+    (page,) = finished.project.folder.glob("reports/**/report.html")
+    names = [column["name"] for column in json.loads(page.with_name("summary.json").read_text())["columns"]]
+    assert names == ["part", "amount", "word", "flag", "y"]
+    assert "The YAML does not use 1 of the table's columns" in page.read_text()
