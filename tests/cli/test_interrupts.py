@@ -104,7 +104,7 @@ def test_in_datasource_create(terminal, registered) -> None:
     assert terminal.leftovers() == []
 
 
-@pytest.mark.heavy
+@pytest.mark.slow
 def test_in_every_stage_one_after_the_other(registered, tmp_path) -> None:
     """However often a run is stopped, the next one goes on, and the end is that of an undisturbed run."""
     terminal = copied(registered, tmp_path / "disturbed")

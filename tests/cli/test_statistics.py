@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -110,3 +111,11 @@ def test_the_page_of_a_run_tells_of_the_columns_that_the_yaml_uses(finished) -> 
     names = [column["name"] for column in json.loads(page.with_name("summary.json").read_text())["columns"]]
     assert names == ["part", "amount", "word", "flag", "y"]
     assert "The YAML does not use 1 of the table's columns" in page.read_text()
+
+
+def test_what_is_known_of_all_columns_is_not_worked_out_again_for_the_page(finished) -> None:
+    kept = finished.project.folder / "artifacts" / "describe"
+    shutil.rmtree(kept, ignore_errors=True)
+    finished("pipeline", "statistics", "mine")
+    finished("pipeline", "evaluate", "mine", "--no-open")
+    assert len(list(kept.glob("*/*"))) == 1

@@ -124,7 +124,7 @@ def test_signals_leave_a_checkpoint_and_the_end_is_the_same(here, tmp_path) -> N
     assert_same(result(here), result(undisturbed))
 
 
-@pytest.mark.heavy
+@pytest.mark.slow
 def test_a_run_in_the_background_is_terminated_or_cancelled(here) -> None:
     here("pipeline", "run", "endless", "-y", "--detach")
     trains(here)
@@ -169,7 +169,7 @@ def test_a_run_that_waits_for_its_turn_hears_too(here) -> None:
 # Limits
 
 
-@pytest.mark.heavy
+@pytest.mark.slow
 def test_out_of_time_the_best_so_far_is_evaluated_and_forgotten(here, tmp_path) -> None:
     shutil.copytree(here.folder, tmp_path / "undisturbed")
     slow = Terminal(tmp_path / "undisturbed", here.files)
@@ -197,7 +197,7 @@ def test_out_of_time_the_best_so_far_is_evaluated_and_forgotten(here, tmp_path) 
     assert here.leftovers() == []
 
 
-@pytest.mark.heavy
+@pytest.mark.slow
 def test_out_of_money_and_what_a_limit_needs(here) -> None:
     assert "nothing costs anything here" in here("pipeline", "run", "endless", "-y", "--max-cost", "5", code=7).err
     begun = here.start("pipeline", "run", "endless", "-y")

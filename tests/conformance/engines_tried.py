@@ -29,7 +29,7 @@ SPARK_MASTER = "local-cluster[2,1,1024]"
 ENGINES = [
     "duckdb",
     "postgres",
-    pytest.param("bigquery", marks=pytest.mark.heavy),
+    pytest.param("bigquery", marks=pytest.mark.slow),
     pytest.param("spark", marks=[pytest.mark.spark, pytest.mark.heavy]),
 ]
 

@@ -11,7 +11,7 @@ from terminal import Terminal
 
 SEED = 20261124
 NUM_MOMENTS = 40
-NUM_USUAL = 1
+NUM_USUAL = 2
 
 # Where a kill could do most harm: when, what the event is about, and the how manieth time.
 WORST = {

@@ -166,7 +166,7 @@ def covered(found, truth) -> list[bool]:
     return [d.low <= t <= d.high for d, t in zip(found, truth, strict=True)]
 
 
-@pytest.mark.heavy
+@pytest.mark.slow
 def test_intervals_hold_the_true_difference_19_times_of_20(compare) -> None:
     names = ["mae", "rmse", "r2"]
     y, p, q = two_models(np.random.default_rng(5), 1_000_000, 0.4)
@@ -180,7 +180,7 @@ def test_intervals_hold_the_true_difference_19_times_of_20(compare) -> None:
     assert np.mean(hits, axis=0) == pytest.approx(np.full(3, 0.95), abs=0.05)
 
 
-@pytest.mark.heavy
+@pytest.mark.slow
 def test_intervals_of_two_classes_hold_the_true_difference(compare) -> None:
     names = ["accuracy", "log_loss", "f1", "auc", "pr_auc"]
     y, p, q = two_scores(np.random.default_rng(6), 500_000, 0.4)

@@ -128,7 +128,7 @@ def test_rows_that_differ_have_other_identities(pair, register_table) -> None:
     assert first["_row_id"][0] != second["_row_id"][0]
 
 
-@pytest.mark.heavy
+@pytest.mark.slow
 def test_wide_tables_can_be_registered(register_table) -> None:
     wide = {f"c{i}": [f"{i}", None, "x"] for i in range(1050)} | {f"i{i}": [i, None, 1] for i in range(40)}
     ids = pq.read_table(register_table(wide).files[0], columns=["_row_id"])["_row_id"].to_pylist()

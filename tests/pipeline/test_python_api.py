@@ -109,7 +109,7 @@ def test_errors_are_of_one_family(registered) -> None:
     assert len({getattr(cengine, name).exit_code for name in cengine.__all__ if name.endswith("Error")}) == 6
 
 
-@pytest.mark.heavy
+@pytest.mark.slow
 def test_one_result_for_any_number_of_threads_and_memory(tmp_path) -> None:
     """Two row groups, three threads against one: the same encoded rows, so the same model."""
     (tmp_path / "t.csv").write_text(table_text(200_000))

@@ -322,6 +322,17 @@ def test_rows_are_filtered_and_digits_kept_however_much_is_left_out(described) -
     assert found["x"]["splits"]["all"]["num_rows"] == len(tables["all"])
 
 
+@pytest.mark.parametrize("wider", [2**10, 2**12, 2**15, 2**18])
+def test_digits_are_kept_between_two_outliers_that_are_left_out(wider, described) -> None:
+    """The rest lies in the middle of the table's range, where squares are smallest."""
+    values = RANDOM.normal(0, 1, NUM_ROWS)
+    reach = wider * np.ptp(values) / 2
+    values[:2] = -reach, reach
+    found, tables = described({"x": pa.array(values), "word": COLUMNS["word"]}, where=["x > -100", "x < 100"], split=False)
+    told, left = found["x"]["splits"]["all"], tables["all"]["x"].to_numpy()
+    assert (told["mean"], told["deviation"]) == (pytest.approx(left.mean(), abs=1e-9), pytest.approx(left.std(), rel=1e-9))
+
+
 def test_no_row_passes(described) -> None:
     found, _ = described({name: COLUMNS[name] for name in ("small", "word", "normal", "time", "flag")}, where=["small > 100"], split=False)
     for entry in found.values():
@@ -330,7 +341,7 @@ def test_no_row_passes(described) -> None:
         assert entry["histogram"] is None
 
 
-@pytest.mark.heavy
+@pytest.mark.slow
 def test_the_same_for_any_number_of_threads_and_files(described, monkeypatch) -> None:
     columns = {name: column for name, column in COLUMNS.items() if name != "list"}
     one, _ = described(columns, threads=1)
@@ -381,7 +392,7 @@ def test_a_part_of_the_columns_in_the_order_asked_for(make_rows, engine) -> None
     assert [entry["name"] for entry in describe(engine, rows, None, ["c", "a"])] == ["c", "a"]
 
 
-@pytest.mark.heavy
+@pytest.mark.slow
 def test_many_columns_need_few_queries(make_rows, engine, monkeypatch) -> None:
     kinds = [lambda i: RANDOM.normal(size=50), lambda i: RANDOM.integers(0, i + 1, 50), lambda i: [f"w{k % 7}" for k in range(50)]]
     rows = make_rows({f"c{i}": pa.array(kinds[i % 3](i)) for i in range(300)})

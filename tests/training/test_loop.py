@@ -68,7 +68,7 @@ def slow(monkeypatch):
     monkeypatch.setattr("cengine.training.loop.SLICE_SECONDS", 1e-9)
 
 
-@pytest.mark.heavy
+@pytest.mark.slow
 def test_a_wish_to_end_leaves_a_checkpoint_just_there(file, tmp_path, slow) -> None:
     """However often, between checkpoints or at one: in the end everything is as if nobody had wished anything."""
     config = trainer(layers=WITH_STATE, optimizer=FAST, train_steps=60, save_checkpoints_steps=20)

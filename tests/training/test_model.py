@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -139,3 +141,17 @@ def test_a_network_that_cannot_be_is_told() -> None:
     fitted = {"labels": {"y": {"classes": ["a", "b", "c"], "counts": [1, 1, 1]}}}
     with pytest.raises(TrainingError, match="3 classes and needs 3 output units, found num_output_units: 7"):
         heads_of([label], TrainerConfig(type="classification", num_output_units=7), fitted)
+
+
+@pytest.mark.parametrize("is_own", [True, False])
+def test_only_a_process_of_ours_keeps_scikit_learn_from_keras(is_own) -> None:
+    code = f"""
+import sys
+from cengine.networks import keras_setup
+keras_setup.is_own_process = {is_own}
+keras_setup.import_keras()
+print("sklearn" in sys.modules)
+import sklearn
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == f"{not is_own}\n"

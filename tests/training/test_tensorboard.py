@@ -278,7 +278,7 @@ def test_runs_are_compared_by_what_their_kept_weights_reach(tmp_path) -> None:
 # All of it
 
 
-@pytest.mark.heavy
+@pytest.mark.slow
 def test_tensorflow_is_never_asked_for() -> None:
     """Not even tried to be imported: where it is installed, it would take seconds and a gigabyte. Keras looks for it itself."""
     code = """

@@ -21,9 +21,9 @@ def import_keras() -> ModuleType:
     os.environ.setdefault("KERAS_HOME", f"{os.devnull}/keras")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("JAX_PLATFORMS", "")
-    unwanted = is_own_process and "sklearn" not in sys.modules
+    unwanted = is_own_process and not {"keras", "sklearn"} & sys.modules.keys()
     if unwanted:
-        sys.modules["sklearn"] = None  # type: ignore[assignment]  # `import sklearn` fails, which Keras is prepared for
+        sys.modules["sklearn"] = None  # type: ignore[assignment]  # Python's own way to let an import fail, which Keras is prepared for
     try:
         import keras
     finally:

@@ -49,7 +49,11 @@ def columns_of(
     names: list[str] | None = None,
 ) -> list[dict[str, Any]]:  # fmt: skip
     """What `describe` gives for all columns or these; kept, and found again by `parent`, which says what rows there are in which split."""
-    identity = fingerprint({"version": DESCRIBE_VERSION, "parent": parent} | ({} if names is None else {"names": names}))
+    identity = fingerprint({"version": DESCRIBE_VERSION, "parent": parent})
+    if names is not None:
+        if project.artifacts.find(STAGE, identity) is not None:
+            return [column for column in columns_of(project, rows, split, parent, engine) if column["name"] in names]
+        identity = fingerprint({"version": DESCRIBE_VERSION, "parent": parent, "names": names})
     with project.artifacts.building(STAGE, identity) as building:
         if building is not None:
             building.details["parent"] = parent

@@ -16,8 +16,8 @@ from cengine.tables import Column
 
 NUMBERS = ("boolean", "integer", "float")
 RANGED = (*NUMBERS, "timestamp")
-# Sums relative to a span that is so much wider than the values' own would lose digits.
-MAX_WIDER = 2.0**16
+# Sums of squares relative to a span that is so much wider than the values' own would have less than 38 digits of the 60.
+MAX_WIDER = 2.0**11
 COLUMNS_PER_QUERY = 128
 
 
