@@ -12,7 +12,7 @@ from encoded import INPUTS, class_head, regression_head, trainer
 
 from cengine.config.resolve import Label
 from cengine.config.schema import TrainerConfig
-from cengine.errors import TrainingError
+from cengine.errors import StoreError, TrainingError
 from cengine.networks.encodings import Embedding, Linear, OneHot, Ordinal, Periodic, PiecewiseLinear
 from cengine.networks.layers import LAYERS
 from cengine.preprocess.apply import Input
@@ -119,6 +119,23 @@ def test_a_saved_model_predicts_the_same(load, tmp_path) -> None:
     assert signature["codes"] == [{"column": "hot", "size": 3}, {"column": "vector", "size": 30}, {"column": "place", "size": 9}]
     assert [output["label"] for output in signature["outputs"]] == ["y", "z"]
     assert signature["outputs"][1]["classes"] == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("load", [load_model, load_predictor])
+@pytest.mark.parametrize("harm", ["cut", "gone", "other", "flipped"])
+def test_a_damaged_model_says_what_removes_it(harm, load, tmp_path) -> None:
+    save_model(build_model(INPUTS, trainer(), [regression_head()]), tmp_path, {})
+    file = tmp_path / "model.keras"
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 255
+    match harm:
+        case "gone":
+            file.unlink()
+        case _:
+            file.write_bytes({"cut": data[:2000], "other": b"hello", "flipped": data}[harm])
+    with pytest.raises(StoreError, match=r"model\.keras is damaged") as caught:
+        load(tmp_path)
+    assert "cengine cache verify --repair" in caught.value.render()
 
 
 def test_outputs_are_in_the_labels_unit() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cengine.config.schema import TrainerConfig
-from cengine.errors import TrainingError
+from cengine.errors import StoreError, TrainingError
 from cengine.networks.encodings import Embedding, OneHot, Ordinal, Periodic, PiecewiseLinear
 from cengine.networks.keras_setup import import_keras
 from cengine.preprocess.apply import Input
@@ -54,10 +54,10 @@ def save_model(model: Any, folder: Path, signature: dict[str, Any]) -> None:
 
 
 def load_model(folder: Path) -> Any:
-    """The model that `save_model` wrote; safe mode, so that no code in the file is run."""
+    """The model that `save_model` wrote; safe mode, so that no code in the file is run. Raises StoreError where the file is damaged."""
     from cengine.training import encoders
 
-    return encoders.keras.saving.load_model(folder / "model.keras", compile=False, safe_mode=True)
+    return encoders.keras.saving.load_model(_whole(folder / "model.keras"), compile=False, safe_mode=True)
 
 
 def load_predictor(folder: Path) -> Any:
@@ -67,12 +67,26 @@ def load_predictor(folder: Path) -> Any:
     """
     from cengine.training import encoders
 
-    file = folder / "model.keras"
+    file = _whole(folder / "model.keras")
     with zipfile.ZipFile(file) as archive:
         config = json.loads(archive.read("config.json"), object_hook=_with_zeros)
     model = encoders.keras.saving.deserialize_keras_object(config, safe_mode=True)
     model.load_weights(file)
     return model
+
+
+def _whole(file: Path) -> Path:
+    """The file, if its archive and the check sums of its parts are whole."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            damaged = archive.testzip()
+    except (OSError, zipfile.BadZipFile) as error:
+        damaged = str(error)
+    if damaged is not None:
+        raise StoreError(
+            f"the trained model {file} is damaged: {damaged}", "cengine cache verify --repair removes it, and the next run builds it again"
+        )
+    return file
 
 
 def _with_zeros(part: dict[str, Any]) -> dict[str, Any]:
