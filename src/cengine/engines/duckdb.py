@@ -169,7 +169,10 @@ class DuckDB(Engine):
 
         def poll() -> None:
             while not done.wait(POLL_SECONDS):
-                share = self.connection.query_progress() / 100
+                try:
+                    share = self.connection.query_progress() / 100
+                except duckdb.ConnectionException:
+                    return  # closed by a wish to end that was heard while this thread was waited for
                 if 0 <= share <= 1:
                     progress(share)
 
