@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 class Word(BaseModel):
     """A word of the YAML with its parameters."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
 
     name: ClassVar[str]
     version: ClassVar[int] = 1

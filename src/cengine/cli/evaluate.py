@@ -79,7 +79,7 @@ def _write(run: FinishedRun, other: FinishedRun | None, output: Path | None) -> 
 def print_overall(results: Results) -> None:
     """The metrics beside the constants', and what is to be thought of them."""
     rows = []
-    for row in results.overall.to_pylist():
+    for row in results.overall_rows:
         skill = None if row["skill"] is None else f"{100 * row['skill']:.1f} %"
         ends = interval(row["low"], row["high"])
         rows.append(
@@ -111,7 +111,7 @@ def _print_slices(results: Results, columns: tuple[str, ...], sort: str | None, 
 
 def _directions(results: Results) -> dict[str, bool]:
     """The metrics, and whether a higher one is better."""
-    return {row["metric"]: row["higher_is_better"] for row in results.overall.to_pylist()}
+    return {row["metric"]: row["higher_is_better"] for row in results.overall_rows}
 
 
 def print_slices(title: str, names: Sequence[str], rows: Sequence[dict[str, Any]], num_rows: int | None) -> None:
@@ -145,7 +145,7 @@ def sorted_slices(table: Any, sort: str | None, higher_is_better: dict[str, bool
 def results_json(results: Results, sort: str | None) -> dict[str, Any]:
     """The same for programs."""
     return {
-        "metrics": results.overall.to_pylist(),
+        "metrics": results.overall_rows,
         "verdicts": results.verdicts,
         "slices": [
             {"label": s.label, "columns": list(s.columns), "rows": sorted_slices(s.table, sort, _directions(results))}

@@ -154,7 +154,7 @@ def _label_facts(engine: Engine, members: Sequence[tuple[FinishedRun, Head]], ag
 def _values(engine: Engine, run: FinishedRun, head: Head, metrics: Sequence[Metric]) -> dict[str, dict[str, Any]]:
     """By split: `num_rows` and the metrics beside the constants; those that the run's YAML does not name are measured now."""
     found: dict[str, dict[str, Any]] = {}
-    for row in run.results.overall.to_pylist():
+    for row in run.results.overall_rows:
         if row["label"] == head.label.name:
             own = found.setdefault(row["split"], {"num_rows": row["num_rows"], "metrics": {}})
             own["metrics"][row["metric"]] = {key: row.get(key) for key in ("model", "low", "high", "constant", "constant_is", "skill")}

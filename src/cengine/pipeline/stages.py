@@ -308,8 +308,8 @@ def _evaluate_settings(context: Context) -> Any:
 
 
 def _run_evaluate(context: Context, work: Work) -> None:
+    from cengine.evaluation.evaluate import evaluate
     from cengine.evaluation.predictions import write_predictions
-    from cengine.evaluation.results import evaluate
     from cengine.evaluation.search import columns_beside
     from cengine.training.model import load_predictor, training_model
 

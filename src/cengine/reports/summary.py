@@ -103,7 +103,7 @@ def _label(evidence: Evidence, head: Head) -> dict[str, Any]:
         ],
         "overall": [
             {key: row[key] for key in ("split", "metric", "model", "low", "high", "constant", "constant_is", "skill", "num_rows")}
-            for row in results.overall.to_pylist()
+            for row in results.overall_rows
             if row["label"] == name
         ],
         "verdicts": [{"split": v["split"], "sentence": v["sentence"]} for v in results.verdicts if v["label"] == name],
