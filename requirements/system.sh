@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What the tests start beside Python: a browser, database servers, Java for Spark, a library that moves clocks.
+# What the tests start beside Python: a browser, database servers, a server of blobs, Java for Spark, a library that moves clocks.
 # Installed from Debian's packages where we may; elsewhere the tests that need them are skipped and say why.
 set -uo pipefail
 
@@ -19,6 +19,10 @@ needs postgresql initdb '/usr/lib/postgresql/*/bin/initdb'
 needs mariadb-server mariadbd /usr/sbin/mariadbd
 needs default-jre-headless java
 needs libfaketime '/usr/lib/*/faketime/libfaketimeMT.so.1'
+# The server that speaks Azure's protocol comes with npm, where that is there.
+if command -v npm >/dev/null && [ ! -d build/azurite/node_modules/azurite ]; then
+    npm install --silent --no-fund --no-audit --prefix build/azurite azurite@3.35.0 >/dev/null || echo "Azurite cannot be installed; the tests of Azure will be skipped"
+fi
 [ "${#missing[@]}" -eq 0 ] && exit 0
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null \
     && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes --no-install-recommends "${missing[@]}" >/dev/null; then

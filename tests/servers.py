@@ -11,9 +11,11 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import os
 import pwd
+import secrets
 import shutil
 import signal
 import socket
@@ -332,6 +334,37 @@ def gcs_server() -> Iterator[tuple[str, str]]:
     try:
         server.start()
         yield f"gs://{bucket}", f"http://{HOST}:{port}"
+    finally:
+        server.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+# Azure Blob Storage
+
+AZURITE = Path(__file__).parents[1] / "build" / "azurite" / "node_modules" / ".bin" / "azurite-blob"
+
+
+@contextlib.contextmanager
+def azure_server() -> Iterator[tuple[str, str]]:
+    """(address of a new container, its AZURE_STORAGE_CONNECTION_STRING) of a running Azurite. Skips the test where it is not installed."""
+    pytest.importorskip("adlfs", reason="adlfs is not installed: pip install 'cengine[azure]'")
+    from azure.storage.blob import BlobServiceClient
+
+    program = shutil.which("azurite-blob") or (str(AZURITE) if AZURITE.exists() else None)
+    if program is None:
+        pytest.skip("Azurite is not installed: `make system` installs it where there is npm")
+    folder = Path(tempfile.mkdtemp(prefix="cengine-azure-"))
+    port = free_port()
+    account, key = "tests", base64.b64encode(secrets.token_bytes(32)).decode()
+    words = [f"--blobHost={HOST}", f"--blobPort={port}", f"--location={folder}", "--silent", "--skipApiVersionCheck", "--disableTelemetry"]
+    server = Server([program, *words], port, folder / "log", signal.SIGTERM, env={**os.environ, "AZURITE_ACCOUNTS": f"{account}:{key}"})
+    try:
+        server.start()
+        container = f"test-{uuid.uuid4().hex[:12]}"
+        words = [f"AccountName={account}", f"AccountKey={key}", f"BlobEndpoint=http://{HOST}:{port}/{account}"]
+        connection = ";".join(["DefaultEndpointsProtocol=http", *words])
+        BlobServiceClient.from_connection_string(connection).create_container(container)
+        yield f"az://{container}", connection
     finally:
         server.stop()
         shutil.rmtree(folder, ignore_errors=True)

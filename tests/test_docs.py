@@ -56,6 +56,7 @@ def test_the_commands_of_the_readme_work_in_order(folder: Path) -> None:
     assert "by start_station_name" in outputs["evaluate"]
 
 
+@pytest.mark.slow
 def test_the_commands_of_the_page_about_running_work_in_order(tmp_path: Path) -> None:
     page = (ROOT / "docs" / "running.md").read_text()
     text = (ROOT / "examples" / "trips.yaml").read_text()
@@ -73,6 +74,7 @@ def test_the_commands_of_the_page_about_running_work_in_order(tmp_path: Path) ->
     assert "a month" in run(["pipeline", "run", "trips", "--explain"], tmp_path).stdout
 
 
+@pytest.mark.slow
 def test_the_commands_of_the_page_about_housekeeping_work_in_order(tmp_path: Path) -> None:
     page = (ROOT / "docs" / "housekeeping.md").read_text()
     text = (ROOT / "examples" / "trips.yaml").read_text()

@@ -95,6 +95,7 @@ def assert_same(one, other) -> None:
     assert one[1] == other[1]
 
 
+@pytest.mark.slow
 def test_signals_leave_a_checkpoint_and_the_end_is_the_same(here, tmp_path) -> None:
     shutil.copytree(here.folder, tmp_path / "undisturbed")
     undisturbed = Terminal(tmp_path / "undisturbed", here.files)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import gzip
 import re
 import sys
+import uuid
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from registering import everything_in, register, rows, stored
-from servers import gcs_server, s3_server
+from servers import azure_server, gcs_server, s3_server
 from terminal import Terminal, table_text
 from test_tables_in_files import RECORDS, write_records
 
@@ -327,3 +328,65 @@ def test_google_cloud_storage(terminal, gcs, monkeypatch) -> None:
     shown = terminal("datasource", "show", "t", "--json").json
     assert (shown["rows"], [column["name"] for column in shown["columns"]]) == (3, ["x", "year"])
     assert "nothing has changed" in terminal.start("datasource", "commit", "t").answer().out
+
+
+# Azure Blob Storage
+
+
+@pytest.fixture(scope="module")
+def azure():
+    with azure_server() as found:
+        yield found
+
+
+def put_blobs(azure, monkeypatch, **blobs: bytes) -> str:
+    """The address of a new folder with these files, the credentials being in the environment."""
+    from azure.storage.blob import BlobServiceClient
+
+    address, connection = azure
+    monkeypatch.setenv("AZURE_STORAGE_CONNECTION_STRING", connection)
+    folder = f"folder-{uuid.uuid4().hex[:8]}"
+    with BlobServiceClient.from_connection_string(connection) as client:
+        for name, content in blobs.items():
+            client.get_blob_client(address.removeprefix("az://"), f"{folder}/{name}").upload_blob(content)
+    return f"{address}/{folder}"
+
+
+def test_azure_blob_storage(terminal, azure, monkeypatch) -> None:
+    blobs = {"year=2018/a.parquet": parquet(x=[1, 2]), "year=2019/b.parquet": parquet(x=[3])}
+    address = put_blobs(azure, monkeypatch, **blobs)
+    created = terminal("datasource", "create", "parquet", "--name", "t", "--path", address)
+    assert created.err == ""
+    shown = terminal("datasource", "show", "t", "--json").json
+    assert (shown["rows"], [column["name"] for column in shown["columns"]]) == (3, ["x", "year"])
+    assert "nothing has changed" in terminal("datasource", "commit", "t").out
+    key = azure[1].partition("AccountKey=")[2].partition(";")[0]
+    assert key.encode() not in everything_in(terminal.project.folder)
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.csv.gz", "t.parquet", "t.json"])
+def test_every_kind_in_azure_gives_the_rows_of_the_local_file(azure, project, tmp_path, monkeypatch, name) -> None:
+    kind = next(kind for kind in ("csv", "parquet", "json") if kind in name)
+    local = write_records(tmp_path, name)
+    address = put_blobs(azure, monkeypatch, **{name: local.read_bytes()})
+    assert stored(register(project, kind, path=f"{address}/{name}")).equals(stored(register(project, kind, path=str(local))))
+
+
+@pytest.mark.parametrize(("path", "says"), [
+    ("{address}/none.csv", "there is no file or folder"), ("{address}/no*.csv", "holds no csv files"), ("az://no-such-container/t.csv", "no-such-container"),
+])  # fmt: skip
+def test_bad_address_in_azure(terminal, azure, monkeypatch, path, says) -> None:
+    address = put_blobs(azure, monkeypatch, **{"t.csv": b"x\n1\n"})
+    answer = terminal("datasource", "create", "csv", "--name", "t", "--path", path.format(address=address), code=4)
+    assert says in answer.err
+    nothing_is_left(terminal)
+
+
+def test_an_azure_key_that_is_refused(terminal, azure, monkeypatch) -> None:
+    address = put_blobs(azure, monkeypatch, **{"t.csv": b"x\n1\n"})
+    before, _, after = azure[1].partition("AccountKey=")
+    monkeypatch.setenv("AZURE_STORAGE_CONNECTION_STRING", f"{before}AccountKey=bm90IHRoZSBrZXk=;{after.partition(';')[2]}")
+    answer = terminal("datasource", "create", "csv", "--name", "t", "--path", f"{address}/t.csv", code=4)
+    assert "AZURE_STORAGE_CONNECTION_STRING" in answer.err
+    assert "bm90IHRoZSBrZXk" not in answer.err
+    nothing_is_left(terminal)

@@ -135,12 +135,13 @@ class Store:
             raise self._error(error) from None
 
     def _error(self, error: Exception) -> SourceError:
-        told = " ".join(str(error).split()) or type(error).__name__
+        told = " ".join(str(error).split()).partition(" Content: <?xml")[0] or type(error).__name__  # Azure adds its whole answer
         kind = type(error).__name__
         how = f"credentials come from the environment or a profile: {_CREDENTIALS[self.package]}"
         if "Credentials" in kind or "credentials" in told.lower() or "account_name" in told:
             return SourceError(f"there are no credentials for {self.address}, or they are not accepted: {told}", how)
-        if isinstance(error, PermissionError) or any(word in told for word in ("Forbidden", "AccessDenied", "Unauthorized", "403", "401")):
+        refused = ("Forbidden", "AccessDenied", "Unauthorized", "AuthenticationFailed", "AuthorizationFailure", "403", "401")
+        if isinstance(error, PermissionError) or any(word in told for word in refused):
             return SourceError(f"{self.address} may not be read with these credentials: {told}", how)
         if isinstance(error, FileNotFoundError):
             return SourceError(f"there is no file or folder '{self.address}': {told}")
