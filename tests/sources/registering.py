@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
 from cengine.pipeline.api import source_of
 from cengine.pipeline.register import Snapshot, take_snapshot
@@ -37,3 +41,12 @@ def kinds(snapshot: Snapshot) -> dict[str, str | None]:
 def everything_in(folder: Path) -> bytes:
     """The bytes of all files below, one after the other: what must never be kept is not among them."""
     return b"\n".join(file.read_bytes() for file in sorted(folder.rglob("*")) if file.is_file())
+
+
+def keyring_with(address: str, password: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gives the processes started from now on a keyring, and puts a password into it with the command that messages name."""
+    pytest.importorskip("keyring", reason="pip install 'cengine[keyring]'")
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "file_keyring.FileKeyring")
+    monkeypatch.setenv("TEST_KEYRING", str(folder / "keyring.json"))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]))
+    subprocess.run([sys.executable, "-m", "keyring", "set", "cengine", address], input=password, text=True, check=True)

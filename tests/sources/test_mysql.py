@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 
 import pytest
-from registering import everything_in, kinds, register, rows
+from registering import everything_in, keyring_with, kinds, register, rows
 from terminal import Terminal
 
 from cengine.errors import SourceError
@@ -138,6 +138,17 @@ def test_a_typed_password_is_used_and_never_kept(terminal, database, monkeypatch
     assert database.server.password.encode() not in everything_in(terminal.project.folder)
     monkeypatch.setenv("MYSQL_PWD", database.server.password)
     assert "nothing has changed" in terminal("datasource", "commit", "t").out
+
+
+def test_a_password_from_the_keyring(terminal, database, monkeypatch, tmp_path) -> None:
+    monkeypatch.delenv("MYSQL_PWD", raising=False)
+    database.run("CREATE TABLE t AS SELECT 1 AS n")
+    create = ("datasource", "create", "mysql", "--name", "t", "--uri", database.plain, "--table", "t")
+    assert f"keyring set cengine '{database.plain}'" in terminal.start(*create).answer().err
+    keyring_with(database.plain, database.server.password, tmp_path, monkeypatch)
+    created = terminal.start(*create).answer()
+    assert (created.code, created.err) == (0, "")
+    assert database.server.password.encode() not in everything_in(terminal.project.folder)
 
 
 WRONG = {

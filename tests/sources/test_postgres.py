@@ -9,7 +9,7 @@ import threading
 from urllib.parse import quote, urlsplit
 
 import pytest
-from registering import everything_in, kinds, register, rows, stored
+from registering import everything_in, keyring_with, kinds, register, rows, stored
 from servers import PostgresServer
 from terminal import Terminal
 
@@ -229,6 +229,18 @@ def test_a_typed_password_is_used_and_never_kept(terminal, database, monkeypatch
         assert secret.encode() not in everything_in(terminal.project.folder)
     monkeypatch.setenv("PGPASSWORD", PostgresServer.password)
     assert "nothing has changed" in terminal("datasource", "commit", "t").out
+
+
+def test_a_password_from_the_keyring(terminal, database, monkeypatch, tmp_path) -> None:
+    monkeypatch.delenv("PGPASSWORD", raising=False)
+    monkeypatch.setenv("PGPASSFILE", "/nowhere")
+    database.run("CREATE TABLE t AS SELECT 1 AS n")
+    create = ("datasource", "create", "postgres", "--name", "t", "--uri", database.plain, "--table", "t")
+    assert f"keyring set cengine '{database.plain}'" in terminal.start(*create).answer().err
+    keyring_with(database.plain, PostgresServer.password, tmp_path, monkeypatch)
+    created = terminal.start(*create).answer()
+    assert (created.code, created.err) == (0, "")
+    assert PostgresServer.password.encode() not in everything_in(terminal.project.folder)
 
 
 def test_a_variable_in_the_address_is_kept_as_it_is_written(terminal, database, monkeypatch) -> None:
