@@ -3,9 +3,10 @@
     python bench/estimates.py [--folder build/estimates]
 
 First a run on each of four other sizes, which is the history that estimates go by; then, for each size, the estimate and the run.
-A network of two layers, one pass over the rows. On a machine that others keep busy the seconds are theirs too, so two more
-measures are shown: seconds without what the run waited for a processor, and seconds of processors. The last column says
-whether the run was within the interval that 4 of 5 are to be in.
+A network of two layers, one pass over the rows. On a machine that others keep busy the seconds are theirs too, so three more
+measures are shown: seconds without what the run waited for a processor, the same as they would have been at the pace that the
+machine had during the history (`pace.py`, before and after each run), and seconds of processors. The last column says whether
+the run was within the interval that 4 of 5 are to be in.
 """
 
 from __future__ import annotations
@@ -14,9 +15,12 @@ import argparse
 import json
 import os
 import shutil
+import statistics
 import subprocess
 import sys
 from pathlib import Path
+
+from pace import pace
 
 HISTORY = (50_000, 300_000, 1_500_000, 3_000_000)
 SIZES = (100_000, 1_000_000, 5_000_000)
@@ -52,10 +56,12 @@ def main() -> None:
     bench = Bench(arguments.folder)
     for rows in arguments.history:
         bench.run(rows)
+    usual = statistics.median(bench.paces)
+    print(f"pace of the history: {', '.join(f'{seconds:.2f}' for seconds in bench.paces)} s")
     print(f"{'rows':>10} {'what':<14} {'estimate':>10} {'between':>19} {'measured':>10} {'ratio':>6}  within", flush=True)
     for rows in arguments.sizes:
         estimated = bench.run(rows)
-        print(*bench.compared(rows, estimated), sep="\n", flush=True)
+        print(*bench.compared(rows, estimated, bench.paces[-1] / usual), f"{rows:>10,} pace {bench.paces[-1]:.2f} s", sep="\n", flush=True)
 
 
 class Bench:
@@ -63,6 +69,7 @@ class Bench:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.paces: list[float] = []
         (folder / "pipeline.yaml").write_text(YAML)
 
     def run(self, rows: int) -> dict:
@@ -73,23 +80,28 @@ class Bench:
         self.cengine("datasource", "create", "csv", "--name", name, "--path", str(csv))
         self.cengine("pipeline", "push", str(self.folder / "pipeline.yaml"), name)
         estimate = json.loads(self.cengine("pipeline", "run", name, "--explain", "--json"))
+        before = pace()
         self.cengine("pipeline", "run", name, "-y")
+        self.paces.append((before + pace()) / 2)
         return estimate
 
-    def compared(self, rows: int, estimate: dict) -> list[str]:
-        """A line for each stage and for the whole, in seconds, CPU seconds and bytes."""
+    def compared(self, rows: int, estimate: dict, slower: float) -> list[str]:
+        """A line for each stage and for the whole, in seconds, CPU seconds and bytes; `slower` is this run's pace by the history's."""
         from cengine import open_project
 
         project = open_project(self.folder / "project")
         pipeline = project.records.find("pipelines", f"trips{rows}")
         taken = {
-            stage["name"]: stage | {"alone": stage["seconds"] / stage["slowdown"]}
+            stage["name"]: stage | {"alone": stage["seconds"] / stage["slowdown"], "alike": stage["seconds"] / stage["slowdown"] / slower}
             for stage in project.records.last("runs", pipeline_id=pipeline["id"])["stages"]
         }
         lines = []
-        for measure, unit, scale in (("seconds", "s", 1), ("alone", "s alone", 1), ("cpu_seconds", "s CPU", 1), ("peak_bytes", "GB", 1e9)):
-            found = {s["name"]: s["estimate"]["seconds" if measure == "alone" else measure] for s in estimate["stages"]}
-            if measure == "alone":
+        measures = {"seconds": "s", "alone": "s alone", "alike": "s alike", "cpu_seconds": "s CPU", "peak_bytes": "GB"}
+        for measure, unit in measures.items():
+            without_others = measure in ("alone", "alike")
+            scale = 1e9 if unit == "GB" else 1
+            found = {s["name"]: s["estimate"]["seconds" if without_others else measure] for s in estimate["stages"]}
+            if without_others:
                 found = {name: {key: value / estimate["estimate"]["slowdown"] for key, value in i.items()} for name, i in found.items()}
             for name, interval in found.items():
                 lines.append(line(rows, f"{name} {unit}", interval, taken[name][measure], scale))
