@@ -6,6 +6,7 @@ import contextlib
 import gzip
 import json
 import os
+import shutil
 import subprocess
 
 import pyarrow as pa
@@ -358,3 +359,15 @@ def test_filter_on_one_value_json_is_still_json(table) -> None:
     answer = table("pipeline", "push", path, "mine", "--json")
     assert json.loads(answer.out)["id"] == 1
     assert "warning" in answer.err
+
+
+def test_predictions_without_their_rows_are_not_left_out_in_silence(table) -> None:
+    table("pipeline", "push", table.write("c.yaml", YAML), "mine")
+    table("pipeline", "run", "mine", "-y")
+    artifacts = table.project.folder / "artifacts"
+    (snapshot,) = artifacts.glob("snapshot/*/*/*.parquet")
+    snapshot.chmod(0o600)
+    pq.write_table(pq.read_table(snapshot).slice(200), snapshot)
+    for folder in artifacts.glob("Evaluate/*/*"):
+        shutil.rmtree(folder)
+    refused(table, "pipeline", "run", "mine", "-y", says=("are found in the snapshot", "cengine cache verify"))

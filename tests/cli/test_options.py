@@ -149,6 +149,17 @@ def test_help_imports_nothing_heavy() -> None:
     assert done.stdout.splitlines()[-1] == "[]"
 
 
+def test_a_run_of_which_everything_is_stored_imports_only_what_it_needs(finished) -> None:
+    code = (
+        "import sys; from cengine.cli.main import run; assert run(['pipeline', 'run', '1', '-y']) == 0;"
+        "print([m for m in ('keras', 'jax', 'pandas', 'pyarrow.compute', 'cengine.evaluation.evaluate') if m in sys.modules])"
+    )
+    environment = {**os.environ, "CENGINE_PROJECT": str(finished.folder)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert done.stderr.count("stored already") == 5
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
 def test_output_cut_by_the_reader_is_no_error(finished) -> None:
     command = f"{sys.executable} -m cengine.cli.main pipeline list --json | head -c 1; exit ${{PIPESTATUS[0]}}"
     environment = {**os.environ, "CENGINE_PROJECT": str(finished.folder)}

@@ -18,6 +18,7 @@ from sqlglot import exp
 
 from cengine.config.resolve import Label
 from cengine.engines.engine import Engine
+from cengine.errors import StoreError
 from cengine.expressions.build import as_number, column, double
 from cengine.networks.metric import Roles
 from cengine.preprocess.fit import Statistics
@@ -75,7 +76,7 @@ def write_predictions(
 ) -> int:
     """Joins raw predictions (`_row_id`, `_split`, columns of `prediction_columns`) with labels and the columns `beside`.
 
-    Gives the number of rows written.
+    Gives the number of rows written. Raises StoreError where a prediction's row is not among `rows`: metrics would leave it out.
     """
     names = list(dict.fromkeys([*beside, *(head.label.name for head in heads)]))
     source = rows.select(engine, names).subquery("source")
@@ -90,7 +91,13 @@ def write_predictions(
         .from_(predictions)
         .join(source, on=exp.EQ(this=column(ROW_ID, "predictions"), expression=column(ROW_ID, "source")), join_type="inner")
     )
-    return engine.write(joined, target)
+    found, asked = engine.write(joined, target), pq.ParquetFile(raw).metadata.num_rows
+    if found != asked:
+        raise StoreError(
+            f"{asked:,} rows were predicted, and {found:,} of them are found in the snapshot: one of the two is damaged",
+            "cengine cache verify --repair removes what is not whole, and the next run builds it again",
+        )
+    return found
 
 
 def raw_table(identities: np.ndarray, split: int, columns: dict[str, np.ndarray], schema: pa.Schema) -> pa.Table:

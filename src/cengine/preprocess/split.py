@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from sqlglot import exp
 
@@ -313,7 +312,7 @@ def _ordered_table(groups: pa.ChunkedArray, edges: np.ndarray, found: pa.Table, 
             num_before, num_equal = (_at_cut(found, name, n, len(edge), 0) for name in ("num_before", "num_equal"))
             inclusive = there & ((num_before == 0) | (num_before + num_equal - edge <= edge - num_before))
             key, before = np.where(inclusive, 2**KEY_BITS, -1), np.where(inclusive, num_before + num_equal, num_before)
-        part = found.filter(pc.equal(found["cut"], n))
+        part = _of_cut(found, n)
         taken = pa.array(_at_cut(found, None, n, len(edge), 0), pa.int64(), mask=~there)
         columns |= {f"order_{n}": part[ORDER].take(taken), f"key_{n}": key, f"rows_before_{n}": before}
     return pa.table(columns)
@@ -321,10 +320,16 @@ def _ordered_table(groups: pa.ChunkedArray, edges: np.ndarray, found: pa.Table, 
 
 def _at_cut(found: pa.Table, name: str | None, cut: int, num_groups: int, absent: int) -> np.ndarray:
     """A column of whole numbers for each group, at this cut; without a name, where the group's row stands among those of the cut."""
-    part = found.filter(pc.equal(found["cut"], cut))
+    part = _of_cut(found, cut)
     values = np.full(num_groups, absent, np.int64)
     values[part[PLACE].to_numpy()] = np.arange(len(part)) if name is None else part[name].to_numpy().astype(np.int64)
     return values
+
+
+def _of_cut(found: pa.Table, cut: int) -> pa.Table:
+    import pyarrow.compute as pc  # what reads a split needs none of it, and it takes time to import
+
+    return found.filter(pc.equal(found["cut"], cut))
 
 
 def _moved_counts(cuts: pa.Table, sizes: np.ndarray) -> np.ndarray:

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow.compute as pc
 from sqlglot import exp
 
 from cengine.engines.engine import Engine
@@ -120,6 +119,8 @@ def _moments(
 
 def _counts(engine: Engine, train: TrainRows, questions: list[Question]) -> dict[int, tuple[tuple[tuple[Any, int], ...], int]]:
     """Values and their numbers of rows, most frequent first; all columns in one pass over the rows."""
+    import pyarrow.compute as pc
+
     asked = [i for i, q in enumerate(questions) if q.needs.counts]
     if not asked:
         return {}

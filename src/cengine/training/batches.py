@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from cengine.preprocess.apply import Input
@@ -73,7 +72,9 @@ class EncodedFile:
         return Matrices(floats, codes)
 
     def column(self, name: str, split: int, groups: Sequence[int]) -> np.ndarray:
-        """One column of the split's rows in these row groups, in the file's order."""
+        """One column of the split's rows in these row groups, in the file's order; in rows of other splits it may be null."""
+        import pyarrow.compute as pc
+
         table = self._file.read_row_groups(list(groups), columns=[name, "_split"])
         return table[name].filter(pc.equal(table["_split"], split)).to_numpy()
 
