@@ -6,8 +6,9 @@ import os
 import sys
 from types import ModuleType
 
-# Keras imports scikit-learn where it is installed, for wrappers that we do not use: 1.5 s. A process of ours does without;
-# one of somebody else's, a notebook, may want them.
+# Keras imports these where they are installed, for what we do not use of it: scikit-learn alone takes 1.5 s. A process of ours
+# does without; one of somebody else's, a notebook, may want them.
+UNUSED = ("sklearn", "pandas", "IPython", "PIL", "requests")
 is_own_process = False
 
 
@@ -21,12 +22,12 @@ def import_keras() -> ModuleType:
     os.environ.setdefault("KERAS_HOME", f"{os.devnull}/keras")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("JAX_PLATFORMS", "")
-    unwanted = is_own_process and not {"keras", "sklearn"} & sys.modules.keys()
-    if unwanted:
-        sys.modules["sklearn"] = None  # type: ignore[assignment]  # Python's own way to let an import fail, which Keras is prepared for
+    unwanted = [name for name in UNUSED if name not in sys.modules] if is_own_process and "keras" not in sys.modules else []
+    for name in unwanted:
+        sys.modules[name] = None  # type: ignore[assignment]  # Python's own way to let an import fail, which Keras is prepared for
     try:
         import keras
     finally:
-        if unwanted:
-            del sys.modules["sklearn"]
+        for name in unwanted:
+            del sys.modules[name]
     return keras
