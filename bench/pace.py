@@ -39,5 +39,13 @@ def pace() -> float:
     return time.perf_counter() - began
 
 
+def steady(usual: float, at_most_seconds: float = 300, tolerance: float = 1.2) -> float:
+    """The pace, once it is no more than `tolerance` of the usual one, or when so much time has passed."""
+    end = time.monotonic() + at_most_seconds
+    while (now := pace()) > tolerance * usual and time.monotonic() < end:
+        time.sleep(5)
+    return now
+
+
 if __name__ == "__main__":
     print(f"{pace():.2f} s")
