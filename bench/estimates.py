@@ -90,7 +90,7 @@ class Bench:
         return estimate
 
     def compared(self, rows: int, estimate: dict, slower: float) -> list[str]:
-        """A line for each stage and for the whole, in seconds, CPU seconds and bytes; `slower` is this run's pace by the history's."""
+        """A line for each stage and for the whole, in seconds, CPU seconds and bytes; `slower` is this run's pace by the usual one."""
         from cengine import open_project
 
         project = open_project(self.folder / "project")

@@ -124,7 +124,7 @@ def postgres_server() -> Iterator[PostgresServer]:
     pytest.importorskip("psycopg", reason="psycopg is not installed: pip install 'cengine[postgres]'")
     programs = _postgres_programs()
     if programs is None:
-        pytest.skip("PostgreSQL is not installed: `make servers` installs it where it may")
+        pytest.skip("PostgreSQL is not installed: `make system` installs it where it may")
     account = _unprivileged()
     folder = Path(tempfile.mkdtemp(prefix="cengine-postgres-"))
     try:
@@ -285,7 +285,7 @@ def mysql_server() -> Iterator[MysqlServer]:
 
     program, install = shutil.which("mariadbd", path=f"{os.environ['PATH']}:/usr/sbin"), shutil.which("mariadb-install-db")
     if program is None or install is None:
-        pytest.skip("MariaDB is not installed: `make servers` installs it where it may")
+        pytest.skip("MariaDB is not installed: `make system` installs it where it may")
     folder = Path(tempfile.mkdtemp(prefix="cengine-mysql-"))
     try:
         # As root it has to be told that it may; nobody else is asked.
