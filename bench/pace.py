@@ -1,4 +1,4 @@
-"""How fast this machine is just now: others on the same hardware make it up to three times as slow, and no counter here tells.
+"""How fast this machine is just now: others on the same hardware make it up to twice as slow, and no counter here tells.
 
 python bench/pace.py        # seconds of a fixed piece of work, done on all processors at once
 """
@@ -43,7 +43,7 @@ def steady(usual: float, at_most_seconds: float = 300, tolerance: float = 1.2) -
     """The pace, once it is no more than `tolerance` of the usual one, or when so much time has passed."""
     end = time.monotonic() + at_most_seconds
     while (now := pace()) > tolerance * usual and time.monotonic() < end:
-        time.sleep(5)
+        time.sleep(5)  # others' work comes and goes in minutes
     return now
 
 

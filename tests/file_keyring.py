@@ -21,6 +21,3 @@ class FileKeyring(KeyringBackend):
 
     def set_password(self, service: str, username: str, password: str) -> None:
         Path(os.environ["TEST_KEYRING"]).write_text(json.dumps({**self._kept(), f"{service} {username}": password}))
-
-    def delete_password(self, service: str, username: str) -> None:
-        raise NotImplementedError

@@ -113,30 +113,18 @@ def test_a_password_from_a_file(postgres, monkeypatch, tmp_path) -> None:
     Records(postgres.url(database, password=None)).engine.dispose()
 
 
-def test_a_password_from_a_keyring(postgres, monkeypatch) -> None:
+def test_a_password_from_a_keyring(postgres, monkeypatch, tmp_path) -> None:
     keyring = pytest.importorskip("keyring", reason="keyring is not installed")
-    from keyring.backend import KeyringBackend
+    from file_keyring import FileKeyring
 
     address = postgres.url(postgres.new_database().rpartition("/")[2], password=None)
-    kept = {("cengine", address): PASSWORD}
-
-    class Drawer(KeyringBackend):
-        priority = 1
-
-        def get_password(self, service, username):
-            return kept.get((service, username))
-
-        def set_password(self, service, username, password):
-            kept[service, username] = password
-
-        def delete_password(self, service, username):
-            del kept[service, username]
-
+    monkeypatch.setenv("TEST_KEYRING", str(tmp_path / "keyring.json"))
     before = keyring.get_keyring()
-    keyring.set_keyring(Drawer())
+    keyring.set_keyring(FileKeyring())
     try:
+        keyring.set_password("cengine", address, PASSWORD)
         Records(address).engine.dispose()
-        kept.clear()
+        (tmp_path / "keyring.json").unlink()
         monkeypatch.setenv("PGPASSFILE", "/nowhere")
         assert "refuses us" in refused(address)
     finally:
