@@ -118,7 +118,7 @@ def test_a_broken_source_is_named_and_breaks_nothing_else(terminal, package, nam
 
 
 def test_our_own_names_stay_ours(package) -> None:
-    assert SOURCES["csv"].__module__ == "cengine.sources.files"
+    assert SOURCES["csv"].__module__ == "cengine.sources.csv_files"
     assert list(SOURCES).count("csv") == 1
     with pytest.raises(KeyError):
         SOURCES["nosuch"]

@@ -1,4 +1,4 @@
-"""Tables in files: CSV, Parquet, JSON; one file, a glob or a folder, plain or compressed."""
+"""What tables in files have in common: one file, a glob or a folder, plain or compressed, here or in a store."""
 
 from __future__ import annotations
 
@@ -32,8 +32,6 @@ _COMPRESSION_OF_SUFFIX = {".gz": "gzip", ".zst": "zstd"}
 
 # Runs SQL text on the embedded engine.
 Fetch = Callable[[str], "pa.Table"]
-NULL_WORDS = ("", "NULL", "null", "\\N")
-NUM_SHOWN_REJECTS = 5
 
 
 class FileSource(CopiedSource):
@@ -191,75 +189,6 @@ class FileSource(CopiedSource):
         return Part(label, columns, rows, num_bytes, rejects=lambda: self.rejects(reading.fetch))
 
 
-class Csv(FileSource):
-    """Comma-separated text with a header; delimiter, quotes and types are found by looking."""
-
-    name = "csv"
-    title = "CSV"
-    suffixes = (".csv", ".csv.gz", ".csv.zst", ".tsv", ".tsv.gz", ".tsv.zst", ".txt", ".txt.gz")
-    delimiter: str | None = Field(default=None, max_length=4, description="What stands between cells; found by looking where left out.")
-    null_words: Annotated[tuple[str, ...], Option(flag="null", adds=True)] = Field(
-        default=NULL_WORDS, description="A word that means null, besides an empty cell and NULL. May be repeated."
-    )
-    allow_rejects: bool = Field(default=False, description="Leave out rows that do not fit their columns; by default they are an error.")
-
-    def expected_kind(self, name: str) -> str | None:
-        return _compression_of(name)
-
-    def scan(self, file: Path, types: dict[str, str] | None = None) -> exp.Expr:
-        options: dict[str, Any] = {"header": True, "nullstr": list(self.null_words), "allow_quoted_nulls": True}
-        options["compression"] = _compression_of(file.name) or "none"
-        if self.delimiter is not None:
-            options["delim"] = self.delimiter
-        # Asked for its columns too: one ragged row must not make one column of all.
-        return _reader("read_csv", file, options | {"store_rejects": True, "strict_mode": True}, types)
-
-    def rejects(self, fetch: Fetch) -> Rejects:
-        total = fetch("SELECT COUNT(DISTINCT (scan_id, file_id, line)) AS n FROM reject_errors")["n"][0].as_py()
-        rows = fetch(f"""
-            SELECT line, ANY_VALUE(column_name) AS column_name, ANY_VALUE(error_message) AS message
-            FROM reject_errors GROUP BY line ORDER BY line LIMIT {NUM_SHOWN_REJECTS}
-        """).to_pylist()
-        # The engine keeps them in memory, a file's at a time is enough.
-        fetch("DELETE FROM reject_errors")
-        fetch("DELETE FROM reject_scans")
-        return Rejects(int(total), tuple((row["line"], _reason(row)) for row in rows), self.allow_rejects)
-
-
-class Parquet(FileSource):
-    """Parquet files."""
-
-    name = "parquet"
-    title = "Parquet"
-    suffixes = (".parquet", ".pq")
-
-    def expected_kind(self, name: str) -> str | None:
-        return "a Parquet file"
-
-    def scan(self, file: Path, types: dict[str, str] | None = None) -> exp.Expr:
-        return _reader("read_parquet", file, {}, None)
-
-    def rejects(self, fetch: Fetch) -> None:
-        return None
-
-
-class Json(FileSource):
-    """JSON: one object a line, or an array of objects."""
-
-    name = "json"
-    title = "JSON"
-    suffixes = (".json", ".json.gz", ".json.zst", ".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz")
-
-    def expected_kind(self, name: str) -> str | None:
-        return _compression_of(name)
-
-    def scan(self, file: Path, types: dict[str, str] | None = None) -> exp.Expr:
-        return _reader("read_json", file, {"compression": _compression_of(file.name) or "none"}, types, key="columns")
-
-    def rejects(self, fetch: Fetch) -> None:
-        return None
-
-
 def verify_readable(file: Path, chunk_bytes: int = 2**20) -> Iterator[int]:
     """Reads a gzip file to its end, giving bytes read so far; a truncated one raises SourceError."""
     if file.suffix != ".gz":
@@ -305,11 +234,11 @@ def _check_gzip_head(file: Path) -> None:
         raise truncated(file, error) from None
 
 
-def _compression_of(name: str) -> str | None:
+def compression_of(name: str) -> str | None:
     return next((kind for suffix, kind in _COMPRESSION_OF_SUFFIX.items() if name.endswith(suffix)), None)
 
 
-def _reader(function: str, file: Path, options: dict[str, Any], types: dict[str, str] | None, key: str = "types") -> exp.Expr:
+def reader(function: str, file: Path, options: dict[str, Any], types: dict[str, str] | None, key: str = "types") -> exp.Expr:
     """A call of a reader as an item of FROM; `key` is the reader's option for the types of columns."""
     from sqlglot import exp
 
@@ -332,11 +261,6 @@ def _with_constants(scan: exp.Expr, values: dict[str, str | None]) -> exp.Expr:
         exp.cast(exp.null() if text is None else exp.Literal.string(text), "text").as_(name, quoted=True) for name, text in values.items()
     ]
     return exp.select("*", *texts).from_(scan).subquery("file")
-
-
-def _reason(row: dict[str, Any]) -> str:
-    message = str(row["message"]).strip().splitlines()[0]
-    return f"column '{row['column_name']}': {message}" if row["column_name"] else message
 
 
 def _type_hint(actual: str | None) -> tuple[str, ...]:

@@ -77,9 +77,9 @@ def _load(name: str, point: importlib.metadata.EntryPoint) -> type[Source]:
 
 
 SOURCES = Sources({
-    "csv": ("cengine.sources.files:Csv", "Register a table in CSV files, plain or compressed."),
-    "parquet": ("cengine.sources.files:Parquet", "Register a table in Parquet files."),
-    "json": ("cengine.sources.files:Json", "Register a table in JSON files, plain or compressed."),
+    "csv": ("cengine.sources.csv_files:Csv", "Register a table in CSV files, plain or compressed."),
+    "parquet": ("cengine.sources.parquet_files:Parquet", "Register a table in Parquet files."),
+    "json": ("cengine.sources.json_files:Json", "Register a table in JSON files, plain or compressed."),
     "postgres": ("cengine.sources.postgres:Postgres", "Register a table or a query of a PostgreSQL database."),
     "mysql": ("cengine.sources.mysql:Mysql", "Register a table or a query of a MySQL or MariaDB database."),
     "sqlite": ("cengine.sources.embedded:Sqlite", "Register a table or a query of an SQLite database."),
