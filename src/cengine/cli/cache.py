@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cengine.cli.options import SETTINGS, Age, Size, json_option, project
-from cengine.cli.output import print_json, print_table, short_age, short_bytes, short_duration
+from cengine.cli.output import confirm, console, echo, print_json, print_table, short_age, short_bytes, short_duration
 
 if TYPE_CHECKING:
     from cengine.store.cache import Choice, Entry
@@ -47,7 +47,7 @@ def list_(sort: str, as_json: bool) -> None:
     ]
     rows += [(kind, None, short_bytes(size)) for kind, size in others.items() if size]
     rows.append(("all", len(found), short_bytes(sum(totals.values()) + sum(others.values()))))
-    click.echo()
+    echo()
     print_table(("Kind", "Number", "Size"), rows)
 
 
@@ -89,7 +89,7 @@ def prune(
                     "over_bytes": choice.missing_bytes})  # fmt: skip
     elif gone:
         stayed = len(choice.going) - len(gone)
-        click.echo(f"\nremoved {len(gone)}, {short_bytes(freed)} freed" + (f"; {stayed} are in use by now and stay" if stayed else ""))
+        echo(f"\nremoved {len(gone)}, {short_bytes(freed)} freed" + (f"; {stayed} are in use by now and stay" if stayed else ""))
 
 
 @cache.command(context_settings=SETTINGS)
@@ -146,20 +146,20 @@ def _ago(moment: float) -> str:
 def _explain(home: Project, choice: Choice) -> None:
     if choice.going:
         _print_entries(list(choice.going))
-        click.echo(f"\n{len(choice.going)} go, {short_bytes(choice.freed_bytes)} of {short_bytes(choice.total_bytes)}; "
+        echo(f"\n{len(choice.going)} go, {short_bytes(choice.freed_bytes)} of {short_bytes(choice.total_bytes)}; "
                    f"building them again takes about {short_duration(choice.build_seconds)}{_cost(home, choice)}")  # fmt: skip
         if choice.runs:
             shown = ", ".join(choice.runs[:8]) + (", ..." if len(choice.runs) > 8 else "")
-            click.echo(f"runs that can be looked at again only after they were run again: {shown}")
+            echo(f"runs that can be looked at again only after they were run again: {shown}")
         if any(entry.unfinished for entry in choice.going):
-            click.echo("unfinished stages begin anew without what they kept")
+            echo("unfinished stages begin anew without what they kept")
     else:
-        click.echo(f"nothing is to go; the artifacts take {short_bytes(choice.total_bytes)}")
+        echo(f"nothing is to go; the artifacts take {short_bytes(choice.total_bytes)}")
     for reason in dict.fromkeys(reason for _, reason in choice.spared):
         some = [entry for entry, why in choice.spared if why == reason]
-        click.echo(f"{len(some)} stay ({short_bytes(sum(entry.num_bytes for entry in some))}): {reason}")
+        echo(f"{len(some)} stay ({short_bytes(sum(entry.num_bytes for entry in some))}): {reason}")
     if choice.missing_bytes:
-        click.echo(f"that is still {short_bytes(choice.missing_bytes)} more than {short_bytes(choice.max_bytes or 0)}")
+        echo(f"that is still {short_bytes(choice.missing_bytes)} more than {short_bytes(choice.max_bytes or 0)}")
 
 
 def _cost(home: Project, choice: Choice) -> str:
@@ -177,8 +177,8 @@ def _ask(as_json: bool) -> None:
 
     if as_json or not sys.stdin.isatty():
         raise CengineError("there is no terminal to answer at", "add -y to remove without asking, --dry-run only to look")
-    if not click.confirm("\nremove them?", default=True):
-        click.echo("nothing was removed")
+    if not confirm("\nremove them?", default=True):
+        echo("nothing was removed")
         raise click.exceptions.Exit(1)
 
 
@@ -188,13 +188,12 @@ def _verified(home: Project) -> Verification:
 
     if not sys.stderr.isatty():
         return verify(home)
-    from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
     lock = threading.Lock()
     with Progress(
         TextColumn("Verify"), BarColumn(bar_width=30), TextColumn("{task.percentage:>3.0f} %"), DownloadColumn(), TransferSpeedColumn(),
-        TimeRemainingColumn(compact=True), console=Console(stderr=True),
+        TimeRemainingColumn(compact=True), console=console(),
     ) as bar:  # fmt: skip
         task = bar.add_task("verify", total=total_bytes(home))
 
@@ -207,19 +206,17 @@ def _verified(home: Project) -> Verification:
 
 def _print_verified(result: Verification, mended: list[Finding], seconds: float) -> None:
     rate = f", {short_bytes(int(result.num_bytes / seconds))}/s" if seconds > 0.5 else ""
-    click.echo(
+    echo(
         f"{result.num_artifacts} artifacts, {result.num_files} files, {short_bytes(result.num_bytes)} read in {short_duration(seconds)}{rate}"
     )
     if result.num_without_digests:
-        click.echo(f"{result.num_without_digests} artifacts of an older version have no digests; of them only the presence is known")
+        echo(f"{result.num_without_digests} artifacts of an older version have no digests; of them only the presence is known")
     for finding in result.findings:
         label = "mended" if finding in mended else "wrong" if finding.wrong else "note"
-        click.echo(f"{label}: {finding.what}")
+        echo(f"{label}: {finding.what}")
         if finding not in mended:
-            click.echo(f"  = {finding.mend}")
-    click.echo(
-        "nothing is wrong" if all(f in mended for f in result.wrong) else f"{len([f for f in result.wrong if f not in mended])} wrong"
-    )
+            echo(f"  = {finding.mend}")
+    echo("nothing is wrong" if all(f in mended for f in result.wrong) else f"{len([f for f in result.wrong if f not in mended])} wrong")
 
 
 def _finding_json(finding: Finding, mended: bool) -> dict[str, Any]:

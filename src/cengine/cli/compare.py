@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from cengine.cli.options import SETTINGS, json_option, project
-from cengine.cli.output import cell, interval, print_json, print_table, short_duration
+from cengine.cli.output import cell, echo, interval, print_json, print_table, short_duration
 from cengine.cli.pages import page_options, show_page, write_page
 from cengine.cli.progress import Busy
 
@@ -65,14 +65,14 @@ def _print(comparison: dict[str, Any], num_runs: int | None) -> None:
          for key, run in runs.items()],
     )  # fmt: skip
     for entry in comparison["left_out"]:
-        click.echo(f"left out: {cell(entry['name'])}, {cell(entry['reason'])}")
+        echo(f"left out: {cell(entry['name'])}, {cell(entry['reason'])}")
     for label in comparison["labels"]:
         for split in label["splits"]:
             _print_split(label, split, num_runs)
     for entry in comparison["alone"]:
-        click.echo(f"\nlabel {cell(entry['label'])} ({entry['task']}) is in {entry['run']} only, and is compared with nothing")
+        echo(f"\nlabel {cell(entry['label'])} ({entry['task']}) is in {entry['run']} only, and is compared with nothing")
     if comparison["note"]:
-        click.echo(f"\n{comparison['note']}")
+        echo(f"\n{comparison['note']}")
     _print_settings(comparison["differing"], list(runs))
 
 
@@ -92,14 +92,14 @@ def _print_split(label: dict[str, Any], split: dict[str, Any], num_runs: int | N
             skill = None if found["skill"] is None else f"{100 * found['skill']:.1f} %"
             rows.append((metric["name"], run["run"], "*" if found["best"] else "", found["model"], interval(found["low"], found["high"]),
                          found["constant"], skill, difference, ends, against["verdict"] if against else "", run["num_rows"]))  # fmt: skip
-    click.echo(f"\n{cell(label['name'])}, {cell(split['name'])}; differences are from {reference}, * is the best")
+    echo(f"\n{cell(label['name'])}, {cell(split['name'])}; differences are from {reference}, * is the best")
     print_table(("Metric", "Run", "", "Model", "95 %", "Constant", "Better by", "Difference", "95 % of it", "", "Rows"), rows)
     if num_left_out:
-        click.echo(f"and {num_left_out} more: --all")
+        echo(f"and {num_left_out} more: --all")
     first = label["metrics"][0]
     sentences = [run["metrics"][first["name"]]["against"] for run in _best_first(split["runs"], first)]
     told = [found["sentence"] for found in sentences if found]
-    click.echo(
+    echo(
         "\n" + "\n".join(cell(text.replace("\u2068", "").replace("\u2069", "")) for text in (told if num_runs is None else told[:num_runs]))
     )
 
@@ -114,9 +114,9 @@ def _best_first(runs: Sequence[dict[str, Any]], metric: dict[str, Any]) -> list[
 
 def _print_settings(rows: Sequence[dict[str, Any]], keys: Sequence[str]) -> None:
     if not rows:
-        click.echo("\ntheir configurations and data are the same")
+        echo("\ntheir configurations and data are the same")
         return
-    click.echo(f"\n{len(rows)} {'setting differs' if len(rows) == 1 else 'settings differ'}")
+    echo(f"\n{len(rows)} {'setting differs' if len(rows) == 1 else 'settings differ'}")
     if len(keys) <= MAX_SETTING_COLUMNS:
         told = [[row["path"], *(_setting(row["values"][key]) if key in row["values"] else "" for key in keys)] for row in rows]
         print_table(("Setting", *keys), told)

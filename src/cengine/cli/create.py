@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from cengine.cli.options import SETTINGS, json_option, project, resource_options
-from cengine.cli.output import data_size, megabytes, print_json, tell, warn
+from cengine.cli.output import data_size, echo, megabytes, print_json, tell, warn
 from cengine.sources import SOURCES
 
 if TYPE_CHECKING:
@@ -105,8 +105,8 @@ def _create(kind: str, name: str, options: dict[str, Any], *, as_json: bool, mem
                     "renamed": snapshot.renamed, "rejected": snapshot.num_rejected, "content": snapshot.content})  # fmt: skip
         return
     for header, column in snapshot.renamed.items():
-        click.echo(f"  {header} -> {column}")
-    click.echo(f"datasource {record['id']} ({name}): {_told(snapshot)}")
+        echo(f"  {header} -> {column}")
+    echo(f"datasource {record['id']} ({name}): {_told(snapshot)}")
 
 
 def _told(snapshot: Snapshot) -> str:

@@ -6,7 +6,7 @@ import click
 
 from cengine.cli.create import create
 from cengine.cli.options import SETTINGS, json_option, project, resource_options
-from cengine.cli.output import gigabytes, megabytes, print_json, print_table, tell
+from cengine.cli.output import confirm, echo, gigabytes, megabytes, print_json, print_table, tell
 from cengine.cli.statistics import datasource_statistics
 
 COLUMNS = ("Selection", "ID", "Name", "Rows", "Cols", "Size (MB)")
@@ -46,7 +46,7 @@ def set_(key: str) -> None:
     home = project()
     record = find_datasource(home, key)
     home.set_own_setting(ACTIVE, record["id"])
-    click.echo(f"datasource {record['id']} ({record['name']}) is active")
+    echo(f"datasource {record['id']} ({record['name']}) is active")
 
 
 @datasource.command(context_settings=SETTINGS)
@@ -65,7 +65,7 @@ def show(key: str | None, as_json: bool) -> None:
         print_json({"id": record["id"], "name": record["name"], "type": record["type"], "rows": snapshot.schema.num_rows,
                     "content": snapshot.content, "columns": columns})  # fmt: skip
         return
-    click.echo(f"{record['name']}: {snapshot.schema.num_rows:,} rows, from {place_of(record)}\n")
+    echo(f"{record['name']}: {snapshot.schema.num_rows:,} rows, from {place_of(record)}\n")
     names = ("name", "type", "nulls", "distinct", "min", "mean", "max")
     print_table(("Column", "Type", "Nulls", "Distinct", "Min", "Mean", "Max"), [[column[n] for n in names] for column in columns])
 
@@ -104,9 +104,9 @@ def commit(key: str | None, memory_bytes: int | None, threads: int | None) -> No
             home, record, memory_bytes=memory_bytes or default_memory_bytes(), threads=threads, report=bar.report, say=tell
         )
     if new:
-        click.echo(f"snapshot {snapshot['number']} of {record['name']}: {snapshot['num_rows']:,} rows")
+        echo(f"snapshot {snapshot['number']} of {record['name']}: {snapshot['num_rows']:,} rows")
     else:
-        click.echo(f"nothing has changed; snapshot {snapshot['number']} of {record['name']} stays the newest")
+        echo(f"nothing has changed; snapshot {snapshot['number']} of {record['name']} stays the newest")
 
 
 @datasource.command(context_settings=SETTINGS)
@@ -119,9 +119,9 @@ def delete(key: str, yes: bool) -> None:
     home = project()
     record = find_datasource(home, key)
     if not yes:
-        click.confirm(f"forget datasource {record['id']} ({record['name']}) and its snapshots?", abort=True)
+        confirm(f"forget datasource {record['id']} ({record['name']}) and its snapshots?", abort=True)
     freed = delete_datasource(home, record)
-    click.echo(f"datasource {record['id']} ({record['name']}) is gone, {gigabytes(freed)} freed")
+    echo(f"datasource {record['id']} ({record['name']}) is gone, {gigabytes(freed)} freed")
 
 
 datasource.add_command(create)

@@ -18,7 +18,7 @@ def doctor(as_json: bool) -> None:
 
     Exit code 1 where there is a problem; a warning is none.
     """
-    from cengine.cli.output import cell, print_json
+    from cengine.cli.output import cell, echo, print_json
     from cengine.pipeline.health import PROBLEM, WARNING, examine
     from cengine.store.project import project_folder
 
@@ -26,14 +26,14 @@ def doctor(as_json: bool) -> None:
     for finding in examine(project_folder()):
         found.append(finding)
         if not as_json:
-            click.echo(f"{finding.state:<8} {finding.name:<13} {cell(finding.text)}")
+            echo(f"{finding.state:<8} {finding.name:<13} {cell(finding.text)}")
             if finding.mend:
-                click.echo(f"{'':<23}= {cell(finding.mend)}")
+                echo(f"{'':<23}= {cell(finding.mend)}")
     problems, warnings = (sum(finding.state == state for finding in found) for state in (PROBLEM, WARNING))
     if as_json:
         print_json({"problems": problems, "warnings": warnings, "findings": [dataclasses.asdict(finding) for finding in found]})
     else:
-        click.echo(f"\n{_counted(problems, 'problem')}, {_counted(warnings, 'warning')}")
+        echo(f"\n{_counted(problems, 'problem')}, {_counted(warnings, 'warning')}")
     if problems:
         raise click.exceptions.Exit(EXIT_PROBLEM)
 

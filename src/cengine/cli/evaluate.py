@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cengine.cli.options import SETTINGS, json_option, project
-from cengine.cli.output import interval, print_json, print_table
+from cengine.cli.output import echo, interval, print_json, print_table
 from cengine.cli.pages import shown_path
 from cengine.cli.progress import Busy
 
@@ -49,15 +49,15 @@ def evaluate(
     if as_json:
         print_json({"pipeline_id": run.pipeline["id"], "run": run.record["number"], **results_json(run.results, sort)})
         return
-    click.echo(run.name)
+    echo(run.name)
     print_overall(run.results)
     _print_slices(run.results, columns, sort, None if show_all else num_rows, min_count)
     try:
         files = _write(run, other, output)
     except SourceError as error:  # the metrics are there whatever became of the table
-        click.echo(f"\nno page and no notebook: {error.render().removeprefix('error: ')}")
+        echo(f"\nno page and no notebook: {error.render().removeprefix('error: ')}")
         return
-    click.echo(f"\npage:     {shown_path(files.page)}\nnotebook: {shown_path(files.notebook)}")
+    echo(f"\npage:     {shown_path(files.page)}\nnotebook: {shown_path(files.notebook)}")
     if no_open:
         return
     from cengine.cli.opening import open_notebook, open_page
@@ -85,12 +85,12 @@ def print_overall(results: Results) -> None:
         rows.append(
             (row["split"], row["label"], row["metric"], row["model"], ends, row["constant"], row["constant_is"], skill, row["num_rows"])
         )
-    click.echo()
+    echo()
     print_table(("Split", "Label", "Metric", "Model", "95 %", "Constant", "The constant is", "Better by", "Rows"), rows)
-    click.echo()
+    echo()
     for found in results.verdicts:
         prefix = f"{found['split']}: " if len(results.verdicts) > 1 else ""
-        click.echo(prefix + found["sentence"])
+        echo(prefix + found["sentence"])
 
 
 def _print_slices(results: Results, columns: tuple[str, ...], sort: str | None, num_rows: int | None, min_count: int) -> None:
@@ -117,7 +117,7 @@ def _directions(results: Results) -> dict[str, bool]:
 def print_slices(title: str, names: Sequence[str], rows: Sequence[dict[str, Any]], num_rows: int | None) -> None:
     """The first slices as a table, the two ends of each interval in one column; the split where there are several."""
     shown = rows if num_rows is None else rows[:num_rows]
-    click.echo(f"\n{title}" + (f" ({len(shown)} of {len(rows):,} slices)" if len(shown) < len(rows) else ""))
+    echo(f"\n{title}" + (f" ({len(shown)} of {len(rows):,} slices)" if len(shown) < len(rows) else ""))
     several = len({row["split"] for row in rows}) > 1
     headers = [name for name in names if not name.endswith(HIGH) and (several or name != "split")]
     titles = [f"{name.removesuffix(LOW)} 95 %" if name.endswith(LOW) else {"num_rows": "rows"}.get(name, name) for name in headers]

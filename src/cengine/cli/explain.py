@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import click
-
-from cengine.cli.output import data_size, gigabytes, print_table, short_duration
+from cengine.cli.output import data_size, echo, gigabytes, print_table, short_duration
 
 if TYPE_CHECKING:
     from cengine.pipeline.estimates import Interval
@@ -36,11 +34,11 @@ def print_plan(planned: Plan, found: Forecast) -> None:
         rows.append((stage.name, _state(will), _size(stage, will), *taken, *cost, saves))
     print_table(headers, rows)
     threads = planned.context.threads or "all"
-    click.echo(f"\nmemory up to {gigabytes(planned.context.memory_bytes)}, {threads} cores")
+    echo(f"\nmemory up to {gigabytes(planned.context.memory_bytes)}, {threads} cores")
     if planned.context.workers.name != "duckdb":
-        click.echo(f"split, statistics and encoding on {planned.context.workers}")
+        echo(f"split, statistics and encoding on {planned.context.workers}")
     for line in _sums(found):
-        click.echo(line)
+        echo(line)
 
 
 def print_scan(planned: Plan, scan: Scan, prices: Prices, max_gb_scanned: float | None) -> None:
@@ -50,7 +48,7 @@ def print_scan(planned: Plan, scan: Scan, prices: Prices, max_gb_scanned: float 
     cost = f", {prices.sign} {money(scan_cost(scan.num_bytes, prices))}" if prices.gb_scanned else ""
     bound = f"; at most {max_gb_scanned:g} GB are allowed" if max_gb_scanned is not None else ""
     assert planned.context.warehouse is not None
-    click.echo(f"{planned.context.warehouse.source.title} will scan about {data_size(scan.num_bytes)} "
+    echo(f"{planned.context.warehouse.source.title} will scan about {data_size(scan.num_bytes)} "
                f"in {scan.num_queries} queries of {data_size(scan.query_bytes)}{cost}{bound}")  # fmt: skip
 
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import gc
 import importlib
+import io
 import os
 import sys
+import traceback
 from pathlib import Path
 
 import click
 
 from cengine.cli.interrupt import remembered
 from cengine.cli.options import SETTINGS
+from cengine.cli.output import echo
 from cengine.errors import EXIT_OUR_BUG, CengineError
 from cengine.networks import keras_setup
 from cengine.stopping import Reason
@@ -90,34 +93,36 @@ def run(arguments: list[str]) -> int:
 
 def _stopped(reason: Reason | None) -> int:
     reason = reason or Reason.INTERRUPTED
-    click.echo(f"\n{reason.sentence}; what was complete is kept, and the same command goes on from there", err=True)
+    echo(f"\n{reason.sentence}; what was complete is kept, and the same command goes on from there", err=True)
     return reason.exit_code
 
 
 def _failed(error: Exception, arguments: list[str]) -> int:
     match error:
         case CengineError() if "--traceback" not in arguments:
-            click.echo(error.render(), err=True)
+            echo(error.render(), err=True)
             return error.exit_code
         case click.exceptions.NoArgsIsHelpError():
-            click.echo(error.ctx.get_help() if error.ctx else "")
+            echo(error.ctx.get_help() if error.ctx else "")
             return 2
         case click.ClickException():
-            error.show()
+            shown = io.StringIO()
+            error.show(shown)
+            echo(shown.getvalue(), err=True, nl=False)
             return error.exit_code
         case BrokenPipeError():
             # The reader of our output (`| head`) went away; that is no error. Python must not flush into the pipe at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 0
     if "--traceback" in arguments:
-        raise error
-    click.echo(f"sorry, this is a bug in cengine: {type(error).__name__}: {error}\nwhat happened in full: {_log(error)}", err=True)
+        echo("".join(traceback.format_exception(error)), err=True, nl=False)
+        return getattr(error, "exit_code", EXIT_OUR_BUG)
+    echo(f"sorry, this is a bug in cengine: {type(error).__name__}: {error}\nwhat happened in full: {_log(error)}", err=True)
     return EXIT_OUR_BUG
 
 
 def _log(error: Exception) -> Path:
     import tempfile
-    import traceback
 
     with tempfile.NamedTemporaryFile("w", prefix="cengine-", suffix=".log", delete=False) as file:
         traceback.print_exception(error, file=file)

@@ -9,7 +9,7 @@ import sys
 import threading
 from pathlib import Path
 
-import click
+from cengine.cli.output import echo
 
 
 def open_page(page: Path | str) -> bool:
@@ -35,16 +35,14 @@ def open_notebook(notebook: Path) -> None:
     from importlib.util import find_spec
 
     if find_spec("jupyterlab") is None:
-        click.echo(
-            "JupyterLab is not installed, the notebook is not opened: pip install 'cengine[notebook]'; the page needs nothing: --browser"
-        )
+        echo("JupyterLab is not installed, the notebook is not opened: pip install 'cengine[notebook]'; the page needs nothing: --browser")
         return
     command = f"jupyter lab {shlex.quote(str(notebook))}"
     if not _has_display():
-        click.echo(f"there is no display to open it on; where there is one: {command}")
+        echo(f"there is no display to open it on; where there is one: {command}")
         return
     # Said, so that it can be typed again, with whatever Jupyter may ask for.
-    click.echo(f"opening it, Ctrl-C ends: {command}")
+    echo(f"opening it, Ctrl-C ends: {command}")
     os.execv(sys.executable, jupyter_command(notebook))
 
 

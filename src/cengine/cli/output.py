@@ -1,24 +1,63 @@
-"""Tables as the post prints them, JSON, sizes and times."""
+"""The one door to the terminal, and what goes through it: tables as the post prints them, JSON, sizes and times.
+
+A header, a cell or a name can hold characters that move the cursor, rewrite what is on the screen or answer for the user. So nothing in
+`cli/` prints by itself (a test looks): text goes through `echo`, questions through `confirm` and `ask`, bars through `console`.
+"""
 
 from __future__ import annotations
 
 import datetime
 import json
 import math
+import re
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+# Control characters but for the tab and the end of a line, halves of surrogate pairs, and what turns the direction of writing around.
+_UNSAFE = re.compile("\r(?!\n)|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+REPLACEMENT = "\ufffd"
+
+
+def safe(text: str) -> str:
+    """The text with nothing in it that a terminal obeys; tabs and ends of lines stay."""
+    return _UNSAFE.sub(REPLACEMENT, text)
+
+
+def echo(text: object = "", *, err: bool = False, nl: bool = True) -> None:
+    """Prints a text, whatever names and values are in it."""
+    click.echo(safe(str(text)), err=err, nl=nl)
+
+
+def confirm(question: str, **options: Any) -> bool:
+    """The answer to a question of yes or no; see `click.confirm`."""
+    return click.confirm(safe(question), **options)
+
+
+def ask(question: str, **options: Any) -> Any:
+    """The answer to a question; see `click.prompt`."""
+    return click.prompt(safe(question), **options)
+
+
+def console(*, err: bool = True) -> Console:
+    """A console for bars and views that change. What is given to them has to be `safe`: they send codes of their own."""
+    from rich.console import Console
+
+    return Console(stderr=err, markup=False, highlight=False)
 
 
 def print_table(headers: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """Prints `table_text`."""
-    click.echo(table_text(headers, rows))
+    echo(table_text(headers, rows))
 
 
 def table_text(headers: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     """A table with numbers to the right and text to the left, never cut."""
-    texts = [[cell(value) for value in row] for row in rows]
+    headers, texts = [cell(header) for header in headers], [[cell(value) for value in row] for row in rows]
     numeric = [bool(rows) and all(isinstance(row[i], int | float | None) for row in rows) for i in range(len(headers))]
     widths = [max(_width(header), *(_width(row[i]) for row in texts)) if texts else _width(header) for i, header in enumerate(headers)]
 
@@ -31,8 +70,9 @@ def table_text(headers: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
 
 def print_json(data: Any) -> None:
-    """JSON, NaN as null."""
-    click.echo(json.dumps(_clean(data), ensure_ascii=False, indent=2, default=str))
+    """JSON, NaN as null; what a terminal would obey is escaped, so that it is still the same text to whoever reads the JSON."""
+    text = json.dumps(_clean(data), ensure_ascii=False, indent=2, default=str)
+    click.echo(_UNSAFE.sub(lambda match: f"\\u{ord(match.group()):04x}", text))
 
 
 def cell(value: Any) -> str:
@@ -43,7 +83,10 @@ def cell(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, float):
         return "-" if math.isnan(value) else f"{value:.6g}"
-    return "".join(c if c.isprintable() else "�" for c in str(value))
+    return safe(str(value)).translate(_ONE_LINE)
+
+
+_ONE_LINE = str.maketrans(dict.fromkeys("\r\n\t", REPLACEMENT))
 
 
 def interval(low: float | None, high: float | None) -> str:
@@ -74,7 +117,7 @@ def megabytes(num_bytes: int) -> float:
 
 def tell(text: str) -> None:
     """Writes a line on the error stream: what a person should know of the way to the result."""
-    click.echo(text, err=True)
+    echo(text, err=True)
 
 
 def data_size(num_bytes: int) -> str:
@@ -109,7 +152,7 @@ def short_age(seconds: float) -> str:
 def warn(texts: Sequence[str]) -> None:
     """Warnings, on the error stream so that JSON stays JSON."""
     for text in texts:
-        click.echo(text, err=True)
+        echo(text, err=True)
 
 
 def _width(text: str) -> int:

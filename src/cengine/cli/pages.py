@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from cengine.cli.output import echo
+
 
 def page_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """`--page`, `--output` and `--no-open`."""
@@ -46,7 +48,7 @@ def show_page(target: Path | None, *, with_page: bool, no_open: bool, as_json: b
     if target is None:
         return
     if not as_json:
-        click.echo(f"\npage: {shown_path(target)}")
+        echo(f"\npage: {shown_path(target)}")
     if with_page and not no_open:
         open_page(target)
 

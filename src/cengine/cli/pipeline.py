@@ -10,7 +10,7 @@ import click
 from cengine.cli.compare import compare
 from cengine.cli.evaluate import evaluate
 from cengine.cli.options import SETTINGS, json_option, project
-from cengine.cli.output import gigabytes, print_json, print_table, warn
+from cengine.cli.output import ask, confirm, echo, gigabytes, print_json, print_table, warn
 from cengine.cli.pipeline_run import resume, run, work
 from cengine.cli.slice import slice_
 from cengine.cli.statistics import pipeline_statistics
@@ -48,13 +48,13 @@ def push(config: Path, name: str, key: str | None, as_json: bool) -> None:
     if as_json:
         print_json({"id": record["id"], "name": name, "datasource": datasource["name"], "resources": resources.to_json()})
         return
-    click.echo(f"pipeline {record['id']} ({name}) {'registered' if new else 'is there already, unchanged'}, on datasource {datasource['name']} "
+    echo(f"pipeline {record['id']} ({name}) {'registered' if new else 'is there already, unchanged'}, on datasource {datasource['name']} "
                f"with {snapshot.schema.num_rows:,} rows")  # fmt: skip
     several = resources.workers > 1
-    click.echo(f"proposed: {resources.workers} worker{'s' if several else ''} with {resources.cpus_per_worker} cpus_per_worker, "
+    echo(f"proposed: {resources.workers} worker{'s' if several else ''} with {resources.cpus_per_worker} cpus_per_worker, "
                f"{gigabytes(resources.memory_bytes)} memory")  # fmt: skip
     spark = f" --engine spark --workers {resources.workers} --cpus_per_worker {resources.cpus_per_worker} --master URL" if several else ""
-    click.echo(f"run it:   cengine pipeline run {record['id']}{spark}")
+    echo(f"run it:   cengine pipeline run {record['id']}{spark}")
 
 
 @pipeline.command(context_settings=SETTINGS)
@@ -72,7 +72,7 @@ def validate(config: Path, key: str | None) -> None:
     _, warnings = checked(home, file, snapshot_of(home, datasource).schema)
     warn([problem.render("warning") for problem in warnings])
     noted = f", {len(warnings)} warning{'s' if len(warnings) > 1 else ''}" if warnings else ""
-    click.echo(f"{config} is valid on datasource {datasource['name']}{noted}")
+    echo(f"{config} is valid on datasource {datasource['name']}{noted}")
 
 
 @pipeline.command(context_settings=SETTINGS)
@@ -106,14 +106,14 @@ def configure(output: Path, key: str | None) -> None:
     if not sys.stdin.isatty():
         _write(make(schema), output)
         return
-    click.echo(f"columns of {record['name']}: {', '.join(schema.names)}")
-    label = _known(click.prompt("what is to be predicted", default=guessed_label(schema)), schema)
+    echo(f"columns of {record['name']}: {', '.join(schema.names)}")
+    label = _known(ask("what is to be predicted", default=guessed_label(schema)), schema)
     names = [column.name for column in schema.columns if column.kind is not None and column.name != label]
-    answer = click.prompt("from which columns (comma-separated, or all)", default="all")
+    answer = ask("from which columns (comma-separated, or all)", default="all")
     features = names if answer.strip() == "all" else [_known(name.strip(), schema) for name in answer.split(",") if name.strip()]
-    share = click.prompt("share of rows to evaluate on", default=0.1, type=click.FloatRange(0, 1, min_open=True, max_open=True))
+    share = ask("share of rows to evaluate on", default=0.1, type=click.FloatRange(0, 1, min_open=True, max_open=True))
     if output.exists():
-        click.confirm(f"{output} exists; replace it?", abort=True)
+        confirm(f"{output} exists; replace it?", abort=True)
         output.unlink()
     _write(make(schema, label, features, share), output)
 
@@ -173,13 +173,13 @@ def _write(text: str, output: Path | None) -> None:
     from cengine.store.artifacts import disk_errors
 
     if output is None:
-        click.echo(text, nl=False)
+        echo(text, nl=False)
         return
     if output.exists():
         raise StoreError(f"'{output}' exists already", "choose another name with -o, or remove it")
     with disk_errors():
         output.write_text(text)
-    click.echo(f"written to {output}")
+    echo(f"written to {output}")
 
 
 for command in (run, resume, work, status, runs, logs, attach, cancel, evaluate, tensorboard, slice_, compare, pipeline_statistics):

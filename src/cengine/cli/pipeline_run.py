@@ -10,7 +10,7 @@ import click
 from cengine.cli.evaluate import print_overall, results_json
 from cengine.cli.explain import plan_json, print_plan, print_scan
 from cengine.cli.options import SETTINGS, engine_options, json_option, project, resource_options
-from cengine.cli.output import print_json, short_duration
+from cengine.cli.output import echo, print_json, short_duration
 
 if TYPE_CHECKING:
     from cengine.cli.progress import Bars
@@ -78,7 +78,7 @@ def run(
         print_json(plan_json(planned, forecast(planned, prices, lambda: home.records.all("runs")), scan))
         return
     if not as_json:
-        click.echo(f"pipeline {pipeline['id']} ({pipeline['name']}) on {datasource['name']}, {planned.snapshot.schema.num_rows:,} rows\n")
+        echo(f"pipeline {pipeline['id']} ({pipeline['name']}) on {datasource['name']}, {planned.snapshot.schema.num_rows:,} rows\n")
         print_plan(planned, forecast(planned, prices, lambda: home.records.all("runs")))
         if scan is not None:
             print_scan(planned, scan, prices, max_gb_scanned)
@@ -163,11 +163,11 @@ def _go(pipeline: dict[str, Any], record: dict[str, Any], planned: Plan, bars: B
         return
     _print_split(result, planned.snapshot.schema.num_rows)
     saved = f", {short_duration(result.saved_seconds)} saved by what was stored" if result.saved_seconds else ""
-    click.echo(f"\nrun {finished['number']} of {pipeline['name']} succeeded in {short_duration(finished['seconds'])}{saved}")
+    echo(f"\nrun {finished['number']} of {pipeline['name']} succeeded in {short_duration(finished['seconds'])}{saved}")
     if finished["message"]:
-        click.echo(f"  {finished['message']}")
+        echo(f"  {finished['message']}")
     print_overall(result.results)
-    click.echo(f"\nby slice, as a page and a notebook: cengine pipeline evaluate {pipeline['id']}")
+    echo(f"\nby slice, as a page and a notebook: cengine pipeline evaluate {pipeline['id']}")
 
 
 def _detach(home: Project, pipeline: dict[str, Any], record: dict[str, Any], as_json: bool) -> None:
@@ -178,7 +178,7 @@ def _detach(home: Project, pipeline: dict[str, Any], record: dict[str, Any], as_
     if as_json:
         print_json({"pipeline_id": pipeline["id"], "run": record["number"], "log": str(log_file(home, record))})
         return
-    click.echo(f"run {record['number']} of {pipeline['name']} goes on in the background\n"
+    echo(f"run {record['number']} of {pipeline['name']} goes on in the background\n"
                f"  how far it is:  cengine pipeline status --pipeline_id {pipeline['id']} --watch\n"
                f"  its bars here:  cengine pipeline attach {key}\n"
                f"  end it:         cengine pipeline cancel {key}")  # fmt: skip
@@ -192,7 +192,7 @@ def _ask() -> None:
     except EOFError:
         raise CengineError("there is no terminal to answer at", "add -y to run without asking") from None
     if answer not in ("", "y", "yes"):
-        click.echo("nothing was run")
+        echo("nothing was run")
         raise click.exceptions.Exit(1)
 
 
@@ -203,12 +203,12 @@ def _print_split(result: Run, num_rows: int) -> None:
     report = split.report
     shown = ", ".join(f"{name} {rows:,}" for name, rows in report.rows.items())
     groups = f" in {report.num_groups:,} groups of {split.by}" if split.by else ""
-    click.echo(f"\nsplit: {shown} rows{groups}")
+    echo(f"\nsplit: {shown} rows{groups}")
     if report.num_small_groups:
         named = ", ".join(str(name) for name in report.small_groups)
-        click.echo(f"  {report.num_small_groups:,} groups have fewer rows than there are splits and fill train first: {named}")
+        echo(f"  {report.num_small_groups:,} groups have fewer rows than there are splits and fill train first: {named}")
     unused = num_rows - sum(report.rows.values()) - report.num_left_out
     if unused:
-        click.echo(f"  {unused:,} of {num_rows:,} rows do not pass `where` or have no label")
+        echo(f"  {unused:,} of {num_rows:,} rows do not pass `where` or have no label")
     if report.num_left_out:
-        click.echo(f"  {report.num_left_out:,} rows are of groups that no split names, and are left out")
+        echo(f"  {report.num_left_out:,} rows are of groups that no split names, and are left out")

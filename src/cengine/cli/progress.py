@@ -6,10 +6,8 @@ import sys
 import time
 from typing import Any
 
-import click
-
 from cengine.cli.interrupt import raise_if_pressed
-from cengine.cli.output import short_duration
+from cengine.cli.output import console, echo, safe, short_duration
 from cengine.pipeline.progress import Progress
 
 
@@ -39,12 +37,12 @@ class Bars(Progress):
         if self._bars is not None:
             self._task = self._bars.add_task(stage, total=total, unit=unit, note="", began=time.monotonic())
         else:
-            click.echo(f"{stage}: {total:,} {unit}", err=True)
+            echo(f"{stage}: {total:,} {unit}", err=True)
 
     def advance(self, done: float, note: str = "") -> None:
         raise_if_pressed()
         if self._bars is not None:
-            self._bars.update(self._task, completed=min(done, self._total), note=note)
+            self._bars.update(self._task, completed=min(done, self._total), note=safe(note))
 
     def end(self, stage: str, seconds: float) -> None:
         raise_if_pressed()
@@ -52,7 +50,7 @@ class Bars(Progress):
             self._bars.update(self._task, completed=self._total, note=f"done in {short_duration(seconds)}")
             self._bars.stop_task(self._task)
         else:
-            click.echo(f"{stage}: done in {short_duration(seconds)}", err=True)
+            echo(f"{stage}: done in {short_duration(seconds)}", err=True)
 
     def reuse(self, stage: str, saved_seconds: float) -> None:
         self.say(f"{stage}: stored already, {short_duration(saved_seconds)} saved")
@@ -63,9 +61,9 @@ class Bars(Progress):
     def say(self, text: str) -> None:
         """A line above the bars."""
         if self._bars is not None:
-            self._bars.console.print(text, highlight=False)
+            self._bars.console.print(safe(text), markup=False, highlight=False)
         else:
-            click.echo(text, err=True)
+            echo(text, err=True)
 
 
 class IngestBar:
@@ -99,9 +97,7 @@ class Busy:
     def __init__(self) -> None:
         self._status: Any = None
         if sys.stderr.isatty():
-            from rich.console import Console
-
-            self._status = Console(stderr=True).status("")
+            self._status = console().status("")
 
     def __enter__(self) -> Busy:
         if self._status is not None:
@@ -116,11 +112,10 @@ class Busy:
         """Changes the line."""
         raise_if_pressed()
         if self._status is not None:
-            self._status.update(what)
+            self._status.update(safe(what))
 
 
 def _bars() -> Any:
-    from rich.console import Console
     from rich.progress import BarColumn, ProgressColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as RichProgress
     from rich.text import Text
@@ -137,16 +132,15 @@ def _bars() -> Any:
     return RichProgress(
         TextColumn("{task.description:<9}"), BarColumn(bar_width=24), TextColumn("{task.percentage:>3.0f} %"),
         TextColumn("{task.completed:,.0f}/{task.total:,} {task.fields[unit]}"), Rate(), TimeRemainingColumn(compact=True),
-        TextColumn("{task.fields[note]}"), console=Console(stderr=True),
+        TextColumn("{task.fields[note]}", markup=False), console=console(),
     )  # fmt: skip
 
 
 def _ingest_bars() -> Any:
-    from rich.console import Console
     from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
     from rich.progress import Progress as RichProgress
 
     return RichProgress(
         TextColumn("{task.description:<11}"), BarColumn(bar_width=30), TextColumn("{task.percentage:>3.0f} %"),
-        TextColumn("{task.fields[note]}"), TimeElapsedColumn(), TimeRemainingColumn(compact=True), console=Console(stderr=True),
+        TextColumn("{task.fields[note]}"), TimeElapsedColumn(), TimeRemainingColumn(compact=True), console=console(),
     )  # fmt: skip

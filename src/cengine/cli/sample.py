@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from cengine.cli.options import SETTINGS
+from cengine.cli.output import echo
 
 
 @click.group(context_settings=SETTINGS)
@@ -32,4 +33,4 @@ def trips(file: Path, num_rows: int, seed: int, force: bool) -> None:
             generate_trips(file, num_rows, seed=seed, progress=lambda done, total: bar.report("write", done / total, done))
     except ValueError as error:
         raise SourceError(str(error)) from None
-    click.echo(f"{num_rows:,} trips written to {file}")
+    echo(f"{num_rows:,} trips written to {file}")

@@ -8,7 +8,7 @@ import click
 
 from cengine.cli.evaluate import print_slices, sorted_slices
 from cengine.cli.options import SETTINGS, json_option, project
-from cengine.cli.output import cell, print_json
+from cengine.cli.output import cell, echo, print_json
 
 if TYPE_CHECKING:
     from cengine.pipeline.slicing import Request, Sliced
@@ -49,7 +49,7 @@ def slice_(key: str, text: str, sort: str | None, num_rows: int, min_count: int,
             "labels": [{"label": label, "slices": rows} for label, _, rows in tables],
         })  # fmt: skip
         return
-    click.echo(f"{run.name}: {_described(found)}")
+    echo(f"{run.name}: {_described(found)}")
     for label, names, rows in tables:
         print_slices(_title(found.request, label if len(tables) > 1 else None), names, rows, None if show_all else num_rows)
 

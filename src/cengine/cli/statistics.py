@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from cengine.cli.options import SETTINGS, json_option, project
-from cengine.cli.output import cell, print_json, print_table, tell
+from cengine.cli.output import cell, echo, print_json, print_table, tell
 from cengine.cli.pages import page_options, show_page, write_page
 from cengine.cli.progress import Busy
 
@@ -78,7 +78,7 @@ def _show(
     if as_json:
         print_json({**identity, "columns": chosen})
     else:
-        click.echo(f"{cell(heading['name'])}: {heading['under']}")
+        echo(f"{cell(heading['name'])}: {heading['under']}")
         for column in chosen:
             _print_column(column)
         _print_drift(chosen)
@@ -108,7 +108,7 @@ def _page(columns: list[dict[str, Any]], heading: dict[str, str], cache: Path) -
 def _print_column(column: dict[str, Any]) -> None:
     told = ", ".join([column["kind"], *column["roles"]])
     marks = [f"{split['level']} drift in {cell(name)}" for name, split in _drifted(column)]
-    click.echo("\n" + "   ".join([cell(column["name"]), cell(told), *(f"! {mark}" for mark in marks)]))
+    echo("\n" + "   ".join([cell(column["name"]), cell(told), *(f"! {mark}" for mark in marks)]))
     headers, rows = _figures(column)
     print_table(headers, rows)
     _print_histogram(column)
@@ -138,8 +138,8 @@ def _print_histogram(column: dict[str, Any]) -> None:
     width = max(len(cell(name)) for name in histogram["counts"])
     for name, counts in histogram["counts"].items():
         if any(counts):
-            click.echo(f"   {cell(name):<{width}}  {_bars(counts)}")
-    click.echo(f"   {'':<{width}}  {_ends(column)}")
+            echo(f"   {cell(name):<{width}}  {_bars(counts)}")
+    echo(f"   {'':<{width}}  {_ends(column)}")
 
 
 def _bars(counts: Sequence[int]) -> str:
@@ -181,7 +181,7 @@ def _print_top(column: dict[str, Any]) -> None:
         " / ".join(_share(known[name][key], split["num_rows"]) if key in known[name] else "-" for name, split in splits.items())
         for key in keys
     )
-    click.echo("   commonest: " + ", ".join(f"{_value(value)} {shares}" for (_, value), shares in zip(keys, told, strict=True)))
+    echo("   commonest: " + ", ".join(f"{_value(value)} {shares}" for (_, value), shares in zip(keys, told, strict=True)))
 
 
 def _key(value: Any) -> tuple[str, Any]:
@@ -211,11 +211,11 @@ def _print_drift(columns: Sequence[dict[str, Any]]) -> None:
     drifted = sorted(((split["psi"], split) for column in compared for _, split in _drifted(column)), key=lambda pair: -pair[0])
     if not drifted:
         reference = compared[0]["drift"]["reference"]
-        click.echo(f"\nno column differs from {cell(reference)} by more than noise")
+        echo(f"\nno column differs from {cell(reference)} by more than noise")
         return
-    click.echo(f"\n{len(drifted)} {'difference' if len(drifted) == 1 else 'differences'} between the splits")
+    echo(f"\n{len(drifted)} {'difference' if len(drifted) == 1 else 'differences'} between the splits")
     for psi, split in drifted:
-        click.echo(f"   {split['level']:<8}  {cell(split['sentence'])} (psi {psi:.2g}, noise {split['noise']:.1g})")
+        echo(f"   {split['level']:<8}  {cell(split['sentence'])} (psi {psi:.2g}, noise {split['noise']:.1g})")
 
 
 def _drifted(column: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
@@ -227,4 +227,4 @@ def _print_sampling(columns: Sequence[dict[str, Any]]) -> None:
     sampled = {name: split["sampled_rows"] for column in columns for name, split in column["splits"].items() if split["sampled_rows"]}
     if sampled:
         told = ", ".join(f"{num_rows:,} rows of {cell(name)}" for name, num_rows in sampled.items())
-        click.echo(f"\nquantiles, histograms and commonest values are estimated from {told}; ~ marks an estimate of distinct values")
+        echo(f"\nquantiles, histograms and commonest values are estimated from {told}; ~ marks an estimate of distinct values")

@@ -7,6 +7,7 @@ import time
 import click
 
 from cengine.cli.options import SETTINGS, project
+from cengine.cli.output import echo
 
 # How often the links follow what runs do; TensorBoard itself looks every few seconds.
 FOLLOW_SECONDS = 2.0
@@ -25,8 +26,8 @@ def tensorboard(keys: tuple[str, ...], port: int | None, no_open: bool) -> None:
     names = chosen.linked()
     # A curve has about ten points; TensorBoard's usual smoothing would draw it somewhere else.
     address = serve(chosen.folder, port) + "?smoothing=0"
-    click.echo(f"TensorBoard shows {', '.join(names) or 'nothing yet'}: {address}")
-    click.echo("Ctrl-C ends it")
+    echo(f"TensorBoard shows {', '.join(names) or 'nothing yet'}: {address}")
+    echo("Ctrl-C ends it")
     if not no_open:
         open_page(address)
     try:
@@ -34,4 +35,4 @@ def tensorboard(keys: tuple[str, ...], port: int | None, no_open: bool) -> None:
             time.sleep(FOLLOW_SECONDS)
             chosen.linked()
     except KeyboardInterrupt:
-        click.echo()
+        echo()

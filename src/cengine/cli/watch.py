@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cengine.cli.options import SETTINGS, json_option, project
-from cengine.cli.output import duration, megabytes, print_json, print_table, short_duration, table_text
+from cengine.cli.output import console, duration, echo, megabytes, print_json, print_table, safe, short_duration, table_text
 
 if TYPE_CHECKING:
     from cengine.store.project import Project
@@ -36,7 +36,7 @@ def status(key: str | None, watch: bool, as_json: bool) -> None:
     elif watch and sys.stdout.isatty():
         _watch(home, key)
     else:
-        click.echo(_status_text(home, key)[0])
+        echo(_status_text(home, key)[0])
 
 
 @click.command(context_settings=SETTINGS)
@@ -88,11 +88,11 @@ def logs(key: str, follow: bool) -> None:
         why = f"its log is on {where}, where it runs" if home.store.database.shared else "it is of an older version, or its log was removed"
         raise StoreError(f"run {run['number']} has no log here", why)
     with file.open(encoding="utf-8", errors="replace") as stream:
-        click.echo(stream.read(), nl=False)
+        echo(stream.read(), nl=False)
         while follow and _refreshed(home, run)["status"] in ACTIVE:
             time.sleep(REFRESH_SECONDS)
-            click.echo(stream.read(), nl=False)
-        click.echo(stream.read(), nl=False)
+            echo(stream.read(), nl=False)
+        echo(stream.read(), nl=False)
 
 
 @click.command(context_settings=SETTINGS)
@@ -108,7 +108,7 @@ def cancel(key: str) -> None:
     while (run := _refreshed(home, run))["status"] in ACTIVE:
         time.sleep(REFRESH_SECONDS)
     ended = "cancelled" if run["status"] == "Cancelled" else f"over: it is {run['status'].lower()}"
-    click.echo(f"run {run['number']} of {pipeline['name']} is {ended}")
+    echo(f"run {run['number']} of {pipeline['name']} is {ended}")
 
 
 @click.command(context_settings=SETTINGS)
@@ -142,7 +142,7 @@ def attach(key: str) -> None:
             if run["status"] not in ACTIVE:
                 break
             time.sleep(REFRESH_SECONDS)
-    click.echo(f"run {run['number']} of {pipeline['name']} is {run['status'].lower()}" + (f": {run['message']}" if run["message"] else ""))
+    echo(f"run {run['number']} of {pipeline['name']} is {run['status'].lower()}" + (f": {run['message']}" if run["message"] else ""))
 
 
 def _refreshed(home: Project, run: dict[str, Any]) -> dict[str, Any]:
@@ -152,15 +152,14 @@ def _refreshed(home: Project, run: dict[str, Any]) -> dict[str, Any]:
 
 
 def _watch(home: Project, key: str | None) -> None:
-    from rich.console import Console
     from rich.live import Live
     from rich.text import Text
 
-    with Live(console=Console(), refresh_per_second=4) as live:
+    with Live(console=console(err=False), refresh_per_second=4) as live:
         going_on = True
         while going_on:
             text, going_on = _status_text(home, key)
-            live.update(Text(text))
+            live.update(Text(safe(text)))
             time.sleep(REFRESH_SECONDS)
 
 

@@ -7,7 +7,7 @@ import os
 import click
 
 from cengine.cli.options import SETTINGS, json_option, project
-from cengine.cli.output import print_json, print_table
+from cengine.cli.output import echo, print_json, print_table
 
 
 @click.group(context_settings=SETTINGS)
@@ -24,7 +24,7 @@ def create(name: str) -> None:
     home = project()
     record = create_workspace(home.store, name)
     home.set_active_workspace(name)
-    click.echo(f"workspace {record['id']} ({name}) is made, and active")
+    echo(f"workspace {record['id']} ({name}) is made, and active")
     _warn_of_the_environment(name)
 
 
@@ -51,7 +51,7 @@ def set_(key: str) -> None:
     home = project()
     record = home.store.find("workspaces", key)
     home.set_active_workspace(record["name"])
-    click.echo(f"workspace {record['id']} ({record['name']}) is active")
+    echo(f"workspace {record['id']} ({record['name']}) is active")
     _warn_of_the_environment(record["name"])
 
 
@@ -69,11 +69,11 @@ def show(key: str | None, as_json: bool) -> None:
     if as_json:
         print_json({**facts, **places})
         return
-    click.echo(f"workspace {facts['id']} ({facts['name']}): {facts['datasources']} datasources, {facts['pipelines']} pipelines, {facts['runs']} runs\n"
+    echo(f"workspace {facts['id']} ({facts['name']}): {facts['datasources']} datasources, {facts['pipelines']} pipelines, {facts['runs']} runs\n"
                f"records:   {places['records']}\nartifacts: {places['artifacts']}")  # fmt: skip
 
 
 def _warn_of_the_environment(name: str) -> None:
     given = os.environ.get("CENGINE_WORKSPACE")
     if given and given != name:
-        click.echo(f"CENGINE_WORKSPACE={given} goes before it, as long as it is set", err=True)
+        echo(f"CENGINE_WORKSPACE={given} goes before it, as long as it is set", err=True)

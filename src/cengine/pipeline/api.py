@@ -68,6 +68,16 @@ def register(project: Project, kind: str, *, memory_bytes: int | None = None, **
     return take_snapshot(project, source_of(kind, options), memory_bytes=memory_bytes or default_memory_bytes())
 
 
+def check_name(name: str, refused: str = "") -> None:
+    """Raises StoreError for what cannot be the name of a datasource or pipeline; `refused` are characters that mean something there."""
+    if not name.strip() or name.isdigit():
+        raise StoreError(f"'{name}' cannot be a name: it must not be empty or a number, which would be read as an id")
+    if wrong := next((c for c in name if c in refused or not c.isprintable()), None):
+        what = "a colon" if wrong == ":" else f"the character {ascii(wrong)}"
+        raise StoreError(f"{ascii(name) if not name.isprintable() else repr(name)} cannot be a name: it must not hold {what}",
+                         "choose a name of letters, digits and signs that can be seen")  # fmt: skip
+
+
 # Datasources
 
 
@@ -80,8 +90,7 @@ def create_datasource(
         raise StoreError(
             f"there is a datasource named '{name}' already", "choose another --name, or take a new snapshot: cengine datasource commit"
         )
-    if not name or name.isdigit():
-        raise StoreError(f"'{name}' cannot be a name: it must not be empty or a number, which would be read as an id")
+    check_name(name)
     snapshot = take_snapshot(project, source, memory_bytes=memory_bytes, threads=threads, report=report, say=say)
     options = kept_options(source)
     row_id = project.records.insert("datasources", name=name, type=source.name, options=options, created_at=now())
@@ -163,8 +172,7 @@ def _record_snapshot(project: Project, datasource_id: int, snapshot: Snapshot) -
 
 def push_pipeline(project: Project, name: str, file: ConfigFile, datasource: dict[str, Any]) -> tuple[dict[str, Any], bool]:
     """The pipeline's record and whether it is new; the same text under the same name is the one there is."""
-    if not name or name.isdigit() or ":" in name:
-        raise StoreError(f"'{name}' cannot be a name: it must not be empty or a number, which would be read as an id, nor hold a colon")
+    check_name(name, refused=":")
     records, text = project.records, file.document.text
     if not any(row["name"] == name for row in records.all("pipelines")):
         try:
