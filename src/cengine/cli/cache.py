@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cengine.cli.options import SETTINGS, Age, Size, json_option, project
+from cengine.cli.options import SETTINGS, Age, Size, json_option, looked_at, project
 from cengine.cli.output import confirm, console, echo, print_json, print_table, short_age, short_bytes, short_duration
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def list_(sort: str, as_json: bool) -> None:
     """Each artifact: its size, when it was last used, what it took, which runs use it."""
     from cengine.store.cache import beside, entries, to_json
 
-    home = project()
+    home = looked_at()
     found = sorted(entries(home), key=lambda entry: -entry.num_bytes if sort == "size" else entry.used_at)
     others = beside(home)
     totals = _totals(found)
@@ -72,7 +72,7 @@ def prune(
 
     if max_bytes is None and unused_seconds is None and not everything:
         raise click.UsageError("say what is to go: --max-size 10GB, --unused-for 30d or --all")
-    home = project()
+    home = looked_at() if dry_run else project()
     choice = choose(entries(home), max_bytes=max_bytes, unused_seconds=unused_seconds, everything=everything, snapshots=snapshots)
     if not as_json:
         _explain(home, choice)
@@ -101,7 +101,7 @@ def verify(repair: bool, snapshots: bool, as_json: bool) -> None:
     from cengine.errors import StoreError
     from cengine.store.verify import repair as mend
 
-    home = project()
+    home = project() if repair else looked_at()
     began = time.monotonic()
     result = _verified(home)
     seconds = time.monotonic() - began

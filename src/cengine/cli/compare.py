@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from cengine.cli.options import SETTINGS, json_option, project
+from cengine.cli.options import SETTINGS, json_option, looked_at
 from cengine.cli.output import cell, echo, interval, print_json, print_table, short_duration
 from cengine.cli.pages import page_options, show_page, write_page
 from cengine.cli.progress import Busy
@@ -38,7 +38,7 @@ def compare(
     """
     from cengine.pipeline.compare import choose_runs, compare_runs, comparison_file
 
-    home = project()
+    home = looked_at()
     chosen = choose_runs(home, keys, against)
     with Busy() as busy:
         comparison = compare_runs(chosen, against, busy.say)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from cengine.cli.create import create
-from cengine.cli.options import SETTINGS, json_option, project, resource_options
+from cengine.cli.options import SETTINGS, json_option, looked_at, project, resource_options
 from cengine.cli.output import confirm, echo, gigabytes, megabytes, print_json, print_table, tell
 from cengine.cli.statistics import datasource_statistics
 
@@ -23,7 +23,7 @@ def list_(as_json: bool) -> None:
     """The datasources; * marks the active one."""
     from cengine.pipeline.api import ACTIVE, newest_snapshot
 
-    home = project()
+    home = looked_at()
     active = home.own_setting(ACTIVE)
     rows = []
     for record in home.records.all("datasources"):
@@ -57,7 +57,7 @@ def show(key: str | None, as_json: bool) -> None:
     from cengine.pipeline.api import find_datasource, place_of, snapshot_of
     from cengine.pipeline.profile import profile
 
-    home = project()
+    home = looked_at()
     record = find_datasource(home, key)
     snapshot = snapshot_of(home, record)
     columns = profile(home, snapshot, tell)
@@ -80,7 +80,7 @@ def peek(key: str | None, num_rows: int, seed: int | None, as_json: bool) -> Non
     from cengine.pipeline.api import find_datasource, snapshot_of
     from cengine.pipeline.profile import sample_rows
 
-    home = project()
+    home = looked_at()
     table = sample_rows(home, snapshot_of(home, find_datasource(home, key)), num_rows, seed, tell)
     if as_json:
         print_json(table.to_pylist())
@@ -114,10 +114,13 @@ def commit(key: str | None, memory_bytes: int | None, threads: int | None) -> No
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 def delete(key: str, yes: bool) -> None:
     """Forget a datasource and its snapshots; the table it was made of stays."""
-    from cengine.pipeline.api import delete_datasource, find_datasource
+    from cengine.pipeline.api import delete_datasource, find_datasource, pipelines_on
 
     home = project()
     record = find_datasource(home, key)
+    if needing := pipelines_on(home, record):
+        shown = ", ".join(f"{row['id']} ({row['name']})" for row in needing[:8]) + (", ..." if len(needing) > 8 else "")
+        tell(f"{len(needing)} {'pipeline needs' if len(needing) == 1 else 'pipelines need'} it, and cannot be run without it: {shown}")
     if not yes:
         confirm(f"forget datasource {record['id']} ({record['name']}) and its snapshots?", abort=True)
     freed = delete_datasource(home, record)

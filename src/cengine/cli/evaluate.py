@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cengine.cli.options import SETTINGS, json_option, project
+from cengine.cli.options import SETTINGS, json_option, looked_at
 from cengine.cli.output import echo, interval, print_json, print_table
 from cengine.cli.pages import shown_path
 from cengine.cli.progress import Busy
@@ -43,7 +43,7 @@ def evaluate(
     from cengine.errors import SourceError
     from cengine.pipeline.finished import find_run
 
-    home = project()
+    home = looked_at()
     run = find_run(home, key)
     other = find_run(home, against) if against else None
     if as_json:

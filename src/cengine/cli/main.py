@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 
+from cengine import memory
 from cengine.cli.interrupt import remembered
 from cengine.cli.options import SETTINGS
 from cengine.cli.output import echo
@@ -114,6 +115,10 @@ def _failed(error: Exception, arguments: list[str]) -> int:
             # The reader of our output (`| head`) went away; that is no error. Python must not flush into the pipe at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 0
+    if (refused := memory.refusal(error)) is not None and "--traceback" not in arguments:
+        told = CengineError(*refused)
+        echo(told.render(), err=True)
+        return told.exit_code
     if "--traceback" in arguments:
         echo("".join(traceback.format_exception(error)), err=True, nl=False)
         return getattr(error, "exit_code", EXIT_OUR_BUG)

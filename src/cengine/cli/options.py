@@ -91,7 +91,14 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON."
 
 
 def project() -> Project:
-    """The project the command works on."""
+    """The project of a command that writes; a new one if there is none. Raises StoreError if it cannot be written."""
     from cengine.store.project import open_project
 
     return open_project()
+
+
+def looked_at() -> Project:
+    """The project of a command that only reads: nothing is made, and a read-only disk is enough."""
+    from cengine.store.project import look_at_project
+
+    return look_at_project()

@@ -27,15 +27,16 @@ def write_page(text: Callable[[], str], default: Path, *, with_page: bool, outpu
     """Where the page was written, None where none of the options asks for one."""
     from cengine.store.artifacts import disk_errors
     from cengine.store.permissions import make_folder, restrict
+    from cengine.store.writing import refuse_link, write_whole
 
     if not (with_page or output or no_open):
         return None
     target, page = output or default, text()
     with disk_errors():
         if output is None:
-            make_folder(target.parent)
+            make_folder(refuse_link(target.parent))
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(page, encoding="utf-8")
+        write_whole(target, page)
         if output is None:
             restrict(target)
     return target

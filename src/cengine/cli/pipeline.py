@@ -9,7 +9,7 @@ import click
 
 from cengine.cli.compare import compare
 from cengine.cli.evaluate import evaluate
-from cengine.cli.options import SETTINGS, json_option, project
+from cengine.cli.options import SETTINGS, json_option, looked_at, project
 from cengine.cli.output import ask, confirm, echo, gigabytes, print_json, print_table, warn
 from cengine.cli.pipeline_run import resume, run, work
 from cengine.cli.slice import slice_
@@ -67,7 +67,7 @@ def validate(config: Path, key: str | None) -> None:
     from cengine.pipeline.plan import checked
 
     file = load_config(config)
-    home = project()
+    home = looked_at()
     datasource = find_datasource(home, key)
     _, warnings = checked(home, file, snapshot_of(home, datasource).schema)
     warn([problem.render("warning") for problem in warnings])
@@ -84,7 +84,7 @@ def template(key: str | None, label: str | None, output: Path | None) -> None:
     from cengine.config.template import template as make
     from cengine.pipeline.api import find_datasource, snapshot_of
 
-    home = project()
+    home = looked_at()
     schema = snapshot_of(home, find_datasource(home, key)).schema
     _write(make(schema, _known(label, schema) if label else None), output)
 
@@ -100,7 +100,7 @@ def configure(output: Path, key: str | None) -> None:
     from cengine.config.template import template as make
     from cengine.pipeline.api import find_datasource, snapshot_of
 
-    home = project()
+    home = looked_at()
     record = find_datasource(home, key)
     schema = snapshot_of(home, record).schema
     if not sys.stdin.isatty():
@@ -127,7 +127,7 @@ def pull(key: str, output: Path | None, original: bool) -> None:
     from cengine.config.template import to_yaml
     from cengine.pipeline.api import pipeline_config
 
-    record = project().records.find("pipelines", key)
+    record = looked_at().records.find("pipelines", key)
     _write(record["config_text"] if original else to_yaml(pipeline_config(record).config.to_nested()), output)
 
 
@@ -137,7 +137,7 @@ def list_(as_json: bool) -> None:
     """The pipelines, with their datasource and how their newest run ended."""
     from cengine.pipeline.runs import settled_runs
 
-    home = project()
+    home = looked_at()
     runs = settled_runs(home)
     rows: list[Any] = []
     for record in home.records.all("pipelines"):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cengine.cli.evaluate import print_slices, sorted_slices
-from cengine.cli.options import SETTINGS, json_option, project
+from cengine.cli.options import SETTINGS, json_option, looked_at
 from cengine.cli.output import cell, echo, print_json
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def slice_(key: str, text: str, sort: str | None, num_rows: int, min_count: int,
     from cengine.pipeline.finished import find_run
     from cengine.pipeline.slicing import slice_run
 
-    run = find_run(project(), key)
+    run = find_run(looked_at(), key)
     found = slice_run(run, text)
     tables = [
         (table.label, table.table.column_names, sorted_slices(table.table, sort, found.higher_is_better, min_count))

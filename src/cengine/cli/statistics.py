@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from cengine.cli.options import SETTINGS, json_option, project
+from cengine.cli.options import SETTINGS, json_option, looked_at
 from cengine.cli.output import cell, echo, print_json, print_table, tell
 from cengine.cli.pages import page_options, show_page, write_page
 from cengine.cli.progress import Busy
@@ -34,7 +34,7 @@ def pipeline_statistics(key: str, **options: Any) -> None:
     from cengine.pipeline.describe import run_columns
     from cengine.pipeline.finished import find_run
 
-    home = project()
+    home = looked_at()
     run = find_run(home, key)
     with Busy() as busy:
         busy.say("describing the columns")
@@ -52,7 +52,7 @@ def datasource_statistics(key: str | None, **options: Any) -> None:
     from cengine.pipeline.api import find_datasource, newest_snapshot, snapshot_of
     from cengine.pipeline.describe import datasource_columns
 
-    home = project()
+    home = looked_at()
     record = find_datasource(home, key)
     number, snapshot = newest_snapshot(home, record)["number"], snapshot_of(home, record)
     with Busy() as busy:

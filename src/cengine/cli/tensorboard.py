@@ -6,7 +6,7 @@ import time
 
 import click
 
-from cengine.cli.options import SETTINGS, project
+from cengine.cli.options import SETTINGS, looked_at
 from cengine.cli.output import echo
 
 # How often the links follow what runs do; TensorBoard itself looks every few seconds.
@@ -22,7 +22,7 @@ def tensorboard(keys: tuple[str, ...], port: int | None, no_open: bool) -> None:
     from cengine.cli.opening import open_page
     from cengine.pipeline.tensorboard import chosen_runs, serve
 
-    chosen = chosen_runs(project(), keys)
+    chosen = chosen_runs(looked_at(), keys)
     names = chosen.linked()
     # A curve has about ten points; TensorBoard's usual smoothing would draw it somewhere else.
     address = serve(chosen.folder, port) + "?smoothing=0"

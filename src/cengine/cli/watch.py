@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cengine.cli.options import SETTINGS, json_option, project
+from cengine.cli.options import SETTINGS, json_option, looked_at, project
 from cengine.cli.output import console, duration, echo, megabytes, print_json, print_table, safe, short_duration, table_text
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ REFRESH_SECONDS = 0.5
 @json_option
 def status(key: str | None, watch: bool, as_json: bool) -> None:
     """How far the newest run of each pipeline is, and what it cost."""
-    home = project()
+    home = looked_at()
     if as_json:
         rows, newest = _status_rows(home, key)
         at_work = {pipeline["id"]: {"progress": run["progress"], "message": run["message"]} for pipeline, run in newest}
@@ -48,7 +48,7 @@ def runs(key: str, as_json: bool) -> None:
     from cengine.pipeline.runs import settled
     from cengine.store.settings import read_settings
 
-    home = project()
+    home = looked_at()
     pipeline = home.records.find("pipelines", key)
     found = settled(home.records.all("runs", pipeline_id=pipeline["id"]), home)[::-1]
     prices = read_settings(home.folder).prices
@@ -80,7 +80,7 @@ def logs(key: str, follow: bool) -> None:
     from cengine.pipeline.runs import find_record, log_file
     from cengine.store.lifecycle import ACTIVE
 
-    home = project()
+    home = looked_at()
     _, run = find_record(home, key)
     file = log_file(home, run)
     if not file.exists():
@@ -119,7 +119,7 @@ def attach(key: str) -> None:
     from cengine.pipeline.runs import find_record
     from cengine.store.lifecycle import ACTIVE
 
-    home = project()
+    home = looked_at()
     pipeline, run = find_record(home, key)
     shown: set[str] = set()
     at_work = ""

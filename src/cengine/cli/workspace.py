@@ -6,7 +6,7 @@ import os
 
 import click
 
-from cengine.cli.options import SETTINGS, json_option, project
+from cengine.cli.options import SETTINGS, json_option, looked_at, project
 from cengine.cli.output import echo, print_json, print_table
 
 
@@ -34,7 +34,7 @@ def list_(as_json: bool) -> None:
     """The workspaces; * marks the active one."""
     from cengine.store.workspaces import workspace_facts
 
-    home = project()
+    home = looked_at()
     active = home.workspace
     found = [workspace_facts(home.store, record) for record in home.store.all("workspaces")]
     if as_json:
@@ -60,12 +60,14 @@ def set_(key: str) -> None:
 @json_option
 def show(key: str | None, as_json: bool) -> None:
     """What a workspace holds, by default the active one, and where the store is."""
+    from cengine.store.project import RECORDS
     from cengine.store.workspaces import workspace_facts
 
-    home = project()
+    home = looked_at()
     facts = workspace_facts(home.store, home.store.find("workspaces", key or home.workspace))
     remote = home.artifacts.remote
-    places = {"records": home.store.database.name, "artifacts": remote.place.name if remote else str(home.artifacts.root)}
+    records = home.store.database.name if home.store.database.shared else str(home.folder / RECORDS)
+    places = {"records": records, "artifacts": remote.place.name if remote else str(home.artifacts.below or home.artifacts.root)}
     if as_json:
         print_json({**facts, **places})
         return

@@ -16,6 +16,7 @@ import duckdb
 import pyarrow as pa
 from sqlglot import exp
 
+from cengine import memory
 from cengine.engines.engine import Engine, Progress, Setup
 from cengine.errors import CengineError, PreprocessError, SourceError, StoreError
 from cengine.tables import LOOKUP_KEY, LOOKUP_VALUE, TableSchema
@@ -47,6 +48,8 @@ class DuckDB(Engine):
         self._types: list[tuple[pa.Array | pa.ChunkedArray, str]] = []
         self._report: Progress | None = None
         self._expected_queries = self._finished_queries = 0
+        if (refused := memory.too_little_for_engine()) is not None:
+            raise PreprocessError(*refused)
         self.connection = duckdb.connect(config={
             "memory_limit": f"{memory_bytes}B",
             "temp_directory": str(self.scratch),
@@ -200,6 +203,8 @@ def translated(error: duckdb.Error) -> CengineError | KeyboardInterrupt:
     # The last is said where what does not fit into memory does not fit on the disk either.
     if any(words in str(error) for words in ("No space left on device", "Disk full", "max_temp_directory_size")):
         return StoreError("the disk is full", "nothing half-written is kept; make room and run the command again")
+    if (refused := memory.refusal(error)) is not None:
+        return PreprocessError(*refused)
     if isinstance(error, duckdb.OutOfMemoryException):
         return PreprocessError(f"the memory limit is too small for this: {message}", "give more with --memory, for example --memory 4GB")
     if isinstance(error, duckdb.IOException | duckdb.InvalidInputException):

@@ -10,6 +10,7 @@ from cengine.errors import SourceError, StoreError
 from cengine.pipeline.plan import default_memory_bytes
 from cengine.pipeline.register import Report, Say, Snapshot, read_snapshot, take_snapshot
 from cengine.sources import SOURCES
+from cengine.sources.addresses import hidden
 from cengine.sources.source import Option, Source
 from cengine.store.project import Project
 from cengine.store.records import now
@@ -55,7 +56,7 @@ def place_of(datasource: dict[str, Any]) -> str:
     try:
         return source_of_record(datasource).place
     except SourceError:
-        return str(datasource["options"].get("path") or datasource["type"])
+        return hidden(str(datasource["options"].get("path") or datasource["type"]))
 
 
 def absolute(path: str) -> str:
@@ -73,7 +74,7 @@ def check_name(name: str, refused: str = "") -> None:
     if not name.strip() or name.isdigit():
         raise StoreError(f"'{name}' cannot be a name: it must not be empty or a number, which would be read as an id")
     if wrong := next((c for c in name if c in refused or not c.isprintable()), None):
-        what = "a colon" if wrong == ":" else f"the character {ascii(wrong)}"
+        what = "a colon" if wrong == ":" else f"the character {wrong!a}"
         raise StoreError(f"{ascii(name) if not name.isprintable() else repr(name)} cannot be a name: it must not hold {what}",
                          "choose a name of letters, digits and signs that can be seen")  # fmt: skip
 
@@ -143,6 +144,11 @@ def snapshot_of(project: Project, datasource: dict[str, Any]) -> Snapshot:
     return read_snapshot(project, newest_snapshot(project, datasource)["content"])
 
 
+def pipelines_on(project: Project, datasource: dict[str, Any]) -> list[dict[str, Any]]:
+    """The pipelines that run on a datasource, of all workspaces."""
+    return [row for row in project.store.all("pipelines") if row["datasource_id"] == datasource["id"]]
+
+
 def delete_datasource(project: Project, datasource: dict[str, Any]) -> int:
     """Forgets a datasource; its snapshots go where no other datasource has the same content. Gives the bytes freed."""
     project.records.update("datasources", datasource["id"], deleted_at=now())
@@ -152,7 +158,7 @@ def delete_datasource(project: Project, datasource: dict[str, Any]) -> int:
     for row in project.records.all("snapshots", datasource_id=datasource["id"]):
         if row["content"] not in used:
             project.artifacts.remove_shared("snapshot", row["content"])
-            stored = project.artifacts.find("snapshot", row["content"])  # of a table that stays where it is, next to nothing
+            stored = project.artifacts.find("snapshot", row["content"], whole=False)  # of a table that stays where it is, next to nothing
             freed += stored.num_bytes if stored is not None else 0
             project.artifacts.remove("snapshot", row["content"])
     return freed

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from cengine import stopping
+from cengine import memory, stopping
 from cengine.errors import CengineError, TrainingError
 from cengine.evaluation.results import Results, read_results
 from cengine.pipeline.plan import Plan, limited_fingerprint, stage_fingerprint
@@ -143,6 +143,10 @@ def _execute(plan: Plan, recorded: Recorded, wish: Wish, held: contextlib.ExitSt
     records: list[StageRecord] = []
     progress = plan.context.progress
     parent: str | None = None
+    if any(stage.stored_seconds is None for stage in plan.stages if stage.name in (TRAINING, EVALUATION)) and (
+        refused := memory.too_little_for_training()
+    ):
+        raise TrainingError(*refused)
     for stage, planned in zip(STAGES, plan.stages, strict=True):
         wanted = planned.fingerprint if parent is None else stage_fingerprint(stage, plan.context, parent)
         if stage.name == EVALUATION:
@@ -155,6 +159,8 @@ def _execute(plan: Plan, recorded: Recorded, wish: Wish, held: contextlib.ExitSt
         except (MemoryError, RuntimeError) as error:
             if not isinstance(error, MemoryError) and XLA_OUT_OF_MEMORY not in str(error):
                 raise
+            if (refused := memory.refusal(error)) is not None:
+                raise TrainingError(*refused) from error
             limit = f"{plan.context.memory_bytes / 1e9:.1f} GB"
             raise TrainingError(f"{stage.name} got no more memory; the limit was {limit}",
                                 "give more with --memory, or train in smaller batches, with fewer or smaller layers") from error  # fmt: skip

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from cengine.errors import CengineError
-from cengine.pipeline.memory import allowed_memory_bytes, default_memory_bytes
+from cengine.memory import allowed_memory_bytes, default_memory_bytes
 
 OK, WARNING, PROBLEM = "ok", "warning", "problem"
 PROBE_SECONDS = 60

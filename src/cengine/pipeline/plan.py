@@ -13,8 +13,8 @@ from cengine.config.read import ConfigFile
 from cengine.config.resolve import Resolved
 from cengine.engines.duckdb import DuckDB
 from cengine.errors import Problem
+from cengine.memory import default_memory_bytes
 from cengine.pipeline.fingerprint import fingerprint
-from cengine.pipeline.memory import default_memory_bytes
 from cengine.pipeline.progress import Progress, Silent
 from cengine.pipeline.register import Snapshot
 from cengine.pipeline.stages import BASE_BYTES, STAGES, Context, Stage

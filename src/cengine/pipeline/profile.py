@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import Any
 
@@ -15,8 +16,9 @@ from cengine.expressions.build import as_double, column, finite
 from cengine.pipeline.register import Snapshot
 from cengine.pipeline.warehouse import Say, warehouse_of
 from cengine.preprocess.source import WarehouseTable
-from cengine.store.permissions import restrict
+from cengine.store.permissions import file_mode
 from cengine.store.project import Project
+from cengine.store.writing import write_whole
 from cengine.tables import TableSchema
 
 PROFILE_MEMORY_BYTES = 2**30
@@ -36,10 +38,8 @@ def profile(project: Project, snapshot: Snapshot, say: Say = lambda text: None) 
     else:
         with warehouse.engine(PROFILE_MEMORY_BYTES, None) as remote:
             columns = _profiled(remote, _typed(warehouse.table, snapshot.schema), snapshot.schema)
-    draft = kept.with_suffix(".partial")
-    draft.write_text(json.dumps(columns, default=str))
-    restrict(draft)
-    draft.replace(kept)
+    with contextlib.suppress(OSError):  # of a project that can only be read
+        write_whole(kept, json.dumps(columns, default=str), mode=file_mode(kept.parent))
     return columns
 
 

@@ -18,6 +18,7 @@ from cengine.pipeline.fingerprint import fingerprint
 from cengine.pipeline.finished import FinishedRun
 from cengine.store.artifacts import disk_errors
 from cengine.store.permissions import make_folder, restrict
+from cengine.store.writing import refuse_link, write_whole
 
 EVIDENCE_VERSION = 1
 # Told what is being done.
@@ -72,10 +73,10 @@ def write_report(
     files = ReportFiles(target / "report.html", target / "report.ipynb", target / "summary.json")
     with disk_errors():
         if folder is None:
-            make_folder(target)
+            make_folder(refuse_link(target))
         target.mkdir(parents=True, exist_ok=True)
-        files.summary.write_text(json.dumps(summary, ensure_ascii=False, indent=1), encoding="utf-8")
-        files.page.write_text(page(summary, other=beside, cache=run.project.cache), encoding="utf-8")
+        write_whole(files.summary, json.dumps(summary, ensure_ascii=False, indent=1))
+        write_whole(files.page, page(summary, other=beside, cache=run.project.cache))
         chosen_runs(run.project, [str(run.pipeline["id"])]).linked()
         write_notebook(files.notebook, run.name, run.key, os.path.relpath(run.project.folder, target))
         if folder is None:

@@ -7,11 +7,11 @@ script run but those written here, by their hashes.
 from __future__ import annotations
 
 import base64
+import contextlib
 import functools
 import hashlib
 import json
 import math
-import os
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
@@ -22,7 +22,8 @@ from markupsafe import Markup
 
 from cengine.reports import charts, formats
 from cengine.reports import sections as parts
-from cengine.store.permissions import make_folder, restrict
+from cengine.store.permissions import file_mode, make_folder
+from cengine.store.writing import write_whole
 
 SECTIONS = ("answer", "curves", "errors", "slices", "worst", "split", "columns", "configuration")
 run_name = parts.run_name
@@ -121,10 +122,8 @@ def vega_script(cache: Path) -> str:
     code = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
     if "</script" in code.lower() or "<!--" in code:
         raise ValueError("the bundle of Vega cannot stand inside a page")
-    aside = make_folder(cache) / f".{name}.{os.getpid()}"
-    aside.write_text(code, encoding="utf-8")
-    restrict(aside)
-    aside.replace(kept)
+    with contextlib.suppress(OSError):  # of a project that can only be read
+        write_whole(make_folder(cache) / name, code, mode=file_mode(cache))
     return code
 
 

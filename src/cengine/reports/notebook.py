@@ -8,6 +8,8 @@ import shlex
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from cengine.store.writing import write_whole
+
 # ASCII that may mean something in Markdown, HTML or TeX; an underscore between letters means nothing.
 _MARKUP = re.compile(r"[!-+./;-@\[-^`{-~]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 
@@ -30,7 +32,7 @@ def write_notebook(file: Path, title: str, key: str, project_path: str, logdir: 
     """Writes the notebook; TensorBoard reads the links to all runs of the pipeline, where nothing else is named."""
     links = PurePosixPath(project_path) / "tensorboard" / key.partition(":")[0]
     made = notebook(title, key, project_path, str(links) if logdir is None else logdir)
-    file.write_text(json.dumps(made, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    write_whole(file, json.dumps(made, ensure_ascii=False, indent=1) + "\n")
 
 
 def _cell(number: int, kind: str, text: str) -> dict[str, Any]:

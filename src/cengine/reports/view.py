@@ -8,6 +8,7 @@ from pathlib import Path
 from markupsafe import escape
 
 from cengine.reports import html
+from cengine.store.writing import write_whole
 
 # Charts of a section want about this much; a frame cannot grow with what is in it, but its corner can be drawn.
 HEIGHTS = {"answer": 320, "curves": 480, "errors": 760, "slices": 900, "worst": 560, "split": 360, "columns": 640, "configuration": 720}
@@ -39,6 +40,4 @@ class View:
 
     def save(self, path: Path | str) -> Path:
         """The file, written: the sections as a page of their own."""
-        target = Path(path)
-        target.write_text(html.page(self.summary, other=self.other, cache=self.cache, sections=self.sections), encoding="utf-8")
-        return target
+        return write_whole(Path(path), html.page(self.summary, other=self.other, cache=self.cache, sections=self.sections))

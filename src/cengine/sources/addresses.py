@@ -101,3 +101,23 @@ def _value(name: str, *, quoted: bool) -> str:
     if name not in os.environ:
         raise SourceError(f"the address names ${{{name}}}, but there is no such variable in the environment", f"export {name}=...")
     return quote(os.environ[name], safe="") if quoted else os.environ[name]
+
+
+# Addresses of files
+
+_PASSWORD = re.compile(r"(?<=://)([^/@\s]*?):([^/\s]*)@")
+_SECRET_PAIR = re.compile(
+    r"(?<=[?&;])([\w.-]*(?:pass(?:word|wd)?|pwd|secret|token|key|sig|signature|credential)[\w.-]*)=[^&;\s]*", re.IGNORECASE
+)
+
+
+def hidden(text: str) -> str:
+    """The text with `***` for each password, key, token and signature in an address."""
+    return _SECRET_PAIR.sub(r"\1=***", _PASSWORD.sub(r"\1:***@", text))
+
+
+def refuse_secret(path: str) -> None:
+    """Raises ValueError for a path or address that holds a secret, since it would be kept and shown as it is."""
+    if hidden(path) != path:
+        raise ValueError(f"'{hidden(path)}' holds a secret; leave it out: credentials of stores come from the environment or a profile,"
+                         " see docs/sources.md")  # fmt: skip

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field
 
 from cengine.digests import file_digest
 from cengine.errors import SourceError
+from cengine.sources.addresses import hidden
 from cengine.sources.database import Database, differ
 from cengine.sources.source import Option, Part, Reading, State, batches_part
 
@@ -29,7 +30,7 @@ def _without_scheme(uri: str) -> str:
     for scheme in ("sqlite:///", "duckdb:///"):
         uri = uri.removeprefix(scheme)
     if "://" in uri:
-        raise ValueError(f"'{uri}' is no file; expected a path, or sqlite:///PATH")
+        raise ValueError(f"'{hidden(uri)}' is no file; expected a path, or sqlite:///PATH")
     return uri
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 from pydantic import Field, model_validator
 
 from cengine.errors import CengineError, SourceError
+from cengine.sources.addresses import hidden
 from cengine.sources.objects import Store, is_address
 from cengine.sources.source import CopiedSource, Option, Part, Reading, State, batches_part
 
@@ -64,7 +65,7 @@ class LakeTable(CopiedSource):
                 f"{self.title} tables need a package that is not installed: {error}", f"pip install 'cengine[{self.name}]'"
             ) from None
         except Exception as error:
-            told = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            told = hidden(str(error)).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             notes = (
                 ["files of an old version may have been cleared away; choose another one"] if isinstance(error, FileNotFoundError) else []
             )

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from cengine.errors import CengineError, SourceError
+from cengine.sources.addresses import hidden
 from cengine.sources.folders import WILDCARD, fixed_folder, is_one_of, no_files, partition_of
 
 # The package of fsspec for each kind of address, and our extra that brings it.
@@ -60,7 +61,7 @@ class Store:
         self.scheme, _, self.path = address.partition("://")
         if self.scheme not in _PACKAGES:
             raise SourceError(
-                f"'{address}' begins with {self.scheme}://, which is not known", f"known: {', '.join(f'{s}://' for s in _PACKAGES)}"
+                f"'{hidden(address)}' begins with {self.scheme}://, which is not known", f"known: {', '.join(f'{s}://' for s in _PACKAGES)}"
             )
         self.address = address
         self.package, extra = _PACKAGES[self.scheme]
@@ -135,7 +136,7 @@ class Store:
             raise self._error(error) from None
 
     def _error(self, error: Exception) -> SourceError:
-        told = " ".join(str(error).split()).partition(" Content: <?xml")[0] or type(error).__name__  # Azure adds its whole answer
+        told = " ".join(hidden(str(error)).split()).partition(" Content: <?xml")[0] or type(error).__name__  # Azure adds its whole answer
         kind = type(error).__name__
         how = f"credentials come from the environment or a profile: {_CREDENTIALS[self.package]}"
         if "Credentials" in kind or "credentials" in told.lower() or "account_name" in told:

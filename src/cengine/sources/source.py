@@ -7,11 +7,12 @@ from abc import abstractmethod
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from cengine.errors import CengineError
+from cengine.sources.addresses import refuse_secret
 from cengine.tables import Column
 from cengine.words import Word
 
@@ -38,6 +39,14 @@ class Source(Word):
     title: ClassVar[str]
     """What the table is in, for people: CSV, PostgreSQL."""
     keep_headers: bool = Field(default=False, description="Keep column names as they are; by default `birth year` becomes birth_year.")
+
+    @model_validator(mode="after")
+    def _paths_hold_no_secret(self) -> Self:
+        for name, info in type(self).model_fields.items():
+            value = getattr(self, name)
+            if isinstance(value, str) and any(isinstance(extra, Option) and extra.is_path for extra in info.metadata):
+                refuse_secret(value)
+        return self
 
     @property
     @abstractmethod

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from cengine.digests import file_digest
 from cengine.errors import StoreError
 from cengine.store.permissions import file_mode, make_file, make_folder, restrict
+from cengine.store.wholeness import refuse_damaged
 
 if TYPE_CHECKING:
     from cengine.store.records import Records
@@ -46,26 +47,37 @@ class Artifacts:
     """The artifacts under `root`, one folder a stage and fingerprint.
 
     With a `remote`, `root` holds this machine's copies: what is complete is shared, what others have shared is fetched. With `records`
-    that other machines see, one of them builds and the others wait.
+    that other machines see, one of them builds and the others wait. Artifacts under `below` are found too and never changed.
     """
 
-    def __init__(self, root: Path, remote: Remote | None = None, records: Records | None = None) -> None:
+    def __init__(
+        self, root: Path, remote: Remote | None = None, records: Records | None = None, below: Path | None = None
+    ) -> None:  # fmt: skip
         self.root = root
+        self.below = below
+        self._whole: set[Path] = set()
         self.remote = remote
         self.records = records
 
     def folder(self, stage: str, fingerprint: str) -> Path:
         """Where the artifact is, or would be."""
-        return self.root / stage / fingerprint[:2] / fingerprint
+        own, *others = (root / stage / fingerprint[:2] / fingerprint for root in (self.root, self.below) if root is not None)
+        return others[0] if others and not own.exists() and others[0].exists() else own
 
-    def find(self, stage: str, fingerprint: str) -> Artifact | None:
-        """The complete artifact, None where there is none; one that is shared is fetched."""
+    def find(self, stage: str, fingerprint: str, *, whole: bool = True) -> Artifact | None:
+        """The complete artifact, None where there is none; one that is shared is fetched.
+
+        Raises StoreError for one whose files are not what was written, as far as a glance shows, unless `whole` is false.
+        """
         found = self._stored(stage, fingerprint)
         if found is None and self.remote is not None and self.remote.has(stage, fingerprint):
             with self._locked(stage, fingerprint):
                 if self._stored(stage, fingerprint) is None:
                     self._fetched(stage, fingerprint)
             found = self._stored(stage, fingerprint)
+        if whole and found is not None and found.folder not in self._whole:
+            refuse_damaged(stage, found.folder, found.files or {})
+            self._whole.add(found.folder)
         return found
 
     def _stored(self, stage: str, fingerprint: str) -> Artifact | None:
@@ -185,6 +197,8 @@ class Artifacts:
     def _draft(self, stage: str, fingerprint: str) -> Path:
         """An empty folder; what is in it is of a process that was killed, for the lock is ours."""
         draft = self.root / ".work" / f"draft-{stage}-{fingerprint}"
+        if draft.is_symlink():
+            draft.unlink()
         shutil.rmtree(draft, ignore_errors=True)
         return make_folder(draft)
 

@@ -17,8 +17,6 @@ from cengine.store.artifacts import Artifacts
 from cengine.store.lifecycle import ACTIVE, settle
 from cengine.store.project import Project
 
-SNAPSHOT = "snapshot"
-
 
 @dataclass(frozen=True)
 class Entry:
@@ -84,7 +82,8 @@ def entries(project: Project) -> list[Entry]:
 
 def stored(artifacts: Artifacts) -> list[tuple[str, str]]:
     """Stage and fingerprint of every folder where an artifact should be."""
-    return sorted((folder.parents[1].name, folder.name) for folder in artifacts.root.glob("[!.]*/??/*") if folder.is_dir())
+    roots = [root for root in (artifacts.root, artifacts.below) if root is not None]
+    return sorted({(folder.parents[1].name, folder.name) for root in roots for folder in root.glob("[!.]*/??/*") if folder.is_dir()})
 
 
 def work_folders(artifacts: Artifacts) -> list[Path]:
@@ -151,7 +150,7 @@ def beside(project: Project) -> dict[str, int]:
 def _entry(artifacts: Artifacts, uses: Uses, stage: str, fingerprint: str) -> Entry | None:
     folder = artifacts.folder(stage, fingerprint)
     try:
-        artifact = artifacts.find(stage, fingerprint)
+        artifact = artifacts.find(stage, fingerprint, whole=False)
     except StoreError:
         artifact = None  # torn: `verify` names it, here it has a size
     marker = folder / "artifact.json"

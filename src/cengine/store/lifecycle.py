@@ -80,7 +80,7 @@ def settle(records: Records, runs: list[dict[str, Any]]) -> None:
     found |= _watched(records, doubtful)
     for run in runs:
         if found.get(run["id"]) is False:
-            message = "the process ended without a word: it was killed, or the machine went down"
+            message = "the process ended without a word: it was killed, perhaps by the system for want of memory, or the machine went down"
             if enter(records, run["id"], INTERRUPTED, message=message, ended_at=run["heartbeat_at"] or now()):
                 run.update(records.get("runs", run["id"]))
 

@@ -11,6 +11,7 @@ import getpass
 import os
 import shutil
 import socket
+import tempfile
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -24,19 +25,24 @@ from cengine.store.records import Records
 from cengine.store.schema import DEFAULT_WORKSPACE
 
 FOLDER_NAME = ".cengine"
+RECORDS = "records.db"
 ACTIVE_WORKSPACE = "active_workspace"
 
 
 @dataclass(frozen=True)
 class Project:
-    """The state under `folder`; only its user may read it."""
+    """The state under `folder`; only its user may read it.
+
+    `aside` is for a project that can only be looked at, or is not there: a folder of this process that takes what looking writes.
+    """
 
     folder: Path
+    aside: Path | None = None
 
     @cached_property
     def store(self) -> Records:
         """The database, seen from all workspaces."""
-        return Records(os.environ.get("CENGINE_STORE") or self.folder / "records.db").everywhere()
+        return Records(os.environ.get("CENGINE_STORE") or (self.aside or self.folder) / RECORDS).everywhere()
 
     @cached_property
     def records(self) -> Records:
@@ -51,13 +57,15 @@ class Project:
     @cached_property
     def artifacts(self) -> Artifacts:
         """The folders of finished stages and snapshots."""
-        place = os.environ.get("CENGINE_ARTIFACTS")
+        place, root = os.environ.get("CENGINE_ARTIFACTS"), self.folder / "artifacts"
+        if self.aside is not None:
+            return Artifacts(self.aside / "artifacts", below=root)
         if not place:
-            return Artifacts(self.folder / "artifacts")
+            return Artifacts(root)
         from cengine.store.places import open_place
         from cengine.store.remote import Remote
 
-        return Artifacts(self.folder / "artifacts", Remote(open_place(place)), self.store if self.store.database.shared else None)
+        return Artifacts(root, Remote(open_place(place)), self.store if self.store.database.shared else None)
 
     def own_setting(self, key: str) -> Any:
         """A setting of this workspace, and of this user and folder where the database is shared; None where it is not set."""
@@ -89,18 +97,20 @@ class Project:
     @property
     def cache(self) -> Path:
         """What can be made again at any time, and is kept because making it takes seconds."""
-        return self.folder / "cache"
+        return (self.aside or self.folder) / "cache"
 
     @property
     def reports(self) -> Path:
-        """Pages and notebooks, a folder for each run."""
-        return self.folder / "reports"
+        """Pages and notebooks, a folder for each run; they outlive the process."""
+        return (
+            self.folder / "reports" if self.aside is None else Path(tempfile.gettempdir()) / f"cengine-reports-{os.getuid()}-{os.getpid()}"
+        )
 
     @cached_property
     def scratch(self) -> Path:
         """Where engines of this process put what does not fit into memory; it goes with the process, however that ends."""
         with disk_errors():
-            folder = make_folder(self.folder / "scratch") / str(os.getpid())
+            folder = make_folder((self.aside or self.folder) / "scratch") / str(os.getpid())
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
         return folder
 
@@ -122,6 +132,25 @@ def open_project(path: str | Path | None = None) -> Project:
         raise StoreError(f"cannot write to {folder}", "choose another folder with --project, or mend its permissions")
     _clear_scratch(folder / "scratch")
     return Project(folder)
+
+
+def look_at_project(path: str | Path | None = None) -> Project:
+    """The project for a command that only looks: one that is not there, or on a disk that can only be read, is left as it is.
+
+    What looking makes, statistics for one, is then made in a folder that goes with the process. Raises StoreError if the folder's
+    permissions forbid to write: others may be at work in it, whose records cannot be read without taking part.
+    """
+    folder = _find(path)
+    if folder.is_dir() and not os.statvfs(folder).f_flag & os.ST_RDONLY:
+        return open_project(path)
+    aside = Path(tempfile.mkdtemp(prefix="cengine-"))
+    atexit.register(shutil.rmtree, aside, ignore_errors=True)
+    with disk_errors():
+        for file in folder.glob(f"{RECORDS}*"):  # with what SQLite keeps beside it: a copy can be upgraded, too
+            if file.is_file():
+                shutil.copy(file, aside / file.name)
+                (aside / file.name).chmod(0o600)
+    return Project(folder, aside)
 
 
 def project_folder(path: str | Path | None = None) -> Path:

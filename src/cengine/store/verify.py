@@ -9,15 +9,15 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import sqlalchemy as sa
 
 from cengine.digests import file_digest
 from cengine.errors import StoreError
 from cengine.store.artifacts import Artifact, Artifacts
-from cengine.store.cache import SNAPSHOT, clear, leftovers, split_name, stored, work_folders
+from cengine.store.cache import clear, leftovers, split_name, stored, work_folders
 from cengine.store.project import Project
+from cengine.store.wholeness import SNAPSHOT, flaw, mend
 
 # Told the bytes read since it was last told, from several threads.
 Report = Callable[[int], None]
@@ -59,7 +59,7 @@ def total_bytes(project: Project) -> int:
     total = 0
     for stage, fingerprint in stored(project.artifacts):
         try:
-            artifact = project.artifacts.find(stage, fingerprint)
+            artifact = project.artifacts.find(stage, fingerprint, whole=False)
         except StoreError:
             continue
         total += sum(file["num_bytes"] for file in (artifact.files or {}).values()) if artifact else 0
@@ -104,7 +104,7 @@ def _damage(
 ) -> list[Finding]:  # fmt: skip
     """What is wrong with one artifact, in one finding."""
     try:
-        artifact = artifacts.find(stage, fingerprint)
+        artifact = artifacts.find(stage, fingerprint, whole=False)
         reason = _misplaced(artifact, stage, fingerprint) if artifact else "its artifact.json is not there"
     except StoreError as error:
         artifact, reason = None, error.problems[0].message
@@ -113,14 +113,14 @@ def _damage(
         result.num_without_digests += artifact.files is None
         reasons = [reason] if reason else []
         files = artifact.files or {}
-        looked = [readers.submit(_wrong, artifact.folder / name, name, known, report) for name, known in files.items()]
+        looked = [readers.submit(flaw, artifact.folder / name, name, known, report) for name, known in files.items()]
         reasons += [wrong for future in looked if (wrong := future.result())]
         result.num_files += len(files)
         result.num_bytes += sum(file["num_bytes"] for file in files.values())
         reason = "; ".join(reasons[:3])
     if not reason or not artifacts.folder(stage, fingerprint).exists():  # removed meanwhile by somebody
         return []
-    return [Finding(f"{stage} {fingerprint[:12]} is damaged: {reason}", _mend(stage), stage=stage, fingerprint=fingerprint)]
+    return [Finding(f"{stage} {fingerprint[:12]} is damaged: {reason}", mend(stage), stage=stage, fingerprint=fingerprint)]
 
 
 def _misplaced(artifact: Artifact, stage: str, fingerprint: str) -> str:
@@ -128,25 +128,6 @@ def _misplaced(artifact: Artifact, stage: str, fingerprint: str) -> str:
     if (told["stage"], told["fingerprint"]) != (stage, fingerprint):
         return f"it is {told['stage']} {told['fingerprint'][:12]}, in another one's place"
     return ""
-
-
-def _wrong(file: Path, name: str, known: dict[str, Any], report: Report) -> str:
-    """What is wrong with a file, nothing where it is as it was written."""
-    try:
-        size = file.stat().st_size
-        if size != known["num_bytes"]:
-            return f"{name} has {size:,} bytes, not {known['num_bytes']:,}"
-        return "" if file_digest(file, report) == known["sha256"] else f"{name} holds other bytes than were written"
-    except FileNotFoundError:
-        return f"{name} is not there"
-    except OSError as error:
-        return f"{name} cannot be read: {error.strerror}"
-
-
-def _mend(stage: str) -> str:
-    if stage == SNAPSHOT:
-        return "cengine cache verify --repair --snapshots removes it, then cengine datasource commit reads the files again"
-    return "cengine cache verify --repair removes it, and the next run builds it again"
 
 
 # Records against artifacts
