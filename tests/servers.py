@@ -121,7 +121,7 @@ class PostgresServer:
 @contextlib.contextmanager
 def postgres_server() -> Iterator[PostgresServer]:
     """A running PostgreSQL. Skips the test where there is none, or none that may be started."""
-    pytest.importorskip("psycopg", reason="psycopg is not installed: pip install 'cengine[postgres]'")
+    pytest.importorskip("psycopg", reason="psycopg is not installed: pip install 'cengine-ml[postgres]'")
     programs = _postgres_programs()
     if programs is None:
         pytest.skip("PostgreSQL is not installed: `make system` installs it where it may")
@@ -280,7 +280,7 @@ class MysqlServer:
 @contextlib.contextmanager
 def mysql_server() -> Iterator[MysqlServer]:
     """A running MariaDB. Skips the test where there is none."""
-    pytest.importorskip("pymysql", reason="pymysql is not installed: pip install 'cengine[mysql]'")
+    pytest.importorskip("pymysql", reason="pymysql is not installed: pip install 'cengine-ml[mysql]'")
     import pymysql
 
     program, install = shutil.which("mariadbd", path=f"{os.environ['PATH']}:/usr/sbin"), shutil.which("mariadb-install-db")
@@ -325,7 +325,7 @@ def mysql_server() -> Iterator[MysqlServer]:
 def gcs_server() -> Iterator[tuple[str, str]]:
     """(address of a new bucket, what STORAGE_EMULATOR_HOST has to be) of a running emulator. Skips the test where it is not installed."""
     pytest.importorskip("gcp_storage_emulator", reason="gcp-storage-emulator is not installed")
-    pytest.importorskip("gcsfs", reason="gcsfs is not installed: pip install 'cengine[gcs]'")
+    pytest.importorskip("gcsfs", reason="gcsfs is not installed: pip install 'cengine-ml[gcs]'")
     folder = Path(tempfile.mkdtemp(prefix="cengine-gcs-"))
     port = free_port()
     bucket = f"test-{uuid.uuid4().hex[:12]}"
@@ -347,7 +347,7 @@ AZURITE = Path(__file__).parents[1] / "build" / "azurite" / "node_modules" / ".b
 @contextlib.contextmanager
 def azure_server() -> Iterator[tuple[str, str]]:
     """(address of a new container, its AZURE_STORAGE_CONNECTION_STRING) of a running Azurite. Skips the test where it is not installed."""
-    pytest.importorskip("adlfs", reason="adlfs is not installed: pip install 'cengine[azure]'")
+    pytest.importorskip("adlfs", reason="adlfs is not installed: pip install 'cengine-ml[azure]'")
     from azure.storage.blob import BlobServiceClient
 
     program = shutil.which("azurite-blob") or (str(AZURITE) if AZURITE.exists() else None)

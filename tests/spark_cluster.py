@@ -93,7 +93,7 @@ class SparkCluster:
 @contextlib.contextmanager
 def spark_cluster(num_workers: int = 2, worker_megabytes: int = 1024) -> Iterator[SparkCluster]:
     """A running cluster. Skips the test where there is no PySpark or no Java."""
-    pytest.importorskip("pyspark", reason="PySpark is not installed: pip install 'cengine[spark]'")
+    pytest.importorskip("pyspark", reason="PySpark is not installed: pip install 'cengine-ml[spark]'")
     if shutil.which("java") is None:
         pytest.skip("there is no Java")
     folder = Path(tempfile.mkdtemp(prefix="cengine-spark-"))

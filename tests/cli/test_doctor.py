@@ -107,7 +107,7 @@ def test_a_requirement_that_is_not_met_is_named(tmp_path) -> None:
     assert "no-such-thing is not installed" in done.stdout
     assert "pip install 'no-such-thing>=1'" in done.stdout
     assert "which is not >=900" in done.stdout
-    assert "pip install 'cengine[moon]'" in done.stdout
+    assert "pip install 'cengine-ml[moon]'" in done.stdout
     assert "2 problems, 1 warning" in done.stdout
 
 

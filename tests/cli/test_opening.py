@@ -81,11 +81,11 @@ def test_without_a_display_nothing_is_opened(tmp_path, desk) -> None:
 
 def test_without_jupyterlab_it_says_how_to_get_it(desk) -> None:
     answer = say("import importlib.util\nimportlib.util.find_spec = lambda name: None\nopen_notebook(Path('report.ipynb'))", desk)
-    assert answer.stdout.startswith("JupyterLab is not installed, the notebook is not opened: pip install 'cengine[notebook]'")
+    assert answer.stdout.startswith("JupyterLab is not installed, the notebook is not opened: pip install 'cengine-ml[notebook]'")
     assert (answer.returncode, answer.stderr) == (0, "")
 
 
-@pytest.mark.skipif(importlib.util.find_spec("jupyterlab") is None, reason="JupyterLab is not installed: pip install 'cengine[notebook]'")
+@pytest.mark.skipif(importlib.util.find_spec("jupyterlab") is None, reason="JupyterLab is not installed: pip install 'cengine-ml[notebook]'")
 def test_jupyterlab_shows_a_notebook_in_a_hidden_folder(tmp_path, desk) -> None:
     notebook = tmp_path / ".cengine" / "reports" / "run-1-1" / "report.ipynb"
     notebook.parent.mkdir(parents=True)

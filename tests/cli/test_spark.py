@@ -173,4 +173,4 @@ def test_without_java_it_says_what_to_install(small, tmp_path) -> None:
 @pytest.mark.skipif(shutil.which("java") is None, reason="there is no Java")
 def test_without_pyspark_it_says_the_command(small) -> None:
     python = "import sys; sys.modules['pyspark'] = None; from cengine.cli.main import main; main()"
-    refused(small, "--engine", "spark", says=("PySpark, which is not installed", "pip install 'cengine[spark]'"), python=python)
+    refused(small, "--engine", "spark", says=("PySpark, which is not installed", "pip install 'cengine-ml[spark]'"), python=python)

@@ -127,7 +127,7 @@ def opened(name: str, scratch: Path, request: pytest.FixtureRequest) -> Iterator
     if name == "postgres":
         settings["uri"] = request.getfixturevalue("postgres").new_database()
     if name == "spark":
-        pytest.importorskip("pyspark", reason="PySpark is not installed: pip install 'cengine[spark]'")
+        pytest.importorskip("pyspark", reason="PySpark is not installed: pip install 'cengine-ml[spark]'")
         settings |= {"spark.executor.memory": "1g", "spark.sql.shuffle.partitions": "4"}
     setup = Setup(scratch, memory_bytes=2**29, threads=2, master=SPARK_MASTER if name == "spark" else None, settings=settings)
     with (BigQueryText if name == "bigquery" else engine_class(name)).open(setup) as engine:

@@ -145,7 +145,7 @@ def tensorboards(run):
         process.wait(20)
 
 
-@pytest.mark.skipif(importlib.util.find_spec("ipykernel") is None, reason="ipykernel is not installed: pip install 'cengine[notebook]'")
+@pytest.mark.skipif(importlib.util.find_spec("ipykernel") is None, reason="ipykernel is not installed: pip install 'cengine-ml[notebook]'")
 def test_a_kernel_runs_it_from_top_to_bottom(run, tensorboards, tmp_path, monkeypatch) -> None:
     from nbclient import NotebookClient
 

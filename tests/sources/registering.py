@@ -45,7 +45,7 @@ def everything_in(folder: Path) -> bytes:
 
 def keyring_with(address: str, password: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Gives the processes started from now on a keyring, and puts a password into it with the command that messages name."""
-    pytest.importorskip("keyring", reason="pip install 'cengine[keyring]'")
+    pytest.importorskip("keyring", reason="pip install 'cengine-ml[keyring]'")
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "file_keyring.FileKeyring")
     monkeypatch.setenv("TEST_KEYRING", str(folder / "keyring.json"))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]))

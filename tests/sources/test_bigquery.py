@@ -314,7 +314,7 @@ def test_without_the_packages_it_says_how_to_install_them(tmp_path) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
     assert done.returncode == 4
     assert "BigQuery needs packages that are not installed" in done.stderr
-    assert "pip install 'cengine[bigquery]'" in done.stderr
+    assert "pip install 'cengine-ml[bigquery]'" in done.stderr
 
 
 def test_no_credentials_at_all(terminal, table, monkeypatch, tmp_path) -> None:

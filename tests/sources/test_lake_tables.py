@@ -28,7 +28,7 @@ def project(terminal: Terminal):
 @pytest.fixture
 def delta(tmp_path) -> str:
     """A partitioned Delta table of three versions: rows, more rows, a row taken out."""
-    deltalake = pytest.importorskip("deltalake", reason="pip install 'cengine[delta]'")
+    deltalake = pytest.importorskip("deltalake", reason="pip install 'cengine-ml[delta]'")
     path = str(tmp_path / "delta")
     deltalake.write_deltalake(path, TABLE, partition_by=["word"])
     deltalake.write_deltalake(path, MORE, mode="append")
@@ -54,7 +54,7 @@ def test_delta_and_its_versions(terminal, project, delta) -> None:
 
 
 def test_delta_in_an_object_store(project, s3, monkeypatch) -> None:
-    deltalake = pytest.importorskip("deltalake", reason="pip install 'cengine[delta]'")
+    deltalake = pytest.importorskip("deltalake", reason="pip install 'cengine-ml[delta]'")
     for name, value in s3.environment.items():
         monkeypatch.setenv(name, value)
     path = f"{s3.new_bucket()}/trips"
@@ -78,7 +78,7 @@ def test_what_is_no_delta_table(project, delta, tmp_path) -> None:
 @pytest.fixture
 def iceberg(tmp_path, monkeypatch):
     """An Iceberg table of two snapshots in a catalog called `mine`: its folder, and the numbers of the snapshots."""
-    pytest.importorskip("pyiceberg", reason="pip install 'cengine[iceberg]'")
+    pytest.importorskip("pyiceberg", reason="pip install 'cengine-ml[iceberg]'")
     from pyiceberg import catalog as catalogs
     from pyiceberg.utils.config import Config
 

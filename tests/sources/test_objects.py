@@ -18,7 +18,7 @@ from test_tables_in_files import RECORDS, write_records
 from cengine.errors import SourceError
 from cengine.sources import objects
 
-pytest.importorskip("s3fs", reason="pip install 'cengine[s3]'")
+pytest.importorskip("s3fs", reason="pip install 'cengine-ml[s3]'")
 
 
 @pytest.fixture
@@ -297,7 +297,7 @@ def test_a_missing_package_is_told_with_the_command(project, monkeypatch, path, 
 
 
 def test_azure_without_an_account_is_told_what_is_missing(project, monkeypatch) -> None:
-    pytest.importorskip("adlfs", reason="pip install 'cengine[azure]'")
+    pytest.importorskip("adlfs", reason="pip install 'cengine-ml[azure]'")
     for name in ("AZURE_STORAGE_CONNECTION_STRING", "AZURE_STORAGE_ACCOUNT_NAME", "AZURE_STORAGE_ACCOUNT_KEY"):
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(SourceError, match="AZURE_STORAGE_CONNECTION_STRING"):

@@ -16,7 +16,7 @@ from terminal import Terminal
 from cengine.errors import SourceError
 from cengine.sources import postgres as postgres_module
 
-pytest.importorskip("adbc_driver_postgresql", reason="pip install 'cengine[postgres]'")
+pytest.importorskip("adbc_driver_postgresql", reason="pip install 'cengine-ml[postgres]'")
 
 
 @pytest.fixture

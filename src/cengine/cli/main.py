@@ -17,6 +17,7 @@ from cengine.cli.interrupt import remembered
 from cengine.cli.options import SETTINGS
 from cengine.cli.output import echo
 from cengine.errors import EXIT_OUR_BUG, CengineError
+from cengine.extras import DISTRIBUTION
 from cengine.networks import keras_setup
 from cengine.stopping import Reason
 
@@ -53,7 +54,7 @@ class LazyGroups(click.Group):
 @click.option("--project", metavar="FOLDER", help="The project folder; by default .cengine here or in the nearest folder above.")
 @click.option("--workspace", metavar="NAME", help="The workspace; by default the active one.")
 @click.option("--traceback", is_flag=True, help="Show where in the program an error came from.")
-@click.version_option(None, "--version", "-V", package_name="cengine", message="cengine %(version)s")
+@click.version_option(None, "--version", "-V", package_name=DISTRIBUTION, message="cengine %(version)s")
 def cli(project: str | None, workspace: str | None, traceback: bool) -> None:
     """A table and a few lines of YAML become a trained, evaluated model.
 

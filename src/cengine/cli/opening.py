@@ -10,6 +10,7 @@ import threading
 from pathlib import Path
 
 from cengine.cli.output import echo
+from cengine.extras import install_command
 
 
 def open_page(page: Path | str) -> bool:
@@ -35,7 +36,7 @@ def open_notebook(notebook: Path) -> None:
     from importlib.util import find_spec
 
     if find_spec("jupyterlab") is None:
-        echo("JupyterLab is not installed, the notebook is not opened: pip install 'cengine[notebook]'; the page needs nothing: --browser")
+        echo(f"JupyterLab is not installed, the notebook is not opened: {install_command('notebook')}; the page needs nothing: --browser")
         return
     command = f"jupyter lab {shlex.quote(str(notebook))}"
     if not _has_display():

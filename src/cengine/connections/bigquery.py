@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from cengine.connections.bigquery_errors import give_up, is_transient, reason_of, told, translated
 from cengine.errors import PreprocessError, SourceError
+from cengine.extras import install_command
 
 if TYPE_CHECKING:
     from google.cloud import bigquery
@@ -91,9 +92,10 @@ def over_budget(limit: int, scanned: int) -> PreprocessError:
 
 
 class Connection:
-    """The clients of an account, made when they are first used. `say` is told of every retry."""
+    """The clients of an account, made when they are first used. `say` is told of every retry. Raises SourceError without Google's packages."""
 
     def __init__(self, account: Account, say: Say = lambda text: None) -> None:
+        require_packages()
         self.account = account
         self.say = say
 
@@ -102,7 +104,6 @@ class Connection:
     @cached_property
     def _identity(self) -> tuple[Any, str | None]:
         """The credentials and the project they belong to. Raises SourceError where there are none."""
-        require_packages()
         from google.auth.credentials import AnonymousCredentials
 
         if self.account.credentials is not None:
@@ -247,7 +248,7 @@ def require_packages() -> None:
         import google.cloud.bigquery
         import google.cloud.bigquery_storage_v1  # noqa: F401
     except ImportError:
-        raise SourceError("BigQuery needs packages that are not installed", "install them: pip install 'cengine[bigquery]'") from None
+        raise SourceError("BigQuery needs packages that are not installed", install_command("bigquery")) from None
 
 
 def _of_file(path: Path) -> tuple[Any, str | None]:

@@ -19,6 +19,7 @@ from cengine.engines.lookups import found_in
 from cengine.errors import CengineError, PreprocessError, SourceError
 from cengine.expressions.build import column
 from cengine.expressions.dialects import render
+from cengine.extras import install_command
 from cengine.tables import LOOKUP_KEY, POSITION, TableSchema
 
 # What PostgreSQL's types are in Arrow, by their names in pg_type.
@@ -45,7 +46,7 @@ class Postgres(Engine):
         try:
             import psycopg
         except ImportError:
-            raise SourceError("PostgreSQL is spoken to by psycopg, which is not installed", "pip install 'cengine[postgres]'") from None
+            raise SourceError("PostgreSQL is spoken to by psycopg, which is not installed", install_command("postgres")) from None
         self.scratch = scratch
         self._report: Progress | None = None
         self._expected, self._finished = 0, 0

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from cengine.engines.engine import Setup
 from cengine.errors import PreprocessError, StoreError
+from cengine.extras import install_command
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -48,7 +49,7 @@ def start(setup: Setup, scratch: Path) -> SparkSession:
         from pyspark import SparkConf
         from pyspark.sql import SparkSession
     except ImportError:
-        raise PreprocessError("the engine spark needs PySpark, which is not installed", "pip install 'cengine[spark]'") from None
+        raise PreprocessError("the engine spark needs PySpark, which is not installed", install_command("spark")) from None
     _check_reachable(master)
     os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
     log = scratch / "spark.log"

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from cengine.errors import CengineError
+from cengine.extras import DISTRIBUTION, install_command
 from cengine.memory import allowed_memory_bytes, default_memory_bytes
 
 OK, WARNING, PROBLEM = "ok", "warning", "problem"
@@ -76,7 +77,7 @@ def _guarded_check(name: str, check: Callable[[], Iterator[Finding]]) -> list[Fi
 
 
 def _python(folder: Path) -> Iterator[Finding]:
-    version = importlib.metadata.version("cengine")
+    version = importlib.metadata.version(DISTRIBUTION)
     state = OK if sys.version_info >= (3, 11) else PROBLEM
     yield Finding("python", state, f"{platform.python_version()} on {platform.system()} {platform.machine()}, {sys.executable}",
                   "" if state == OK else "make an environment with Python 3.11 or newer")  # fmt: skip
@@ -87,7 +88,7 @@ def _requirements(folder: Path) -> Iterator[Finding]:
     """Versions against what cengine asks for; extras that are not there."""
     from packaging.requirements import Requirement
 
-    wanted = [Requirement(text) for text in importlib.metadata.requires("cengine") or ()]
+    wanted = [Requirement(text) for text in importlib.metadata.requires(DISTRIBUTION) or ()]
     base = [requirement for requirement in wanted if not _extras(requirement)]
     lacking = [requirement for requirement in base if not _satisfied(requirement)]
     shown = ", ".join(f"{name} {_version(name)}" for name in SHOWN)
@@ -101,7 +102,7 @@ def _requirements(folder: Path) -> Iterator[Finding]:
         parts = [requirement for requirement in wanted if extra in _extras(requirement)]
         missing = [requirement.name for requirement in parts if not _satisfied(requirement)]
         if missing:
-            mend = f"where it is wanted: {sys.executable} -m pip install 'cengine[{extra}]'"
+            mend = f"if it is wanted: {install_command(extra)}"
             yield Finding(f"extra {extra}", WARNING, f"{', '.join(missing)} not installed", mend)
         else:
             yield Finding(f"extra {extra}", OK, ", ".join(f"{requirement.name} {_version(requirement.name)}" for requirement in parts))

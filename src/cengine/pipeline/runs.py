@@ -15,6 +15,7 @@ from typing import Any
 
 from cengine import stopping
 from cengine.errors import CengineError, StoreError
+from cengine.extras import DISTRIBUTION
 from cengine.pipeline.api import pipeline_config
 from cengine.pipeline.book import Book, planned_stages
 from cengine.pipeline.execute import Run, StageRecord, execute
@@ -98,7 +99,7 @@ def do_run(record: dict[str, Any], plan: Plan) -> tuple[dict[str, Any], Run]:
             limit = record["options"].get("max_parallel") or settings.max_parallel
             while not take(project.records, record["id"], (QUEUED,), _turn(project, record, limit, wish), process_id=os.getpid()):
                 time.sleep(QUEUE_SECONDS)  # another one was quicker
-            journal.write(f"attempt {record['attempt']}, process {os.getpid()}, cengine {importlib.metadata.version('cengine')}")
+            journal.write(f"attempt {record['attempt']}, process {os.getpid()}, cengine {importlib.metadata.version(DISTRIBUTION)}")
             with Watch(limits, wish, book.spent, book.begin()):
                 run = execute(plan, book.write, wish)
             with wish.held(*Reason):

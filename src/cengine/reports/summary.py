@@ -12,6 +12,7 @@ from typing import Any
 from cengine.config.flatten import flattened
 from cengine.config.resolve import Resolved, metrics_of
 from cengine.evaluation.results import Results, SliceTable
+from cengine.extras import DISTRIBUTION
 from cengine.networks.metric import Metric
 from cengine.networks.metrics import metric_label
 from cengine.preprocess.split import Split
@@ -60,7 +61,7 @@ def summarize(evidence: Evidence) -> dict[str, Any]:
         "columns": evidence.columns,
         "configuration": {"yaml": evidence.yaml, "resolved": flattened(resolved, {head.label.name: head.task for head in evidence.heads})},
         "seeds": {"split": resolved.split.seed, "trainer": resolved.trainer.seed},
-        "versions": {"cengine": _version("cengine"), "python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
+        "versions": {"cengine": _version(DISTRIBUTION), "python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
     }
     return dict(plain(summary))
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 from pydantic import Field, model_validator
 
 from cengine.errors import CengineError, SourceError
+from cengine.extras import install_command
 from cengine.sources.addresses import hidden
 from cengine.sources.objects import Store, is_address
 from cengine.sources.source import CopiedSource, Option, Part, Reading, State, batches_part
@@ -61,9 +62,7 @@ class LakeTable(CopiedSource):
         except (CengineError, KeyboardInterrupt):
             raise
         except ImportError as error:
-            raise SourceError(
-                f"{self.title} tables need a package that is not installed: {error}", f"pip install 'cengine[{self.name}]'"
-            ) from None
+            raise SourceError(f"{self.title} tables need a package that is not installed: {error}", install_command(self.name)) from None
         except Exception as error:
             told = hidden(str(error)).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             notes = (

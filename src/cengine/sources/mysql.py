@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from pydantic import Field, field_validator
 
 from cengine.errors import SourceError
+from cengine.extras import install_command
 from cengine.sources.addresses import Address, AddressField, keyring_password
 from cengine.sources.database import Database, differ, unusable
 from cengine.sources.source import Part, Reading, State, batches_part
@@ -107,7 +108,7 @@ def _connected(source: Mysql) -> Any:
     try:
         import pymysql
     except ImportError:
-        raise SourceError("MySQL needs a package that is not installed", "pip install 'cengine[mysql]'") from None
+        raise SourceError("MySQL needs a package that is not installed", install_command("mysql")) from None
     parts = urlsplit(source.uri.filled())
     options: dict[str, Any] = dict(parse_qsl(parts.query))
     if unknown := sorted(set(options) - {"ssl_ca", "ssl_cert", "ssl_key"}):

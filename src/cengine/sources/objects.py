@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from cengine.errors import CengineError, SourceError
+from cengine.extras import install_command
 from cengine.sources.addresses import hidden
 from cengine.sources.folders import WILDCARD, fixed_folder, is_one_of, no_files, partition_of
 
@@ -71,7 +72,7 @@ class Store:
             with self.translated():
                 self.files: Any = fsspec.filesystem(self.scheme, skip_instance_cache=True, use_listings_cache=False)
         except ImportError:
-            raise SourceError(f"{self.scheme}:// needs a package that is not installed", f"pip install 'cengine[{extra}]'") from None
+            raise SourceError(f"{self.scheme}:// needs a package that is not installed", install_command(extra)) from None
 
     def objects(self, suffixes: tuple[str, ...], kind: str) -> list[StoredObject]:
         """The files of the address, one file, a glob or a folder, sorted by name. Raises SourceError where there is none."""

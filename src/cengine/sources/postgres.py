@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field, field_validator
 
 from cengine.errors import SourceError
+from cengine.extras import install_command
 from cengine.sources.addresses import Address, AddressField, keyring_password
 from cengine.sources.database import Database, differ, unusable
 from cengine.sources.ranges import ReadRange, edges, in_order
@@ -134,10 +135,8 @@ def _session(source: Postgres, snapshot: str | None = None) -> Iterator[_Session
 
 def _connected(source: Postgres) -> Any:
     """A connection with a transaction of its own."""
-    try:
-        from adbc_driver_postgresql import dbapi
-    except ImportError:
-        raise SourceError("PostgreSQL needs a package that is not installed", "pip install 'cengine[postgres]'") from None
+    from adbc_driver_postgresql import dbapi
+
     try:
         return dbapi.connect(source.uri.filled(), autocommit=False)
     except dbapi.Error as error:
@@ -150,9 +149,14 @@ def _connected(source: Postgres) -> Any:
 
 @contextlib.contextmanager
 def _translated(source: Postgres) -> Iterator[None]:
-    """The driver's errors as ours."""
+    """The driver's errors as ours. Raises SourceError if there is no driver."""
     import pyarrow as pa
-    from adbc_driver_manager import Error
+
+    try:
+        import adbc_driver_postgresql  # noqa: F401
+        from adbc_driver_manager import Error
+    except ImportError:
+        raise SourceError("PostgreSQL needs packages that are not installed", install_command("postgres")) from None
 
     try:
         yield

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar, final
 
 from cengine.errors import StoreError
+from cengine.extras import install_command
 from cengine.store.patience import patiently
 from cengine.store.permissions import make_folder, restrict
 
@@ -160,7 +161,7 @@ class Bucket(Place):
             importlib.import_module(package)
         except ImportError:
             raise StoreError(f"artifacts in {self.name} need {package}, which is not installed",
-                             f"install it: pip install 'cengine[{extra}]'") from None  # fmt: skip
+                             install_command(extra)) from None  # fmt: skip
         # One try a request, for trying again is ours: it is said, and it has an end.
         options = (
             {"config_kwargs": {"retries": {"total_max_attempts": 1}, "connect_timeout": 10, "read_timeout": 60}} if protocol == "s3" else {}

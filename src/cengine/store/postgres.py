@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
 from cengine.errors import StoreError
+from cengine.extras import install_command
 from cengine.store.database import Database
 from cengine.store.patience import patiently
 
@@ -169,9 +170,7 @@ def _parsed(address: str) -> sa.URL:
     try:
         import psycopg  # noqa: F401
     except ImportError:
-        raise StoreError(
-            "records in PostgreSQL need psycopg, which is not installed", "install it: pip install 'cengine[postgres]'"
-        ) from None
+        raise StoreError("records in PostgreSQL need psycopg, which is not installed", install_command("postgres")) from None
     return url
 
 
