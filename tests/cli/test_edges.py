@@ -57,8 +57,11 @@ def test_a_project_on_a_disk_that_can_only_be_read_can_be_looked_at(run_once) ->
     with only_readable(run_once.folder):
         for words in READING:
             answer = run_once(*words, code=None)
+            if words[0] == "doctor":  # says that nothing can be written
+                assert "traceback" not in answer.out.lower()
+                continue
             assert answer.code == before[words].code, answer.err
-            if words[0] != "doctor" and words[1] not in ("peek", "verify", "statistics", "status", "runs") and words[0] != "cache":
+            if words[1] not in ("peek", "verify", "statistics", "status", "runs") and words[0] != "cache":
                 assert answer.out == before[words].out
         shown = run_once("pipeline", "evaluate", "first", "--no-open")
         page = next(line for line in shown.out.splitlines() if line.startswith("page:")).split()[1]

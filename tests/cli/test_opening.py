@@ -85,7 +85,9 @@ def test_without_jupyterlab_it_says_how_to_get_it(desk) -> None:
     assert (answer.returncode, answer.stderr) == (0, "")
 
 
-@pytest.mark.skipif(importlib.util.find_spec("jupyterlab") is None, reason="JupyterLab is not installed: pip install 'cengine-ml[notebook]'")
+@pytest.mark.skipif(
+    importlib.util.find_spec("jupyterlab") is None, reason="JupyterLab is not installed: pip install 'cengine-ml[notebook]'"
+)
 def test_jupyterlab_shows_a_notebook_in_a_hidden_folder(tmp_path, desk) -> None:
     notebook = tmp_path / ".cengine" / "reports" / "run-1-1" / "report.ipynb"
     notebook.parent.mkdir(parents=True)
