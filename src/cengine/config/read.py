@@ -207,11 +207,14 @@ class _Reader:
         if name_node is None:
             return None
         name = name_node.value
-        word = table.get((aliases or {}).get(name, name)) if isinstance(name, str) else None
+        if not isinstance(name, str):
+            self._no_name(name_node, what, node)
+            return None
+        word = table.get((aliases or {}).get(name, name))
         if word is None:
             if name in LATER:
-                self.problems.later(LATER[str(name)], name_node.mark)
-            elif isinstance(name, str) and ":" in name:
+                self.problems.later(LATER[name], name_node.mark)
+            elif ":" in name:
                 self.problems.later("your own code (custom_code)", name_node.mark)
             else:
                 self.problems.unknown(what, name, [*table, *(aliases or {})], name_node.mark, listed=table)
@@ -229,7 +232,7 @@ class _Reader:
         if isinstance(node.value, str):
             return node, empty
         if not node.is_mapping:
-            self.problems.add(f"expected the name of a {what}, found {_shown(node)}", node.mark)
+            self._no_name(node, what)
             return None, empty
         for key in ("method", "type"):
             if key in node.value:
@@ -245,15 +248,21 @@ class _Reader:
                 if not self._is_mapping(parameters, "'parameters'", "a mapping"):
                     return None, empty
                 return node.value[key], parameters
-        key = "method" if what in ("filling", "transform", "encoding", "resampling", "label_tuning") else "type"
-        self.problems.add(f"a {what} needs its name: {{{key}: ...}}", node.mark)
+        self.problems.add(f"{_article(what)} {what} needs its name: {{{_name_key(what)}: ...}}", node.mark)
         return None, empty
+
+    def _no_name(self, node: Node, what: str, outer: Node | None = None) -> None:
+        """Says that something else stands where a word's name should; `outer` is the mapping that it stands in."""
+        key = next((key for key in ("method", "type") if outer is not None and outer.value.get(key) is node), _name_key(what))
+        self.problems.add(f"expected the name of {_article(what)} {what}, found {_shown(node)}", node.mark, *_spellings(node, key, what))
 
     # Checks that all share
 
     def _choice(self, node: Node, key: str, known: Iterable[str]) -> None:
         child = node.value.get(key)
-        if child is not None and child.value in LATER:
+        if child is not None and not isinstance(child.value, str):
+            self.problems.add(f"'{key}' must be a name, found {_shown(child)}", child.mark, f"known: {', '.join(known)}")
+        elif child is not None and child.value in LATER:
             self.problems.later(LATER[child.value], child.mark)
         elif child is not None and child.value not in list(known):
             self.problems.unknown(key, child.value, list(known), child.mark)
@@ -317,6 +326,23 @@ def _known_keys(key: str, fields: list[str]) -> tuple[str, ...]:
 
 def _expected(detail: Any) -> list[str]:
     return [word.strip(" '") for word in str(detail.get("ctx", {}).get("expected", "")).replace(" or ", ",").split(",")]
+
+
+def _name_key(what: str) -> str:
+    """The key under which the name of a word stands."""
+    return "method" if what in ("filling", "transform", "encoding", "resampling", "label_tuning") else "type"
+
+
+def _spellings(node: Node, key: str, what: str) -> tuple[str, ...]:
+    """How a word with parameters is written, by the example of `{dense: 8}` where one may be meant."""
+    names = list(node.value) if node.is_mapping else []
+    name = names[0] if len(names) == 1 else "NAME"
+    parameters = "parameters: {...}" if key == "method" else "PARAMETER: VALUE"
+    return (f"write {name}, or with parameters {{{key}: {name}, {parameters}}}",)
+
+
+def _article(noun: str) -> str:
+    return "an" if noun[0] in "aeiou" else "a"
 
 
 def _shown(node: Node) -> str:
