@@ -29,7 +29,9 @@ NESTED = {
         "usertype": {"filling": {"method": "custom", "parameters": {"custom_value": "none"}}},
         "starttime": {},
     },
-    "labels": {"birth_year": {"loss": {"type": "huber", "delta": 2.0}, "metrics": ["mae", {"type": "rmse"}], "transform": "scale_to_z_score"}},
+    "labels": {
+        "birth_year": {"loss": {"type": "huber", "delta": 2.0}, "metrics": ["mae", {"type": "rmse"}], "transform": "scale_to_z_score"}
+    },
     "split": {
         "categorize": {"by": "start_station_name"},
         "index": {"by": "starttime", "ratio": {"train": 0.8, "eval": 0.1, "test": 0.1}},

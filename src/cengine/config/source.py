@@ -274,7 +274,6 @@ def _syntax_problem(error: Any, text: str, name: str) -> Problem:
     return Problem(f"this is not YAML: {first_line}", place)
 
 
-
 def _unreadable(error: Any, text: str, name: str) -> Problem:
     """The problem of a character that YAML does not allow; other errors have marks."""
     position = getattr(error, "position", None)
