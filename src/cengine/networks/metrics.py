@@ -76,7 +76,7 @@ class TopK(Metric):
     tasks = ("classes",)
     higher_is_better = True
     limits = (0.0, 1.0)
-    k: int = Field(default=5, ge=1)
+    k: int = Field(default=5, ge=1, le=2**31 - 1)
 
     def sums(self, roles: Roles, task: str) -> dict[str, exp.Expr]:
         return {f"top_{self.k}": indicator(exp.LTE(this=roles("label_rank"), expression=double(self.k)))}
