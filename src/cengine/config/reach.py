@@ -68,7 +68,7 @@ def reach_of(activation: str, label: Label, minimum: Any, maximum: Any) -> Reach
     deviation = 1.0 if any(word.name == "scale_to_z_score" for word in label.transforms) else (found[1] - found[0]) / 2
     if activation == "log_sigmoid":
         return Reach(-math.inf, 0.0, *found)
-    return Reach(-LEAST[activation] * deviation, math.inf, *found) if activation in LEAST else None
+    return Reach(0.0 - LEAST[activation] * deviation, math.inf, *found) if activation in LEAST else None
 
 
 def _transformed(label: Label, low: float, high: float) -> tuple[float, float] | None:
