@@ -10,20 +10,32 @@ import functools
 from collections.abc import Callable
 
 from sqlglot import ErrorLevel, exp
+from sqlglot.errors import UnsupportedError
 
+from cengine.errors import PreprocessError
 from cengine.expressions.build import bigint
+from cengine.expressions.filter_rules import FILTER_RULES
 
 DUCKDB = "duckdb"
+CALLED = {DUCKDB: "DuckDB", "spark": "Spark", "postgres": "PostgreSQL", "bigquery": "BigQuery"}
 # PostgreSQL's functions have at most 100 arguments.
 MAX_ARGUMENTS = 90
 Rule = Callable[[exp.Expr], exp.Expr | None]
 
 
 def render(query: exp.Expr, dialect: str) -> str:
-    """The text of a query in a dialect; every name in it is quoted."""
-    if dialect == DUCKDB:
-        return query.sql(dialect)
-    return rewritten(query, RULES[dialect]).sql(dialect, identify=True, unsupported_level=ErrorLevel.IGNORE)
+    """The text of a query in a dialect; every name in it is quoted.
+
+    Raises PreprocessError where the dialect has no words for a part: sqlglot would leave it out, or put something like it there.
+    """
+    told = query if dialect == DUCKDB else rewritten(query, RULES[dialect])
+    try:
+        return told.sql(dialect, identify=dialect != DUCKDB, unsupported_level=ErrorLevel.RAISE)
+    except UnsupportedError as error:
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise PreprocessError(
+            f"{CALLED[dialect]} cannot be asked this: {reason}", "say it in another way, or run on the engine duckdb"
+        ) from None
 
 
 def rewritten(query: exp.Expr, rules: tuple[Rule, ...]) -> exp.Expr:
@@ -174,7 +186,23 @@ def _concat_in_parts(node: exp.Expr) -> exp.Expr | None:
 
 
 RULES: dict[str, tuple[Rule, ...]] = {
-    "spark": (_micros_of_spark, _hexadecimal_of_spark, _exact_sum("decimal(20, 0)"), _grouping_bits, _shift_by_int, _division),
-    "postgres": (_micros_of_postgres, _hexadecimal_of_postgres, _grouping_bits, _shift_by_int, _concat_in_parts, _division),
-    "bigquery": (_micros_of_bigquery, _exact_sum("bigdecimal"), _grouping_bits, _division_of_bigquery),
+    "spark": (
+        *FILTER_RULES["spark"],
+        _micros_of_spark,
+        _hexadecimal_of_spark,
+        _exact_sum("decimal(20, 0)"),
+        _grouping_bits,
+        _shift_by_int,
+        _division,
+    ),
+    "postgres": (
+        *FILTER_RULES["postgres"],
+        _micros_of_postgres,
+        _hexadecimal_of_postgres,
+        _grouping_bits,
+        _shift_by_int,
+        _concat_in_parts,
+        _division,
+    ),
+    "bigquery": (*FILTER_RULES["bigquery"], _micros_of_bigquery, _exact_sum("bigdecimal"), _grouping_bits, _division_of_bigquery),
 }
