@@ -14,6 +14,7 @@ from cengine.config.read import ConfigFile
 from cengine.config.resolve import BUILT_IN, Feature, Label, Resolved, resolve
 from cengine.errors import ConfigError, Problem, near_miss
 from cengine.expressions.filters import NotAFilter, columns_of, parse_filter, with_columns
+from cengine.expressions.meanings import meant
 from cengine.networks.losses import Loss
 from cengine.networks.metrics import METRICS
 from cengine.tables import TableSchema
@@ -45,8 +46,8 @@ def check(file: ConfigFile, schema: TableSchema, bind: Bind | None = None) -> tu
 
 
 def filters_of(resolved: Resolved, schema: TableSchema) -> list[exp.Expr]:
-    """The parsed row filters of a checked configuration."""
-    return [with_columns(parse_filter(text), schema.names) for text in resolved.split.where]
+    """The row filters of a checked configuration, in pieces that mean the same on every engine."""
+    return [meant(with_columns(parse_filter(text), schema.names), schema) for text in resolved.split.where]
 
 
 class _Checker:
@@ -213,10 +214,18 @@ class _Checker:
             missing = [name for name in columns_of(expression) if name.lower() not in spelled]
             for name in missing:
                 self.add(f"the filter reads column '{name}', which is not in the datasource", path, *near_miss(name, self.schema.names))
-            if not missing and bind is not None:
-                unbound = bind(with_columns(expression, self.schema.names), self.schema)
-                if unbound is not None:
-                    self.add(f"the filter cannot be used: {unbound}", path)
+            if not missing:
+                self._bound(with_columns(expression, self.schema.names), path, bind)
+
+    def _bound(self, expression: exp.Expr, path: tuple[str | int, ...], bind: Bind | None) -> None:
+        try:
+            told = meant(expression, self.schema)
+        except NotAFilter as reason:
+            self.add(f"the filter cannot be used: {reason}", path)
+            return
+        unbound = bind(told, self.schema) if bind is not None else None
+        if unbound is not None:
+            self.add(f"the filter cannot be used: {unbound}", path)
 
     # Warnings
 

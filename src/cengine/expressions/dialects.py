@@ -159,11 +159,12 @@ def _division(node: exp.Expr) -> exp.Expr | None:
     if not isinstance(node, exp.Div) or not _may_be_zero(node.expression):
         return None
     number, zero = exp.Paren(this=node.this.copy()), exp.convert(0)
-    infinite = [exp.cast(exp.Literal.string(text), "double") for text in ("Infinity", "-Infinity", "NaN")]
-    signs = [kind(this=number.copy(), expression=zero.copy()) for kind in (exp.GT, exp.LT, exp.EQ)]
+    infinite, less, none = (exp.cast(exp.Literal.string(text), "double") for text in ("Infinity", "-Infinity", "NaN"))
+    # What is above the infinite is no number, and stays none.
+    cases = ((exp.GT, infinite, none), (exp.GT, zero, infinite), (exp.LT, zero, less), (exp.EQ, zero, none))
     by_zero = exp.Case()
-    for sign, result in zip(signs, infinite, strict=True):
-        by_zero = by_zero.when(sign, result, copy=False)
+    for sign, limit, result in cases:
+        by_zero = by_zero.when(sign(this=number.copy(), expression=limit.copy()), result.copy(), copy=False)
     divided = exp.Div(this=exp.Paren(this=node.this.copy()), expression=exp.Paren(this=node.expression.copy()))
     is_zero = exp.EQ(this=exp.Paren(this=node.expression.copy()), expression=zero)
     return exp.Case().when(is_zero, by_zero, copy=False).else_(divided, copy=False)

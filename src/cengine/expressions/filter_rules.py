@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 from sqlglot import exp
@@ -10,6 +11,8 @@ from cengine.expressions.meanings.conditions import DOUBLES
 from cengine.expressions.meanings.patterns import of_java, of_postgres
 
 Rule = Callable[[exp.Expr], exp.Expr | None]
+# A mark on what has been said already.
+CASED = "cased"
 
 
 def _call(name: str, *arguments: exp.Expr) -> exp.Expr:
@@ -65,15 +68,42 @@ def _text_of_time(node: exp.Expr) -> exp.Expr | None:
     return _call("REGEXP_REPLACE", written, exp.Literal.string(r"\.?0+$"), exp.Literal.string(""))
 
 
-# Letters
+# Letters, one for one: other engines make two of some (`ß` becomes SS), or look at what stands beside (the last sigma of a word)
 
 
-def _letters_of_postgres(node: exp.Expr) -> exp.Expr | None:
-    """The collation "C" knows ASCII letters only."""
-    if isinstance(node, exp.Lower | exp.Upper) and not isinstance(node.this, exp.Collate):
-        unicode = exp.Collate(this=exp.Paren(this=node.this), expression=exp.to_identifier("und-x-icu", quoted=True))
-        return exp.Collate(this=type(node)(this=unicode), expression=exp.to_identifier("C", quoted=True))
-    return None
+@functools.cache
+def _letters_kept() -> tuple[str, str, str]:
+    """Letters whose capital is several letters, a private character for each, and what DuckDB makes of them."""
+    letters = [chr(code) for code in range(0xDF, 0x10000) if len(chr(code).upper()) > 1]
+    capitals = ["\u1e9e" if letter == "ß" else letter.title() if len(letter.title()) == 1 else letter for letter in letters]
+    return "".join(letters), "".join(chr(0x10F000 + place) for place in range(len(letters))), "".join(capitals)
+
+
+def _letters(cased: Callable[[exp.Expr], exp.Expr]) -> Rule:
+    def rule(node: exp.Expr) -> exp.Expr | None:
+        if isinstance(node, exp.Lower) and not node.meta.get(CASED):
+            return cased(_marked(exp.Lower(this=_translated(node.this, "\u0130\u03a3", "i\u03c3"))))
+        if isinstance(node, exp.Upper) and not node.meta.get(CASED):
+            letters, private, capitals = _letters_kept()
+            return _translated(cased(_marked(exp.Upper(this=_translated(node.this, letters, private)))), private, capitals)
+        return None
+
+    return rule
+
+
+def _translated(text: exp.Expr, letters: str, others: str) -> exp.Expr:
+    return _call("TRANSLATE", text, exp.Literal.string(letters), exp.Literal.string(others))
+
+
+def _marked(node: exp.Expr) -> exp.Expr:
+    node.meta[CASED] = True
+    return node
+
+
+def _collated(node: exp.Expr) -> exp.Expr:
+    """PostgreSQL's collation "C" knows the letters of ASCII only."""
+    node.set("this", exp.Collate(this=node.this, expression=exp.to_identifier("und-x-icu", quoted=True)))
+    return exp.Collate(this=node, expression=exp.to_identifier("C", quoted=True))
 
 
 # Numbers that are none: on BigQuery no comparison with NaN is true, elsewhere it equals itself and is above all others
@@ -136,7 +166,7 @@ def _extreme_of_bigquery(node: exp.Expr) -> exp.Expr | None:
 
 
 FILTER_RULES: dict[str, tuple[Rule, ...]] = {
-    "spark": (_patterns(of_java), _year_of_week),
-    "postgres": (_patterns(of_postgres), _letters_of_postgres),
-    "bigquery": (_escape_of_bigquery, _iso_week, _text_of_time, _comparison_of_bigquery, _extreme_of_bigquery),
+    "spark": (_patterns(of_java), _year_of_week, _letters(lambda node: node)),
+    "postgres": (_patterns(of_postgres), _letters(_collated)),
+    "bigquery": (_escape_of_bigquery, _iso_week, _letters(lambda node: node), _text_of_time, _comparison_of_bigquery, _extreme_of_bigquery),
 }

@@ -26,6 +26,8 @@ from cengine.expressions.meanings.meant import (
 from cengine.expressions.meanings.patterns import NotAPattern, escaped_for_like, like_pattern, same_everywhere
 
 _ESCAPE = exp.Literal.string("\\")
+# What TRIM takes off if it is not said: the spaces of Unicode, no tabs and line feeds.
+SPACES = " \u00a0\u1680" + "".join(map(chr, range(0x2000, 0x200B))) + "\u202f\u205f\u3000"
 
 
 def _text(meant: Meant, node: exp.Expr) -> Meant:
@@ -143,11 +145,20 @@ def _substring(node: exp.Expr, read: Read) -> Meant:
     begin = as_whole(start)
     from_end = plus(plus(_length_of(text), bigint(1)), begin)
     begin = choose((exp.LT(this=operand(begin), expression=bigint(0)), from_end), otherwise=begin)
-    first = choose((exp.LT(this=begin, expression=bigint(1)), bigint(1)), otherwise=begin)
+    behind = plus(_length_of(text), bigint(1))
+    first = choose(
+        (exp.LT(this=operand(begin), expression=bigint(1)), bigint(1)),
+        (exp.GT(this=operand(begin), expression=behind), behind),
+        otherwise=begin,
+    )
     if count is None:
         return Meant(exp.Substring(this=operand(text), start=_int(first)), TEXT)
     taken = minus(plus(begin, bigint(count)), first)
-    taken = choose((exp.LT(this=taken, expression=bigint(0)), bigint(0)), otherwise=taken)
+    taken = choose(
+        (exp.LT(this=taken, expression=bigint(0)), bigint(0)),
+        (exp.GT(this=taken, expression=bigint(count)), bigint(count)),
+        otherwise=taken,
+    )
     return Meant(exp.Substring(this=operand(text), start=_int(first), length=_int(taken)), TEXT)
 
 
@@ -155,7 +166,7 @@ def _trim(node: exp.Expr, read: Read) -> Meant:
     """A text without blanks, or other characters, at its ends."""
     expect_only(node, "this", "expression", "position")
     text = _text(read(node.this), node)
-    characters = _text(read(node.expression), node).tree if node.args.get("expression") else exp.Literal.string(" ")
+    characters = _text(read(node.expression), node).tree if node.args.get("expression") else exp.Literal.string(SPACES)
     if not (isinstance(characters, exp.Literal) and characters.name):
         raise refuse(node, "the characters to take off are not written as a text in quotes")
     position = str(node.args.get("position") or "BOTH").upper()
