@@ -34,7 +34,7 @@ def render(query: exp.Expr, dialect: str) -> str:
     except UnsupportedError as error:
         reason = str(error).splitlines()[0].rstrip(".")
         raise PreprocessError(
-            f"{CALLED[dialect]} cannot be asked this: {reason}", "say it in another way, or run on the engine duckdb"
+            f"{CALLED.get(dialect, dialect)} cannot be asked this: {reason}", "say it in another way, or run on the engine duckdb"
         ) from None
 
 

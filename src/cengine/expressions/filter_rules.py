@@ -110,7 +110,7 @@ def _collated(node: exp.Expr) -> exp.Expr:
 
 
 def _comparison_of_bigquery(node: exp.Expr) -> exp.Expr | None:
-    if not node.meta.get(DOUBLES):
+    if not node.meta.get(DOUBLES) or isinstance(node, exp.Greatest | exp.Least):
         return None
     if isinstance(node, exp.Between):
         low, high = (kind(this=node.this.copy(), expression=node.args[end]) for kind, end in ((exp.GTE, "low"), (exp.LTE, "high")))
