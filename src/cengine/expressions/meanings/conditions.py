@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 from sqlglot import exp
@@ -43,9 +44,10 @@ def _condition(meant: Meant, node: exp.Expr) -> exp.Expr:
 
 
 def _connector(node: exp.Expr, read: Read) -> Meant:
+    """AND or OR of a chain, which may have thousands of links and is read link by link."""
     expect_only(node, "this", "expression")
-    sides = (_condition(read(side), node) for side in (node.this, node.expression))
-    return Meant(type(node)(**dict(zip(("this", "expression"), sides, strict=True))), BOOLEAN)
+    links = [_condition(read(link), node) for link in node.flatten(unnest=False)]
+    return Meant(functools.reduce(lambda one, other: type(node)(this=one, expression=other), links), BOOLEAN)
 
 
 def _not(node: exp.Expr, read: Read) -> Meant:
