@@ -19,6 +19,7 @@ from cengine.config.resolve import BUILT_IN, Feature, Label, Resolved, resolve
 from cengine.config.schema import Config
 from cengine.errors import ConfigError, Problem, near_miss
 from cengine.expressions.filters import NotAFilter, columns_of, parse_filter, with_columns
+from cengine.expressions.meanings import meant
 from cengine.networks.losses import Loss
 from cengine.networks.metrics import METRICS
 from cengine.tables import TableSchema
@@ -57,8 +58,8 @@ def check(file: ConfigFile, schema: TableSchema, bind: Bind | None = None) -> tu
 
 
 def filters_of(resolved: Resolved, schema: TableSchema) -> list[exp.Expr]:
-    """The parsed row filters of a checked configuration."""
-    return [with_columns(parse_filter(text), schema.names) for text in resolved.split.where]
+    """The row filters of a checked configuration, in pieces that mean the same on every engine."""
+    return [meant(with_columns(parse_filter(text), schema.names), schema) for text in resolved.split.where]
 
 
 def _usable(config: Config, schema: TableSchema) -> Config:
@@ -275,12 +276,21 @@ class Checker:
             found = mismatches(expression, self.schema)
             for mismatch in found:
                 self.add(*_compared_kinds(mismatch, path))
-            unbound = bind(expression, self.schema) if bind is not None and not found else None
-            if unbound is not None:
-                self.add(f"the filter cannot be used: {unbound}", path)
-            if not found and unbound is None:
+            if not found and self._bound(expression, path, bind):
                 usable.append((i, expression))
         return usable
+
+    def _bound(self, expression: exp.Expr, path: tuple[str | int, ...], bind: Bind | None) -> bool:
+        """Whether the filter can be evaluated on such a table, with one meaning on every engine."""
+        try:
+            told = meant(expression, self.schema)
+        except NotAFilter as reason:
+            self.add(f"the filter cannot be used: {reason}", path)
+            return False
+        unbound = bind(told, self.schema) if bind is not None else None
+        if unbound is not None:
+            self.add(f"the filter cannot be used: {unbound}", path)
+        return unbound is None
 
     def contradictions(self, filters: Sequence[tuple[int, exp.Expr]]) -> None:
         """A filter that no row can pass, by itself or after those before it."""

@@ -19,6 +19,7 @@ from sqlglot import exp
 from cengine import memory
 from cengine.engines.engine import Engine, Progress, Setup
 from cengine.errors import CengineError, PreprocessError, SourceError, StoreError
+from cengine.expressions.dialects import render
 from cengine.tables import LOOKUP_KEY, LOOKUP_VALUE, TableSchema
 
 DEFAULT_ROW_GROUP_ROWS = 122_880
@@ -115,7 +116,7 @@ class DuckDB(Engine):
 
     def fetch(self, query: exp.Expr | str, progress: Progress | None = None) -> pa.Table:
         """The result as an Arrow table. Raises PreprocessError where the query fails for what the rows hold."""
-        text = query if isinstance(query, str) else query.sql(self.dialect)
+        text = query if isinstance(query, str) else render(query, self.dialect)
         with self._translated(), self._watched(progress):
             return self.connection.sql(text).to_arrow_table()
 
@@ -129,7 +130,7 @@ class DuckDB(Engine):
         compression: str = "lz4_raw",
     ) -> int:
         """Writes the result as one Parquet file, rows in the query's order; gives the number of rows."""
-        text = query if isinstance(query, str) else query.sql(self.dialect)
+        text = query if isinstance(query, str) else render(query, self.dialect)
         path = exp.Literal.string(str(target)).sql(self.dialect)
         copy = f"COPY ({text}) TO {path} (FORMAT parquet, COMPRESSION {compression}, ROW_GROUP_SIZE {row_group_rows})"
         with self._translated(), self._watched(progress):

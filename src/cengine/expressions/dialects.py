@@ -10,20 +10,32 @@ import functools
 from collections.abc import Callable
 
 from sqlglot import ErrorLevel, exp
+from sqlglot.errors import UnsupportedError
 
+from cengine.errors import PreprocessError
 from cengine.expressions.build import bigint
+from cengine.expressions.filter_rules import FILTER_RULES
 
 DUCKDB = "duckdb"
+CALLED = {DUCKDB: "DuckDB", "spark": "Spark", "postgres": "PostgreSQL", "bigquery": "BigQuery"}
 # PostgreSQL's functions have at most 100 arguments.
 MAX_ARGUMENTS = 90
 Rule = Callable[[exp.Expr], exp.Expr | None]
 
 
 def render(query: exp.Expr, dialect: str) -> str:
-    """The text of a query in a dialect; every name in it is quoted."""
-    if dialect == DUCKDB:
-        return query.sql(dialect)
-    return rewritten(query, RULES[dialect]).sql(dialect, identify=True, unsupported_level=ErrorLevel.IGNORE)
+    """The text of a query in a dialect; every name in it is quoted.
+
+    Raises PreprocessError where the dialect has no words for a part: sqlglot would leave it out, or put something like it there.
+    """
+    told = query if dialect == DUCKDB else rewritten(query, RULES[dialect])
+    try:
+        return told.sql(dialect, identify=dialect != DUCKDB, unsupported_level=ErrorLevel.RAISE)
+    except UnsupportedError as error:
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise PreprocessError(
+            f"{CALLED.get(dialect, dialect)} cannot be asked this: {reason}", "say it in another way, or run on the engine duckdb"
+        ) from None
 
 
 def rewritten(query: exp.Expr, rules: tuple[Rule, ...]) -> exp.Expr:
@@ -147,11 +159,12 @@ def _division(node: exp.Expr) -> exp.Expr | None:
     if not isinstance(node, exp.Div) or not _may_be_zero(node.expression):
         return None
     number, zero = exp.Paren(this=node.this.copy()), exp.convert(0)
-    infinite = [exp.cast(exp.Literal.string(text), "double") for text in ("Infinity", "-Infinity", "NaN")]
-    signs = [kind(this=number.copy(), expression=zero.copy()) for kind in (exp.GT, exp.LT, exp.EQ)]
+    infinite, less, none = (exp.cast(exp.Literal.string(text), "double") for text in ("Infinity", "-Infinity", "NaN"))
+    # What is above the infinite is no number, and stays none.
+    cases = ((exp.GT, infinite, none), (exp.GT, zero, infinite), (exp.LT, zero, less), (exp.EQ, zero, none))
     by_zero = exp.Case()
-    for sign, result in zip(signs, infinite, strict=True):
-        by_zero = by_zero.when(sign, result, copy=False)
+    for sign, limit, result in cases:
+        by_zero = by_zero.when(sign(this=number.copy(), expression=limit.copy()), result.copy(), copy=False)
     divided = exp.Div(this=exp.Paren(this=node.this.copy()), expression=exp.Paren(this=node.expression.copy()))
     is_zero = exp.EQ(this=exp.Paren(this=node.expression.copy()), expression=zero)
     return exp.Case().when(is_zero, by_zero, copy=False).else_(divided, copy=False)
@@ -174,7 +187,23 @@ def _concat_in_parts(node: exp.Expr) -> exp.Expr | None:
 
 
 RULES: dict[str, tuple[Rule, ...]] = {
-    "spark": (_micros_of_spark, _hexadecimal_of_spark, _exact_sum("decimal(20, 0)"), _grouping_bits, _shift_by_int, _division),
-    "postgres": (_micros_of_postgres, _hexadecimal_of_postgres, _grouping_bits, _shift_by_int, _concat_in_parts, _division),
-    "bigquery": (_micros_of_bigquery, _exact_sum("bigdecimal"), _grouping_bits, _division_of_bigquery),
+    "spark": (
+        *FILTER_RULES["spark"],
+        _micros_of_spark,
+        _hexadecimal_of_spark,
+        _exact_sum("decimal(20, 0)"),
+        _grouping_bits,
+        _shift_by_int,
+        _division,
+    ),
+    "postgres": (
+        *FILTER_RULES["postgres"],
+        _micros_of_postgres,
+        _hexadecimal_of_postgres,
+        _grouping_bits,
+        _shift_by_int,
+        _concat_in_parts,
+        _division,
+    ),
+    "bigquery": (*FILTER_RULES["bigquery"], _micros_of_bigquery, _exact_sum("bigdecimal"), _grouping_bits, _division_of_bigquery),
 }

@@ -18,6 +18,7 @@ from cengine.evaluation.predictions import with_columns as with_table_columns
 from cengine.evaluation.results import SliceTable
 from cengine.evaluation.slices import INTERVAL_ENDS, OVERALL, measure, with_split_names
 from cengine.expressions.filters import NotAFilter, columns_of, parse_filter, with_columns
+from cengine.expressions.meanings import meant
 from cengine.networks.metric import Metric
 from cengine.networks.metrics import metric_label
 from cengine.pipeline.finished import FinishedRun
@@ -135,10 +136,11 @@ def _condition(engine: Engine, text: str, schema: TableSchema, told: dict[str, e
     readable = TableSchema((*schema.columns, *(Column(name, "DOUBLE", "float") for name in told)), schema.num_rows)
     try:
         condition = with_columns(parse_filter(text), readable.names)
+        for name in columns_of(condition):
+            _known(name, readable.names)
+        condition = meant(condition, readable)
     except NotAFilter as reason:
         raise SourceError(f"the condition cannot be used: {reason}", HINT) from None
-    for name in columns_of(condition):
-        _known(name, readable.names)
     unbound = engine.bind_error(condition, _as_read(readable))
     if unbound is not None:
         raise SourceError(f"the condition cannot be used: {unbound}", HINT)

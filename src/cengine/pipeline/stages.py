@@ -19,6 +19,7 @@ from cengine.config.resolve import Resolved
 from cengine.engines.duckdb import DuckDB
 from cengine.engines.engine import Engine
 from cengine.engines.table import EMBEDDED
+from cengine.expressions.meanings import MEANING_VERSION
 from cengine.pipeline.progress import Progress
 from cengine.pipeline.register import Snapshot
 from cengine.pipeline.warehouse import Warehouse, evaluated_rows, scratch_folder
@@ -119,6 +120,7 @@ def _split_settings(context: Context) -> Any:
     return {
         "data": context.snapshot.content,
         "where": [condition.sql() for condition in context.filters],
+        **({"meaning": MEANING_VERSION} if context.filters else {}),
         "split": resolved.split.model_dump(mode="json", exclude={"where"}),
         "labels": sorted(label.name for label in resolved.labels if label.filling is None),
     }
