@@ -17,6 +17,7 @@ from cengine.errors import StoreError
 from cengine.evaluation.baselines import beside_constant, measure_baselines
 from cengine.evaluation.paired import Difference, Side, differences, join_pair
 from cengine.evaluation.predictions import with_columns
+from cengine.evaluation.results import SliceTable
 from cengine.evaluation.slices import OVERALL
 from cengine.networks.metric import Metric
 from cengine.networks.metrics import metric_label
@@ -209,9 +210,10 @@ def _merged(
 ) -> dict[str, Any]:
     """One set of slices of one split, the runs' metrics beside each other, slices with most rows first."""
     rows: dict[tuple[Any, ...], dict[str, dict[str, Any]]] = {}
+    keys = SliceTable("", columns, tables[0][1]).keys
     for key, table in tables:
         for row in table.filter(pa.compute.equal(table["split"], split)).to_pylist():
-            rows.setdefault(tuple(plain(row[name]) for name in columns), {})[key] = row
+            rows.setdefault(tuple(plain(row[name]) for name in keys), {})[key] = row
     ordered = sorted(rows.items(), key=lambda item: -max(row["num_rows"] for row in item[1].values()))[:limit]
     ends = {"value": "", "low": ": low", "high": ": high"}
     return {
