@@ -61,7 +61,7 @@ def names_over(headers: Sequence[Sequence[str]], reserved: Collection[str] = ())
     if all(names == apart[0] for names in apart):
         return apart
     known = Names(apart[0])
-    matched = [[_only(known.candidates(name)) or name for name in names] for names in apart]
+    matched = [[known.like(name) or name for name in names] for names in apart]
     # Two columns of a part that stand for one of the first are told apart by that part's own names.
     matched = [found if len(set(found)) == len(found) else own for found, own in zip(matched, apart, strict=True)]
     spellings: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
@@ -106,6 +106,10 @@ class Names:
     def find(self, written: str) -> str | None:
         """The column that is meant, None where none or more than one may be."""
         return _only(self.candidates(written))
+
+    def like(self, name: str) -> str | None:
+        """The column that another table's column of this name stands for: as `find`, and of the same former spelling."""
+        return self.find(name) or _only(self._former.get(former_name(name), ()))
 
     def fault(self, written: str, *, listing: bool = True) -> tuple[str, ...]:
         """What is wrong with a name that `find` does not find, then notes that help: the columns (`listing`), the nearest of them."""
