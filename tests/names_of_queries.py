@@ -9,19 +9,23 @@ from pathlib import Path
 
 import cengine
 
-FOLDERS = ("preprocess", "evaluation", "pipeline", "engines", "expressions", "transforms", "networks")
+FOLDERS = ("preprocess", "evaluation", "pipeline", "engines", "expressions")
 # Calls whose texts are names in queries.
 NAMING = {"as_", "subquery", "alias_", "column", "to_table", "register", "new_name", "load_pairs", "free", "select", "query", "parquet"}
-_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+KEYWORDS = ("count", "sum", "group", "order", "select", "from", "where", "end", "split", "mae", "value", "error", "bool")
+_WORD = re.compile(r"\b(?=[a-z_])[A-Za-z0-9_]+")
 
 
 def names_of_queries() -> list[str]:
-    """The names, each once; SQL's own words are among them, and do no harm."""
+    """The names, each once, and words of SQL itself."""
     root = Path(cengine.__file__).parent
-    found: dict[str, None] = {}
+    found = dict.fromkeys(KEYWORDS)
     for file in sorted(file for folder in FOLDERS for file in (root / folder).rglob("*.py")):
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-            found |= dict.fromkeys(_names(node))
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        explained = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        for node in ast.walk(tree):
+            if id(node) not in explained:
+                found |= dict.fromkeys(_names(node))
     return sorted({name.lower() for name in found})
 
 
@@ -31,8 +35,6 @@ def _names(node: ast.AST) -> Iterator[str]:
             for text in _texts(argument):
                 yield from _WORD.findall(text)
         yield from (keyword.arg for keyword in node.keywords if keyword.arg)
-    if isinstance(node, ast.Assign) and re.fullmatch(r"[A-Z_, ()]+", ", ".join(map(ast.unparse, node.targets))):
-        yield from (text for text in _texts(node.value) if _WORD.fullmatch(text))
     for text in _text(node):
         if re.search(r"\b(AS|SELECT)\b", text):
             yield from _WORD.findall(text)
