@@ -45,7 +45,7 @@ def register_table(tmp_path: Path) -> Callable[..., Snapshot]:
         for number in range(num_files):
             low, high = (len(table) * n // num_files for n in (number, number + 1))
             pq.write_table(table.slice(low, high - low), folder / f"{number}.parquet")
-        source = Parquet(path=str(folder), keep_headers=True)
+        source = Parquet(path=str(folder))
         return take_snapshot(open_project(tmp_path / f"{name}-project"), source, memory_bytes=MEMORY_BYTES)
 
     return register

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
+
+from cengine.names import Names
 
 # The kinds a YAML speaks of under `preprocessing:`.
 KINDS = ("boolean", "integer", "float", "string", "timestamp")
@@ -11,9 +14,8 @@ ROW_ID = "_row_id"
 # By which an engine whose queries have no order puts rows into one.
 POSITION = "_position"
 LOOKUP_KEY, LOOKUP_VALUE = "_lookup_key", "_lookup_value"
-# Names that our queries add to a table's columns.
-RESERVED_NAMES = (ROW_ID, POSITION, "_split", "_group", "_place", "_key", "_order",
-                  "_content", "_occurrence", "_first", "_second", LOOKUP_KEY, LOOKUP_VALUE)  # fmt: skip
+# Columns that are stored beside a table's own, and whose names none of those may have.
+RESERVED_NAMES = (ROW_ID, POSITION)
 
 _KIND_OF_SQL_TYPE = {
     "BOOLEAN": "boolean",
@@ -55,14 +57,23 @@ class TableSchema:
     num_rows: int
 
     def __contains__(self, name: str) -> bool:
-        return any(column.name == name for column in self.columns)
+        return name in self._by_name
 
     def __getitem__(self, name: str) -> Column:
-        return next(column for column in self.columns if column.name == name)
+        return self._by_name[name]
 
     @property
     def names(self) -> tuple[str, ...]:
-        return tuple(column.name for column in self.columns)
+        return tuple(self._by_name)
+
+    @cached_property
+    def lookup(self) -> Names:
+        """The columns' names, to be found by what a YAML writes for them."""
+        return Names(self.names)
+
+    @cached_property
+    def _by_name(self) -> dict[str, Column]:
+        return {column.name: column for column in self.columns}
 
     def to_json(self) -> dict[str, Any]:
         """A JSON-able form that `from_json` reads."""

@@ -33,7 +33,7 @@ def typed(tmp_path_factory) -> Terminal:
     folder = tmp_path_factory.mktemp("slice")
     terminal = Terminal(folder / "project", folder)
     pq.write_table(table(), folder / "t.parquet")
-    terminal("datasource", "create", "parquet", "--name", "t", "--path", folder / "t.parquet", "--keep-headers")
+    terminal("datasource", "create", "parquet", "--name", "t", "--path", folder / "t.parquet")
     terminal("pipeline", "push", terminal.write("c.yaml", YAML.replace("metrics: [mae]", "metrics: [mae, rmse]")), "number")
     terminal("pipeline", "push", terminal.write("b.yaml", CLASSES.replace("LABEL", "rich: {metrics: [accuracy, auc]}")), "two")
     terminal("pipeline", "push", terminal.write("k.yaml", CLASSES.replace("LABEL", "kind: {}")), "three")

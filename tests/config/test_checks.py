@@ -167,10 +167,10 @@ def test_a_text_that_is_no_time_is_refused_before_a_row_is_read(tmp_path) -> Non
     assert "'yesterday'" in message or '"yesterday"' in message
 
 
-def test_a_slice_that_the_results_could_not_hold_is_refused() -> None:
-    with pytest.raises(ConfigError, match="slices by 'mae' cannot be told from the results' own column"):
-        schema = TableSchema((*SCHEMA.columns, Column("mae", "INTEGER", "integer", 0, 0, 9)), SCHEMA.num_rows)
-        check(parse_config(yaml(evaluator="evaluator: {mae: {}}"), "c.yaml"), schema)
+def test_a_slice_may_be_by_a_column_that_is_called_like_a_metric() -> None:
+    schema = TableSchema((*SCHEMA.columns, Column("mae", "INTEGER", "integer", 0, 0, 9)), SCHEMA.num_rows)
+    resolved, _ = check(parse_config(yaml(evaluator="evaluator: {mae: {}}"), "c.yaml"), schema)
+    assert resolved.slices == (("mae",),)
 
 
 def test_a_warm_up_needs_its_target() -> None:

@@ -83,7 +83,7 @@ def registered(folder, made, num_files=1):
     for n in range(num_files):
         low, high = (len(made) * i // num_files for i in (n, n + 1))
         pq.write_table(made.slice(low, high - low), folder / "files" / f"{n}.parquet")
-    source = Parquet(path=str(folder / "files"), keep_headers=True)
+    source = Parquet(path=str(folder / "files"))
     return take_snapshot(open_project(folder / "project"), source, memory_bytes=2**29)
 
 

@@ -13,7 +13,6 @@ from sqlglot import exp
 
 from cengine.config.read import parse_config
 from cengine.config.resolve import resolve
-from cengine.errors import SourceError
 from cengine.networks.encodings import Embedding, Linear, OneHot
 from cengine.preprocess.apply import encode, inputs_of, write_encoded
 from cengine.preprocess.fit import fit
@@ -159,7 +158,24 @@ def test_columns_may_have_any_name(name, prepared, engine, tmp_path) -> None:
     assert table[name].to_pylist() == reference.vocabulary(words[:450], words)[""].tolist()
 
 
-@pytest.mark.parametrize("name", ["_row_id", "_split", "_group", "_KEY", "_order"])
-def test_names_that_our_queries_need_are_refused(name, make_rows) -> None:
-    with pytest.raises(SourceError, match=f"a column must not be called {name}"):
-        make_rows({name: [1, 2]})
+@pytest.mark.parametrize(
+    ("name", "called"), [("_row_id", "_row_id_2"), ("_POSITION", "_POSITION_2"), ("_split", "_split"), ("_KEY", "_KEY")]
+)
+def test_only_names_that_are_stored_beside_the_columns_are_taken(name, called, make_rows) -> None:
+    assert make_rows({name: [1, 2]}).schema.names == (called,)
+
+
+def test_encoded_columns_have_names_of_their_own(prepared, engine, tmp_path) -> None:
+    """The parts of a time, the label and the split stand beside features, one of which may be called so."""
+    source = people().rename_columns(["row", "label: pay", "seen.year", "SEEN.Hour_Sin", "_split", "seen", "pay"])
+    features = ["row", "label: pay", "seen.year", "SEEN.Hour_Sin", "seen"]
+    ready = prepared(source, {name: {} for name in features} | {"row": {"transform": "no_transform"}})
+    table = encoded_file(ready, engine, tmp_path)
+    inputs = [known.column for known in inputs_of(ready[2].features, ready[3])]
+    assert inputs[:6] == ["row", "_label: pay", "seen.year", "SEEN.Hour_Sin", "_seen.year", "seen.month_sin"]
+    assert {"_seen.hour_sin", "seen.hour_cos"} < set(inputs)
+    assert table.column_names == [*inputs, "label: pay", "_split", "_row_id"]
+    assert table["_split"].to_pylist() == [0] * 450 + [1] * 150
+    plain = encoded_file(prepared(people()), engine, tmp_path)
+    assert table["_seen.year"].to_pylist() == plain["seen.year"].to_pylist()
+    assert table["seen.year"].to_pylist() == plain["station"].to_pylist() or table["seen.year"].to_pylist() == plain["city"].to_pylist()

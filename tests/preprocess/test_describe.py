@@ -103,7 +103,7 @@ def describe_table(folder, columns, *, split=True, threads=2, where=(), num_file
     for number in range(num_files):
         low, high = (len(table) * n // num_files for n in (number, number + 1))
         pq.write_table(table.slice(low, high - low), files / f"{number}.parquet")
-    source = Parquet(path=str(files), keep_headers=True)
+    source = Parquet(path=str(files))
     snapshot = take_snapshot(open_project(files / "project"), source, memory_bytes=2**29)
     filters = tuple(with_columns(parse_filter(text), snapshot.schema.names) for text in where)
     rows = Rows(snapshot.files, snapshot.schema, filters, ())

@@ -76,7 +76,7 @@ def test_types_of_duckdb(database, project) -> None:
 def test_queries_views_and_odd_names(database, project, kind) -> None:
     path = database(kind, 'CREATE TABLE "odd ""name" (id INT, "with space" TEXT)', """INSERT INTO "odd ""name" VALUES (1, 'a'), (2, NULL), (3, 'c')""",
                     'CREATE VIEW seen AS SELECT * FROM "odd ""name" WHERE id > 1')  # fmt: skip
-    found = register(project, kind, uri=str(path), table='odd "name', keep_headers=True)
+    found = register(project, kind, uri=str(path), table='odd "name')
     assert rows(found, "id") == [{"id": 1, "with space": "a"}, {"id": 2, "with space": None}, {"id": 3, "with space": "c"}]
     assert [row["id"] for row in rows(register(project, kind, uri=str(path), table="seen"), "id")] == [2, 3]
     query = "with few as (select id from seen) select id * 10 as tens from few order by 1 desc -- as it is"

@@ -116,7 +116,7 @@ def test_a_column_alone_and_odd_names(database, project) -> None:
     database.run(
         "CREATE TABLE `a ``odd, one` (`with space` text, `Up` int)", "INSERT INTO `a ``odd, one` VALUES ('', 1), (NULL, 2), ('x', 3)"
     )
-    snapshot = register(project, "mysql", uri=database.uri, table="`a ``odd, one`", keep_headers=True)
+    snapshot = register(project, "mysql", uri=database.uri, table="`a ``odd, one`")
     assert rows(snapshot, "Up") == [{"with space": "", "Up": 1}, {"with space": None, "Up": 2}, {"with space": "x", "Up": 3}]
     alone = register(project, "mysql", uri=database.uri, query="select `with space` as w from `a ``odd, one` order by `Up`")
     assert sorted(str(row["w"]) for row in rows(alone, "w")) == ["", "None", "x"]

@@ -150,7 +150,7 @@ def test_a_view_a_partitioned_table_and_an_empty_one(database, project, short_ra
 def test_odd_names(database, project) -> None:
     database.run('CREATE SCHEMA "Odd one"', 'CREATE TABLE "Odd one"."a "" table" ("with space" int, "quo""te" int, "Up" int, select_ int)',
                  'INSERT INTO "Odd one"."a "" table" VALUES (1, 2, 3, 4)')  # fmt: skip
-    snapshot = register(project, "postgres", uri=database.uri, table='"Odd one"."a "" table"', keep_headers=True)
+    snapshot = register(project, "postgres", uri=database.uri, table='"Odd one"."a "" table"')
     assert rows(snapshot, "Up") == [{"with space": 1, 'quo"te': 2, "Up": 3, "select_": 4}]
 
 

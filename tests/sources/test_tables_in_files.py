@@ -26,7 +26,7 @@ RECORDS = [{"x": i, "word": "abc"[i % 3], "y": i / 2} for i in range(50)]
 
 @pytest.fixture
 def register(tmp_path):
-    """Registers files: `register("csv", path, keep_headers=True)`; each `place` is a project of its own."""
+    """Registers files: `register("csv", path)`; each `place` is a project of its own."""
 
     def take(kind, path, *, place="project", memory_bytes=MEMORY_BYTES, threads=2, **options):
         project = open_project(tmp_path / place)
@@ -118,10 +118,36 @@ def test_a_type_holds_the_values_of_all_files(register, tmp_path) -> None:
 
 def test_columns_in_another_order_or_spelling_are_the_same(register, tmp_path) -> None:
     folder = many(tmp_path / "f", {"a.csv": "Birth Year,x\n1980,1\n", "b.csv": "x,birth year\n2,1990\n"})
-    found = sorted((r["birth_year"], r["x"]) for r in rows(register("csv", folder)))
-    assert found == [(1980, 1), (1990, 2)]
+    snapshot = register("csv", folder)
+    assert sorted((r["Birth Year"], r["x"]) for r in rows(snapshot)) == [(1980, 1), (1990, 2)]
+    assert snapshot.renamed == {"birth year": "Birth Year"}
+    many(tmp_path / "f", {"c.csv": "x,birth_year\n3,2000\n", "d.csv": "x,birth_year\n4,2001\n"})
+    assert rows(register("csv", folder))[0].keys() == {"birth_year", "x"}
+    many(tmp_path / "f", {"e.csv": "x,birthday\n3,2000\n"})
     with pytest.raises(SourceError, match="different columns"):
-        register("csv", folder, keep_headers=True)
+        register("csv", folder)
+
+
+def test_headers_that_cannot_stay_are_told(register, tmp_path) -> None:
+    (tmp_path / "t.csv").write_text('Age,age,age,,"b b", c ,null,_ROW_ID,column3\n1,2,3,4,5,6,7,8,9\n')
+    snapshot = register("csv", tmp_path / "t.csv")
+    assert snapshot.schema.names == ("Age", "age_2", "age_3", "column", "b b", " c ", "null", "_ROW_ID_2", "column3")
+    assert snapshot.renamed == {"age": "age_2", "age (column 3)": "age_3", "(column 4)": "column", "_ROW_ID": "_ROW_ID_2"}
+    assert list(rows(snapshot)[0].values()) == list(range(1, 10))
+    arrays = [pa.array([n]) for n in range(1, 6)]
+    pq.write_table(pa.Table.from_arrays(arrays, names=["Age", "age", "Age", "", "a b"]), tmp_path / "t.parquet")
+    snapshot = register("parquet", tmp_path / "t.parquet")
+    assert rows(snapshot) == [{"Age": 1, "age_2": 2, "Age_3": 3, "column": 4, "a b": 5}]
+    assert snapshot.renamed == {"age": "age_2", "Age (column 3)": "Age_3", "(column 4)": "column"}
+
+
+def test_names_of_the_engine_s_own_columns(register, tmp_path) -> None:
+    """Equal rows are told apart by file and place, which the engine gives as columns."""
+    table = pa.table({"filename": [1, 1, 2], "file_row_number": [5, 5, 6], "_first": [1, 1, 1], "OCCURRENCE": [7, 7, 7]})
+    pq.write_table(table, tmp_path / "t.parquet")
+    snapshot = register("parquet", tmp_path / "t.parquet")
+    assert rows(snapshot) == table.to_pylist()
+    assert len(set(identities(snapshot))) == 3
 
 
 def test_folders_named_by_a_value_become_columns(register, tmp_path) -> None:
@@ -196,7 +222,7 @@ def test_delimiters(register, tmp_path) -> None:
 def test_quotes_line_ends_and_encodings(register, tmp_path) -> None:
     (tmp_path / "t.csv").write_bytes('"a b","c"\r\n"x, ""y""","line\nbreak"\r\n"ü",日本\r\n'.encode())
     found = rows(register("csv", tmp_path / "t.csv"))
-    assert found == [{"a_b": 'x, "y"', "c": "line\nbreak"}, {"a_b": "ü", "c": "日本"}]
+    assert found == [{"a b": 'x, "y"', "c": "line\nbreak"}, {"a b": "ü", "c": "日本"}]
 
 
 ODD_NAMES = ["größe", "with space", "日本語", "x" * 200, 'quote"d', "'; drop table rows; --", "select", "a.b", "Up", "{}", "%s", "\\", "🚲"]
@@ -205,16 +231,14 @@ ODD_NAMES = ["größe", "with space", "日本語", "x" * 200, 'quote"d', "'; dro
 def test_odd_names_are_kept(register, tmp_path) -> None:
     table = pa.table({name: [i, i + 1, None] for i, name in enumerate(ODD_NAMES)})
     pq.write_table(table, tmp_path / "t.parquet")
-    snapshot = register("parquet", tmp_path / "t.parquet", keep_headers=True)
+    snapshot = register("parquet", tmp_path / "t.parquet")
     assert list(snapshot.schema.names) == ODD_NAMES
     assert rows(snapshot) == table.to_pylist()
     pyarrow.csv.write_csv(table, tmp_path / "t.csv")
-    snapshot = register("csv", tmp_path / "t.csv", keep_headers=True)
+    snapshot = register("csv", tmp_path / "t.csv")
     assert list(snapshot.schema.names) == ODD_NAMES
     assert rows(snapshot) == table.to_pylist()
-    renamed = register("csv", tmp_path / "t.csv")
-    assert len(set(renamed.schema.names)) == len(ODD_NAMES)
-    assert renamed.renamed["with space"] == "with_space"
+    assert snapshot.renamed == {}
 
 
 def test_odd_names_run_from_end_to_end(terminal) -> None:
@@ -229,7 +253,7 @@ def test_odd_names_run_from_end_to_end(terminal) -> None:
         "split": {"categorize_by": 'slice "by"', "index_ratio": {"train": 0.7, "rest": 0.3}, "where": ['"größe" > -100', '"a.b" < 100']},
         "trainer": {"type": "regression", "train_steps": 10}, "evaluator": {'slice "by"': {}},
     }  # fmt: skip
-    terminal("datasource", "create", "parquet", "--name", "t", "--path", terminal.files / "t.parquet", "--keep-headers")
+    terminal("datasource", "create", "parquet", "--name", "t", "--path", terminal.files / "t.parquet")
     terminal("datasource", "show")
     terminal("pipeline", "push", terminal.write("c.yaml", json.dumps(config, ensure_ascii=False)), "mine")
     terminal("pipeline", "run", "mine", "-y")

@@ -50,7 +50,7 @@ def _command(kind: str) -> click.Command:
         _create(kind, name, options, as_json=as_json, memory_bytes=memory_bytes, threads=threads)
 
     command = click.command(kind, context_settings=SETTINGS, help=SOURCES.about(kind))(json_option(resource_options(run)))
-    fields = sorted(source_class.model_fields.items(), key=lambda item: item[0] == "keep_headers")  # what all types have comes last
+    fields = source_class.model_fields.items()
     called = click.Option(["--name"], required=True, help="How the datasource is called from now on.")
     command.params = [called, *(_typed(field, info, source_class) for field, info in fields), *command.params]
     return command

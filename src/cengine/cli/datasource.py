@@ -94,16 +94,19 @@ def peek(key: str | None, num_rows: int, seed: int | None, as_json: bool) -> Non
 def commit(key: str | None, memory_bytes: int | None, threads: int | None) -> None:
     """Take a new snapshot where the table has changed; older ones stay."""
     from cengine.cli.progress import IngestBar
-    from cengine.pipeline.api import commit_datasource, find_datasource
+    from cengine.pipeline.api import commit_datasource, find_datasource, read_schema, respelled
     from cengine.pipeline.plan import default_memory_bytes
 
     home = project()
     record = find_datasource(home, key)
+    before = read_schema(home, record)
     with IngestBar() as bar:
         snapshot, new = commit_datasource(
             home, record, memory_bytes=memory_bytes or default_memory_bytes(), threads=threads, report=bar.report, say=tell
         )
     if new:
+        for line in respelled(before, read_schema(home, record)):
+            echo(line)
         echo(f"snapshot {snapshot['number']} of {record['name']}: {snapshot['num_rows']:,} rows")
     else:
         echo(f"nothing has changed; snapshot {snapshot['number']} of {record['name']} stays the newest")

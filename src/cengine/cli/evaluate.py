@@ -12,6 +12,7 @@ from cengine.cli.options import SETTINGS, json_option, looked_at
 from cengine.cli.output import cell, echo, interval, percent, print_json, print_table
 from cengine.cli.pages import shown_path
 from cengine.cli.progress import Busy
+from cengine.names import ASIDE, Names
 
 if TYPE_CHECKING:
     from cengine.evaluation.results import Results
@@ -94,8 +95,8 @@ def print_overall(results: Results) -> None:
 def _print_slices(results: Results, columns: tuple[str, ...], sort: str | None, num_rows: int | None, min_count: int) -> None:
     from cengine.errors import StoreError
 
-    wanted = [tuple(c.strip() for c in text.split(",")) for text in columns]
     known = [found.columns for found in results.slices]
+    wanted = [_written(text, known) for text in columns]
     for choice in wanted:
         if choice not in known:
             raise StoreError(f"there are no slices by {', '.join(choice)}", f"there are slices by: {'; '.join(', '.join(k) for k in known)}",
@@ -109,6 +110,13 @@ def _print_slices(results: Results, columns: tuple[str, ...], sort: str | None, 
         print_slices(f"{of}by {', '.join(map(cell, found.columns))}", found.table.column_names, rows, num_rows)
 
 
+def _written(text: str, known: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
+    """The columns of a text as the slices have them, however they are spelled; a name may have commas in it."""
+    names = Names(dict.fromkeys(name for columns in known for name in columns))
+    parts = [text] if names.find(text.strip()) is not None else text.split(",")
+    return tuple(names.find(part.strip()) or part.strip() for part in parts)
+
+
 def _directions(results: Results) -> dict[str, bool]:
     """The metrics, and whether a higher one is better."""
     return {row["metric"]: row["higher_is_better"] for row in results.overall_rows}
@@ -119,13 +127,18 @@ def print_slices(title: str, names: Sequence[str], rows: Sequence[dict[str, Any]
     shown = rows if num_rows is None else rows[:num_rows]
     echo(f"\n{title}" + (f" ({len(shown)} of {len(rows):,} slices)" if len(shown) < len(rows) else ""))
     several = len({row["split"] for row in rows}) > 1
-    headers = [name for name in names if not name.endswith(HIGH) and (several or name != "split")]
-    titles = [f"{name.removesuffix(LOW)} 95 %" if name.endswith(LOW) else {"num_rows": "rows"}.get(name, name) for name in headers]
+    headers = [name for name in names if not _is_end(name, HIGH) and (several or name != "split")]
+    titles = [f"{name.removesuffix(LOW)} 95 %" if _is_end(name, LOW) else {"num_rows": "rows"}.get(name, name) for name in headers]
     print_table(titles, [[_slice_cell(row, name) for name in headers] for row in shown])
 
 
+def _is_end(name: str, end: str) -> bool:
+    """Whether a column of slices is this end of a metric's interval, and not a column of the user's that is called so."""
+    return name.endswith(end) and not name.startswith(ASIDE)
+
+
 def _slice_cell(row: dict[str, Any], name: str) -> Any:
-    if not name.endswith(LOW):
+    if not _is_end(name, LOW):
         return "null" if row[name] is None else row[name]
     return interval(row[name], row[name.removesuffix(LOW) + HIGH])
 

@@ -175,11 +175,13 @@ def _on_a_datasource(config: Path, key: str | None, open_: Callable[[], Project]
 
 
 def _known(name: str, schema: Any) -> str:
-    from cengine.errors import SourceError, near_miss
+    """The column as the table spells it."""
+    from cengine.errors import SourceError
 
-    if name not in schema:
-        raise SourceError(f"there is no column '{name}'", f"columns: {', '.join(schema.names)}", *near_miss(name, schema.names))
-    return name
+    found = schema.lookup.find(name)
+    if found is None:
+        raise SourceError(*schema.lookup.fault(name))
+    return str(found)
 
 
 def _write(text: str, output: Path | None) -> None:

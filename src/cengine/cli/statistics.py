@@ -87,13 +87,15 @@ def _show(
 
 
 def _chosen(columns: list[dict[str, Any]], names: Sequence[str]) -> list[dict[str, Any]]:
-    from cengine.errors import SourceError, near_miss
+    from cengine.errors import SourceError
+    from cengine.names import Names
 
-    known = {column["name"]: column for column in columns}
+    by_name = {column["name"]: column for column in columns}
+    known = Names(by_name)
     for name in names:
-        if name not in known:
-            raise SourceError(f"there is no column '{name}'", f"columns: {', '.join(known)}", *near_miss(name, known))
-    return [known[name] for name in dict.fromkeys(names)] if names else columns
+        if known.find(name) is None:
+            raise SourceError(*known.fault(name))
+    return [by_name[name] for name in dict.fromkeys(known.find(name) or name for name in names)] if names else columns
 
 
 def _page(columns: list[dict[str, Any]], heading: dict[str, str], cache: Path) -> str:

@@ -15,9 +15,9 @@ from cengine.config.filter_facts import Mismatch, Range, conflict, mismatches, n
 from cengine.config.normalize import Problems
 from cengine.config.reach import Reach, reach_of
 from cengine.config.read import ConfigFile
-from cengine.config.resolve import BUILT_IN, Feature, Label, Resolved, resolve
+from cengine.config.resolve import BUILT_IN, Feature, Label, Resolved, resolve, spelled_as_in
 from cengine.config.schema import Config
-from cengine.errors import ConfigError, Problem, near_miss
+from cengine.errors import ConfigError, Problem
 from cengine.expressions.filters import NotAFilter, columns_of, parse_filter, with_columns
 from cengine.expressions.meanings import meant
 from cengine.networks.losses import Loss
@@ -28,8 +28,6 @@ from cengine.transforms.fill import Custom
 
 # Why an expression cannot be evaluated on such a table, or None.
 Bind = Callable[[exp.Expr, TableSchema], str | None]
-# Columns of the tables of slices beside the slice's own.
-TAKEN_NAMES = ("split", "num_rows", *METRICS)
 
 
 def check(file: ConfigFile, schema: TableSchema, bind: Bind | None = None) -> tuple[Resolved, tuple[Problem, ...]]:
@@ -38,7 +36,7 @@ def check(file: ConfigFile, schema: TableSchema, bind: Bind | None = None) -> tu
     checker = Checker(file, schema, problems)
     checker.columns()
     # What is wrong in one place keeps nothing else from being looked at: all mistakes are told in one round.
-    resolved = resolve(_usable(file.config, schema), schema)
+    resolved = resolve(_usable(checker.config, schema), schema)
     checker.features(resolved)
     filters = checker.filters(bind)
     checker.contradictions(filters)
@@ -76,11 +74,15 @@ class Checker:
 
     def __init__(self, file: ConfigFile, schema: TableSchema, problems: Problems) -> None:
         self.file = file
-        self.config = file.config
+        self.spelled = spelled_as_in(file.config, schema.lookup)
+        # Columns are called as in the table from here on; `add` finds their places in the YAML.
+        self.config = self.spelled.config
         self.schema = schema
         self.problems = problems
 
     def add(self, message: str, path: tuple[str | int, ...], *notes: str, key: bool = False) -> None:
+        if len(path) > 1 and (str(path[0]), str(path[1])) in self.spelled.written:
+            path = (path[0], self.spelled.written[str(path[0]), str(path[1])], *path[2:])
         self.problems.add(message, self.file.root.find(path, key=key), *notes)
 
     # Errors
@@ -91,6 +93,9 @@ class Checker:
             for name in getattr(self.config, block):
                 if self._exists(name, (block, name), key=True) and self.schema[name].kind is None:
                     self.add(f"column '{name}' is of type {self.schema[name].sql_type}, which no transform reads", (block, name), key=True)
+        for block, one, other in self.spelled.repeated:
+            mark = self.file.root.find((block, other), key=True)
+            self.problems.add(f"'{one}' and '{other}' are the same column of the datasource", mark, "keep one of the two")
         split = self.config.split
         for field in ("categorize", "index"):
             name = getattr(split, field).by
@@ -99,17 +104,12 @@ class Checker:
         for i, columns in enumerate(self.config.evaluator.slices):
             for j, name in enumerate(columns):
                 self._exists(name, ("evaluator", "slices", i, j))
-                if name in TAKEN_NAMES:
-                    self.add(f"slices by '{name}' cannot be told from the results' own column '{name}'", ("evaluator", "slices", i, j),
-                             "rename the column in the table")  # fmt: skip
 
     def _exists(self, name: str, path: tuple[str | int, ...], *, key: bool = False) -> bool:
         if name not in self.schema:
-            names = self.schema.names
-            shown = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
             # Where the wrong datasource is active every column is missing; its columns are listed once.
-            listed = () if self.problems.found else (f"its columns: {shown}",)
-            self.add(f"there is no column '{name}' in the datasource", path, *listed, *near_miss(name, names), key=key)
+            message, *notes = self.schema.lookup.fault(name, listing=not self.problems.found)
+            self.add(message, path, *notes, key=key)
         return name in self.schema
 
     def features(self, resolved: Resolved) -> None:
@@ -266,10 +266,14 @@ class Checker:
             except NotAFilter as reason:
                 self.add(f"the filter cannot be used: {reason}", path)
                 continue
-            spelled = {name.lower() for name in self.schema.names}
-            missing = [name for name in columns_of(expression) if name.lower() not in spelled]
+            missing = [name for name in columns_of(expression) if self.schema.lookup.find(name) is None]
             for name in missing:
-                self.add(f"the filter reads column '{name}', which is not in the datasource", path, *near_miss(name, self.schema.names))
+                if self.schema.lookup.candidates(name):
+                    message, *notes = self.schema.lookup.fault(name)
+                else:
+                    _, *notes = self.schema.lookup.fault(name, listing=False)
+                    message = f"the filter reads column '{name}', which is not in the datasource"
+                self.add(message, path, *notes)
             if missing:
                 continue
             expression = with_columns(expression, self.schema.names)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cengine.config.schema import ColumnConfig, Config, KindDefaults, LabelConfig, SplitConfig, TrainerConfig
+from cengine.names import Names
 from cengine.networks.encodings import Auto, Encoding
 from cengine.networks.losses import BinaryCrossentropy, Loss, MeanSquaredError, SparseCategoricalCrossentropy
 from cengine.networks.metric import Metric
@@ -89,8 +90,49 @@ class Resolved:
     metrics: tuple[Metric, ...] | None
 
 
+@dataclass(frozen=True)
+class Spelled:
+    """A configuration in which columns are called as in the table, and how the YAML wrote each of its features and labels.
+
+    A name that no column has, or more than one may have, is left as it is written.
+    """
+
+    config: Config
+    written: dict[tuple[str, str], str]
+    repeated: tuple[tuple[str, str, str], ...]
+    """(block, one spelling, another one) where a block names one column twice."""
+
+
+def spelled_as_in(config: Config, names: Names) -> Spelled:
+    """The configuration with the table's names for columns, however the YAML spells them."""
+    written: dict[tuple[str, str], str] = {}
+    repeated: list[tuple[str, str, str]] = []
+    blocks: dict[str, dict[str, ColumnConfig]] = {"features": {}, "labels": {}}
+    for block, columns in blocks.items():
+        for spelling, column in getattr(config, block).items():
+            name = names.find(spelling) or spelling
+            if name in columns:
+                repeated.append((block, written[block, name], spelling))
+                continue
+            columns[name], written[block, name] = column, spelling
+
+    def named(spelling: str | None) -> str | None:
+        return spelling and (names.find(spelling) or spelling)
+
+    split, evaluator = config.split, config.evaluator
+    split = split.model_copy(update={
+        "categorize": split.categorize.model_copy(update={"by": named(split.categorize.by)}),
+        "index": split.index.model_copy(update={"by": named(split.index.by)}),
+    })  # fmt: skip
+    slices = tuple(tuple(dict.fromkeys(names.find(name) or name for name in columns)) for columns in evaluator.slices)
+    evaluator = evaluator.model_copy(update={"slices": slices})
+    found = config.model_copy(update={**blocks, "split": split, "evaluator": evaluator})
+    return Spelled(found, written, tuple(repeated))
+
+
 def resolve(config: Config, schema: TableSchema) -> Resolved:
     """The configuration with every default made explicit. The columns exist: `checks` has seen to it."""
+    config = spelled_as_in(config, schema.lookup).config
     return Resolved(
         features=tuple(_feature(name, column, config, schema) for name, column in config.features.items()),
         labels=tuple(_label(name, label, config, schema) for name, label in config.labels.items()),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 
@@ -50,7 +51,7 @@ def template(schema: TableSchema, label: str | None = None, features: Sequence[s
         "  # categorize_by: COLUMN            # the same share in every group; then say index_ratio instead of ratio",
         "  # index_by: COLUMN                 # in the order of a time: train on the past, evaluate on what follows",
         "  # where:",
-        f"  #   - {_key(label)} is not null",
+        f"  #   - {_key(_in_filter(label) + ' is not null')}",
         "",
         "trainer:",
         f"  type: {task}",
@@ -109,9 +110,26 @@ def _slice_column(schema: TableSchema, label: str) -> str | None:
     return None
 
 
+def _in_filter(name: str) -> str:
+    """The name as a filter writes it."""
+    return name if re.fullmatch(r"[A-Za-z_]\w*", name) else '"' + name.replace('"', '""') + '"'
+
+
 def _key(name: str) -> str:
     """The name as a YAML key."""
-    plain = re.fullmatch(r"[A-Za-z_][\w]*", name) and name.lower() not in ("true", "false", "null", "yes", "no", "on", "off", "y", "n")
+    if not name.isprintable():
+        return json.dumps(name)
+    plain = re.fullmatch(r"[A-Za-z_][\w]*( [a-z]\w*)*", name) and name.lower() not in (
+        "true",
+        "false",
+        "null",
+        "yes",
+        "no",
+        "on",
+        "off",
+        "y",
+        "n",
+    )
     return name if plain else "'" + name.replace("'", "''") + "'"
 
 

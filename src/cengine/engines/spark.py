@@ -20,6 +20,7 @@ from cengine.engines.lookups import found_in
 from cengine.engines.spark_session import cores_of, start, stop, translated
 from cengine.errors import PreprocessError
 from cengine.expressions.dialects import render
+from cengine.names import free_name
 from cengine.tables import LOOKUP_KEY, LOOKUP_VALUE, POSITION, TableSchema
 
 POLL_SECONDS = 0.5
@@ -82,18 +83,21 @@ class Spark(Engine):
 
     def _view(self, files: Sequence[Path]) -> str:
         name = self.new_name("parts")
+        of_file, of_row = (free_name(stem, pq.read_schema(files[0]).names) for stem in ("_file", "_row"))
         self._divide(sum(file.stat().st_size for file in files))
         with translated():
             frame = self.session.read.schema(_spark_schema(files[0])).parquet(*(file.as_uri() for file in files))
-            frame.selectExpr("*", "_metadata.file_name AS _file", "_metadata.row_index AS _row").createOrReplaceTempView(f"{name}_scan")
+            # By its own object: a column of the user's may be called _metadata.
+            origin = frame.metadataColumn("_metadata")
+            frame.select("*", origin["file_name"].alias(of_file), origin["row_index"].alias(of_row)).createOrReplaceTempView(f"{name}_scan")
         number = "CAST(0 AS BIGINT)"
         if len(files) > 1:
             # As they are named in an address: what is no letter may be escaped.
             names = pa.array([file.as_uri().rpartition("/")[2] for file in files])
             listed = self.load_pairs("files", names, pa.array(range(len(files)), pa.int64()))
-            number = f"(SELECT MAX({LOOKUP_VALUE}) FROM {listed} WHERE {LOOKUP_KEY} = _file)"
+            number = f"(SELECT MAX({LOOKUP_VALUE}) FROM {listed} WHERE {LOOKUP_KEY} = {of_file})"
         with translated():
-            self.session.sql(f"SELECT * EXCEPT (_file, _row), SHIFTLEFT({number}, {ROW_BITS}) + _row AS {POSITION} FROM {name}_scan"
+            self.session.sql(f"SELECT * EXCEPT ({of_file}, {of_row}), SHIFTLEFT({number}, {ROW_BITS}) + {of_row} AS {POSITION} FROM {name}_scan"
                              ).createOrReplaceTempView(name)  # fmt: skip
         return name
 

@@ -106,6 +106,7 @@ def _conf(setup: Setup, master: str, scratch: Path, log_settings: Path) -> dict[
         "spark.ui.showConsoleProgress": "false",
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.ansi.enabled": "true",
+        "spark.sql.caseSensitive": "true",
         "spark.sql.autoBroadcastJoinThreshold": str(MAX_BROADCAST_BYTES),
         "spark.sql.warehouse.dir": (scratch / "warehouse").as_uri(),
         "spark.sql.parquet.inferTimestampNTZ.enabled": "true",

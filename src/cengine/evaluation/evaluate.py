@@ -13,7 +13,7 @@ from sqlglot import exp
 from cengine.config.resolve import Resolved, metrics_of
 from cengine.engines.engine import Engine
 from cengine.evaluation.baselines import baseline_of, beside_constant, measure_baselines, verdict
-from cengine.evaluation.predictions import roles_of
+from cengine.evaluation.predictions import name_beside, roles_of
 from cengine.evaluation.slices import OVERALL, measure, with_split_names
 from cengine.networks.metrics import metric_label
 from cengine.preprocess.fit import Statistics
@@ -28,9 +28,10 @@ def evaluate(
     overall: list[dict[str, Any]] = []
     verdicts: list[dict[str, str]] = []
     tables: list[dict[str, Any]] = []
+    sets = [tuple(name_beside(name) for name in columns) for columns in resolved.slices]
     for head in heads:
         metrics = metrics_of(head.label, head.task, resolved.metrics)
-        measured = measure(engine, predictions, roles_of(head), head.task, metrics, (OVERALL, *resolved.slices), intervals=True)
+        measured = measure(engine, predictions, roles_of(head), head.task, metrics, (OVERALL, *sets), intervals=True)
         constants = measure_baselines(engine, predictions, head, metrics, statistics)
         for row in measured[0].table.to_pylist():
             number = row["_split"]

@@ -251,7 +251,8 @@ def _prefixed(roles: Roles, prefix: str) -> Roles:
 def _role_columns(side: Side) -> list[str]:
     """The columns of a table of predictions that metrics read."""
     names = []
-    for name, head in side.heads.items():
+    for head in side.heads.values():
+        name = head.label.name
         names += [f"label: {name}", f"prediction: {name}"]
         names += [f"label_probability: {name}", f"label_rank: {name}"] if head.task == "classes" else []
     return names

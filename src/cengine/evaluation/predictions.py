@@ -4,6 +4,8 @@ For a label L: `label: L` (its value; for classes the class' number), and `predi
 the probability of the positive one; for more the number of the likeliest class), and for more than two classes
 `label_probability: L` and `label_rank: L`, what the network gave the true class, `predicted_probability: L`, what it
 gave the likeliest, and of at most MAX_LISTED_CLASSES classes `class_probabilities: L`, a list with one for each.
+
+A column of the table whose own name is one of these (or `_split`) stands beside them as `column: NAME`.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from cengine.config.resolve import Label
 from cengine.engines.engine import Engine
 from cengine.errors import StoreError
 from cengine.expressions.build import as_number, column, double
+from cengine.names import fold, set_aside
 from cengine.networks.metric import Roles
 from cengine.preprocess.fit import Statistics
 from cengine.preprocess.source import Rows
@@ -29,6 +32,14 @@ from cengine.transforms import Value
 from cengine.transforms.fill import filled
 
 MAX_LISTED_CLASSES = 20
+# What the table has of each label.
+OWN_COLUMNS = ("label", "prediction", "predicted_probability", "label_probability", "label_rank", "class_probabilities")
+_OWN_PREFIXES = tuple(f"{what}: " for what in OWN_COLUMNS)
+
+
+def name_beside(name: str) -> str:
+    """What a column of the user's is called in the table of predictions."""
+    return set_aside(name, lambda own: fold(own) in (ROW_ID, "_split") or fold(own).startswith(_OWN_PREFIXES))
 
 
 def prediction_columns(heads: Sequence[Head], outputs: Sequence[np.ndarray], encoded_labels: np.ndarray) -> dict[str, np.ndarray]:
@@ -83,7 +94,7 @@ def write_predictions(
     predictions = engine.parquet([raw], alias="predictions")
     predicted = [name for name in pq.ParquetFile(raw).schema_arrow.names if name not in (ROW_ID, "_split")]
     outputs: list[exp.Expr] = [column(ROW_ID, "predictions"), column("_split", "predictions")]
-    outputs += [column(name, "source") for name in dict.fromkeys(beside)]
+    outputs += [column(name, "source").as_(name_beside(name), quoted=True) for name in dict.fromkeys(beside)]
     outputs += [_label(head.label, statistics).as_(f"label: {head.label.name}", quoted=True) for head in heads if head.task == "regression"]
     outputs += [column(name, "predictions") for name in predicted]
     joined = (
@@ -134,15 +145,24 @@ def _label(label: Label, statistics: Statistics) -> exp.Expr:
     return exp.cast(as_number(value.expression, value.kind), "double")
 
 
+def missing_beside(predictions: Path, names: Sequence[str]) -> list[str]:
+    """The columns that do not stand beside these predictions."""
+    there = set(pq.ParquetFile(predictions).schema_arrow.names)
+    return [name for name in dict.fromkeys(names) if name_beside(name) not in there]
+
+
 def with_columns(engine: Engine, rows: Rows, predictions: Path, names: Sequence[str]) -> exp.Expr:
-    """Written predictions with these columns of the table beside, those that are not there already, as an item of FROM."""
+    """Written predictions with these columns of the table beside (see `name_beside`), those that are not there already, as an item of FROM."""
     there = pq.ParquetFile(predictions).schema_arrow.names
-    missing = [name for name in dict.fromkeys(names) if name not in there]
+    missing = missing_beside(predictions, names)
     scan = engine.parquet([predictions], alias="predictions")
     if not missing:
         return scan
     joined = (
-        exp.select(*[column(name, "predictions") for name in there], *[column(name, "source") for name in missing])
+        exp.select(
+            *[column(name, "predictions") for name in there],
+            *[column(name, "source").as_(name_beside(name), quoted=True) for name in missing],
+        )
         .from_(scan)
         .join(
             rows.select(engine, missing).subquery("source"),

@@ -11,14 +11,24 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from cengine.evaluation.predictions import name_beside
+from cengine.evaluation.slices import key_name
+
 
 @dataclass(frozen=True)
 class SliceTable:
-    """The slices of one label by one set of columns: `split`, the columns, `num_rows`, and `METRIC`, `METRIC: low`, `METRIC: high`."""
+    """The slices of one label by one set of columns: `split`, the columns, `num_rows`, and `METRIC`, `METRIC: low`, `METRIC: high`.
+
+    `keys` are the columns as the table calls them: `column: NAME` where one of the others has the name.
+    """
 
     label: str
     columns: tuple[str, ...]
     table: pa.Table
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        return tuple(key_name(name_beside(name)) for name in self.columns)
 
 
 @dataclass(frozen=True)

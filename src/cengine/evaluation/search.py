@@ -18,7 +18,7 @@ from sqlglot import exp
 
 from cengine.config.resolve import Resolved
 from cengine.engines.engine import Engine
-from cengine.evaluation.predictions import roles_of
+from cengine.evaluation.predictions import name_beside, roles_of
 from cengine.evaluation.slices import Grouping
 from cengine.expressions.build import column
 from cengine.expressions.queries import query
@@ -62,7 +62,7 @@ def searched_columns(engine: Engine, predictions: exp.Expr, resolved: Resolved) 
     """Those of them with few values, and those that the YAML slices by whatever they have."""
     sliced = {name for columns in resolved.slices for name in columns}
     names = columns_beside(resolved)
-    counts = [exp.Count(this=exp.Distinct(expressions=[column(name)])).as_(f"n_{i}") for i, name in enumerate(names)]
+    counts = [exp.Count(this=exp.Distinct(expressions=[column(name_beside(name))])).as_(f"n_{i}") for i, name in enumerate(names)]
     row = engine.fetch(exp.select(*counts).from_(predictions.copy())).to_pylist()[0] if names else {}
     return [name for i, name in enumerate(names) if name in sliced or 1 < row[f"n_{i}"] <= MAX_SEARCHED_VALUES]
 
@@ -97,28 +97,30 @@ def worst_slices(
 
 def _sums(engine: Engine, predictions: exp.Expr, term: exp.Expr, sets: Sequence[tuple[str, ...]]) -> dict[tuple[str, ...], pa.Table]:
     """Rows, sum and sum of squares of the loss by set of columns, and under () those of each split."""
-    grouping = Grouping(tuple(("_split", *keys) for keys in [(), *sets]))
+    stored = {("_split", *(name_beside(name) for name in keys)): keys for keys in [(), *sets]}
+    grouping = Grouping(tuple(stored))
     of_split = f"{grouping.which.removesuffix(' AS _which')} = {grouping.mask(('_split',))}"
     tables = grouping.divide(engine.fetch(query(f"""
         SELECT {grouping.keys}, {grouping.which}, COUNT(_loss) AS rows, SUM(_loss) AS total, SUM(_loss * _loss) AS squares
         FROM source GROUP BY GROUPING SETS ({grouping.sets_with()})
         HAVING COUNT(_loss) >= {SMALLEST_ROWS} OR {of_split}
     """, source=grouping.select(predictions, _loss=term))))  # fmt: skip
+    # Found by their aliases: a column of the user's may be called `rows` or `total`.
     return {
-        named[1:]: table.rename_columns([next((n for n, a in grouping.aliases.items() if a == c), c) for c in table.column_names])
-        for named, table in tables.items()
+        stored[keys]: table.select([*(grouping.aliases[key] for key in keys), "rows", "total", "squares"]) for keys, table in tables.items()
     }
 
 
 def _by_split(table: pa.Table, keys: tuple[str, ...]) -> dict[int, _Slices]:
+    """The slices of each split; the table's columns are the split, the keys, then rows, sum and sum of squares."""
     found = {}
-    splits = table["_split"].to_numpy()
+    splits = table.column(0).to_numpy()
     for number in np.unique(splits):
         part = table.filter(pa.array(splits == number))
         rows = part["rows"].to_numpy().astype(np.float64)
         means = part["total"].to_numpy() / rows
         variances = np.maximum(part["squares"].to_numpy() / rows - means**2, 0) * rows / np.maximum(rows - 1, 1)
-        values = list(zip(*(part[name].to_pylist() for name in keys), strict=True)) if keys else [()]
+        values = list(zip(*(part.column(1 + place).to_pylist() for place in range(len(keys))), strict=True)) if keys else [()]
         found[int(number)] = _Slices(keys, values, rows, means, variances)
     return found
 

@@ -13,8 +13,9 @@ from sqlglot import exp
 from cengine.engines.engine import Engine
 from cengine.expressions.build import column, double
 from cengine.expressions.queries import query
+from cengine.names import ASIDE, set_aside
 from cengine.networks.metric import Metric, Roles, Sums
-from cengine.networks.metrics import metric_label
+from cengine.networks.metrics import METRICS, metric_label
 
 OVERALL: tuple[str, ...] = ()
 # Threads add numbers in any order; what they disagree on lies far below this.
@@ -24,7 +25,7 @@ INTERVAL_ENDS = ("low", "high")
 
 @dataclass(frozen=True)
 class Measured:
-    """The metrics of one set of slices: `keys` columns, `num_rows`, a column for each metric.
+    """The metrics of one set of slices: a column for each of `keys` (see `key_name`), `num_rows`, a column for each metric.
 
     Where intervals were asked for each metric has its `METRIC: low` and `METRIC: high` beside it.
     """
@@ -46,6 +47,23 @@ def measure(
     if task == "classes" and any(metric.grouping == "confusion" for metric in metrics):
         _merge(sums, _confusion_sums(engine, predictions, roles, grouping), grouping)
     return [_measured(sums[keys], keys, grouping.aliases, metrics, intervals) for keys in grouping.sets]
+
+
+def key_name(name: str) -> str:
+    """What a column that is sliced by is called in the table of its slices, where a metric may have its name.
+
+    A name that begins with `column: ` was set aside already, and is like none of theirs.
+    """
+    if name.startswith(ASIDE):
+        return name
+    return set_aside(name, lambda own: own in ("split", "num_rows") or _is_metric(own))
+
+
+def _is_metric(name: str) -> bool:
+    """Whether a metric's column may be called so: `mae`, `mae: low`, `top_k(k=3)`."""
+    for end in INTERVAL_ENDS:
+        name = name.removesuffix(f": {end}")
+    return name.partition("(")[0] in METRICS
 
 
 def with_split_names(table: pa.Table, split_names: Sequence[str]) -> pa.Table:
@@ -193,14 +211,15 @@ def _merge(into: dict[tuple[str, ...], pa.Table], more: dict[tuple[str, ...], pa
 def _measured(sums: pa.Table, keys: tuple[str, ...], aliases: dict[str, str], metrics: Sequence[Metric], intervals: bool) -> Measured:
     summed = [name for name in sums.column_names if name not in (*aliases.values(), "_which")]
     arrays: Sums = {name: sums[name].to_numpy().astype(np.float64) for name in summed}
-    columns = {name: sums[aliases[name]] for name in keys} | {"num_rows": sums["num_rows"]}
+    named = [key_name(name) for name in keys]
+    columns = {name: sums[aliases[key]] for name, key in zip(named, keys, strict=True)} | {"num_rows": sums["num_rows"]}
     for metric in metrics:
         columns[metric_label(metric)] = pa.array(_rounded(np.atleast_1d(metric.value(arrays))))
         if intervals:
             for end, values in zip(INTERVAL_ENDS, metric.possible_interval(arrays), strict=True):
                 columns[f"{metric_label(metric)}: {end}"] = pa.array(_rounded(np.atleast_1d(values)))
     table = pa.table(columns)
-    return Measured(keys, table.sort_by([("num_rows", "descending"), *((name, "ascending") for name in keys)]))
+    return Measured(keys, table.sort_by([("num_rows", "descending"), *((name, "ascending") for name in named)]))
 
 
 def _rounded(values: np.ndarray) -> np.ndarray:

@@ -8,6 +8,8 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
+from cengine.names import Names
+
 # What a row filter may be made of. Anything else (a sub-query, a statement, a function that reads a file, an
 # aggregate, a random number) is refused by name.
 _ALLOWED = (
@@ -56,11 +58,11 @@ def columns_of(expression: exp.Expr) -> list[str]:
 
 
 def with_columns(expression: exp.Expr, names: Iterable[str]) -> exp.Expr:
-    """The expression with its columns spelled as the table spells them: SQL does not tell BIRTH_YEAR from birth_year."""
-    spelling = {name.lower(): name for name in names}
+    """The expression with its columns spelled as the table spells them (see `Names`); what cannot be told stays as it is."""
+    known = Names(names)
     return expression.transform(
         lambda node: (
-            exp.to_identifier(spelling.get(node.name.lower(), node.name), quoted=True)
+            exp.to_identifier(known.find(node.name) or node.name, quoted=True)
             if isinstance(node, exp.Identifier) and isinstance(node.parent, exp.Column)
             else node
         )

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from cengine.config.read import ConfigFile, parse_config
-from cengine.errors import SourceError, StoreError
+from cengine.errors import CengineError, SourceError, StoreError
+from cengine.names import former_name
 from cengine.pipeline.plan import default_memory_bytes
 from cengine.pipeline.register import Report, Say, Snapshot, read_snapshot, take_snapshot
 from cengine.sources import SOURCES
@@ -14,6 +15,7 @@ from cengine.sources.addresses import hidden
 from cengine.sources.source import Option, Source
 from cengine.store.project import Project
 from cengine.store.records import now
+from cengine.tables import TableSchema
 
 ACTIVE = "active_datasource"
 
@@ -110,6 +112,33 @@ def commit_datasource(
     if newest["content"] == snapshot.content:
         return newest, False
     return _record_snapshot(project, datasource["id"], snapshot), True
+
+
+def read_schema(project: Project, datasource: dict[str, Any]) -> TableSchema | None:
+    """The columns of a datasource's newest snapshot, None where that is not stored any more."""
+    try:
+        return snapshot_of(project, datasource).schema
+    except CengineError:
+        return None
+
+
+def respelled(before: TableSchema | None, after: TableSchema | None) -> list[str]:
+    """What is to be said of columns that a newer snapshot calls otherwise: version 0.1 wrote `birth_year` for `birth year`.
+
+    A YAML may go on with the former name, but where that is another column's now, or where it may be any of several.
+    """
+    if before is None or after is None:
+        return []
+    lines = []
+    for name in before.names:
+        if name in after:
+            alike = [other for other in after.names if other != name and former_name(other) == name and other not in before]
+            lines += [f"  '{name}' is a column of its own now; what was called so may be '{other}'" for other in alike]
+        elif (found := after.lookup.find(name)) is not None:
+            lines.append(f"  {name} -> {found} (as in the file; a YAML may go on writing {name})")
+        elif several := after.lookup.candidates(name):
+            lines.append(f"  '{name}' may now be any of {', '.join(repr(other) for other in several)}; a YAML has to name one of them")
+    return lines
 
 
 def active_datasource(project: Project) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from cengine.errors import StoreError
 from cengine.evaluation.baselines import beside_constant, measure_baselines
 from cengine.evaluation.paired import Difference, Side, differences, join_pair
 from cengine.evaluation.predictions import with_columns
+from cengine.evaluation.results import SliceTable
 from cengine.evaluation.slices import OVERALL
 from cengine.networks.metric import Metric
 from cengine.networks.metrics import metric_label
@@ -77,21 +78,22 @@ def compare_runs(chosen: Chosen, against: str | None = None, report: Report = la
     reference = None
     if against is not None:
         reference = find_run(runs[0].project, against).key
+    names = _CommonNames(runs)
     groups: dict[tuple[Any, ...], list[tuple[FinishedRun, Head]]] = {}
     for run in runs:
         for head in run.heads:
             # The probability of two classes is that of the second: others are another question.
-            identity = (head.label.name, head.task, head.classes if head.task == "binary" else None)
+            identity = (names.common(run, head.label.name), head.task, head.classes if head.task == "binary" else None)
             groups.setdefault(identity, []).append((run, head))
     labels: list[LabelFacts] = []
     with runs[0].engine() as engine:
-        for members in groups.values():
+        for (label, *_), members in groups.items():
             if len(members) > 1:
-                report(f"measuring {members[0][1].label.name}")
-                labels.append(_label_facts(engine, members, reference))
-        _add_differences(engine, {run.key: run for run in runs}, labels, report)
-    alone = [{"label": members[0][1].label.name, "task": members[0][1].task, "run": members[0][0].key}
-             for members in groups.values() if len(members) == 1]  # fmt: skip
+                report(f"measuring {label}")
+                labels.append(_label_facts(engine, label, members, reference, names))
+        _add_differences(engine, {run.key: run for run in runs}, labels, names, report)
+    alone = [{"label": label, "task": members[0][1].task, "run": members[0][0].key}
+             for (label, *_), members in groups.items() if len(members) == 1]  # fmt: skip
     return dict(plain(compared([_run_facts(run) for run in runs], labels, alone, chosen.left_out)))
 
 
@@ -139,15 +141,16 @@ def _run_facts(run: FinishedRun) -> RunFacts:
 # Metrics and slices
 
 
-def _label_facts(engine: Engine, members: Sequence[tuple[FinishedRun, Head]], against: str | None) -> LabelFacts:
+def _label_facts(
+    engine: Engine, label: str, members: Sequence[tuple[FinishedRun, Head]], against: str | None, names: _CommonNames
+) -> LabelFacts:
     metrics = list(dict.fromkeys(m for run, head in members for m in metrics_of(head.label, head.task, run.resolved.metrics)))
-    first = members[0][1]
-    facts = LabelFacts(first.label.name, first.task, [run.key for run, _ in members], [metric_facts(m) for m in metrics])
+    facts = LabelFacts(label, members[0][1].task, [run.key for run, _ in members], [metric_facts(m) for m in metrics])
     for run, head in members:
         for split, found in _values(engine, run, head, metrics).items():
             facts.values.setdefault(split, {})[run.key] = found
     facts.choose_references(against)
-    facts.slices = _slices(engine, members, metrics)
+    facts.slices = _slices(engine, members, metrics, names)
     return facts
 
 
@@ -172,46 +175,49 @@ def _values(engine: Engine, run: FinishedRun, head: Head, metrics: Sequence[Metr
     return found
 
 
-def _slices(engine: Engine, members: Sequence[tuple[FinishedRun, Head]], metrics: Sequence[Metric]) -> list[dict[str, Any]]:
+def _slices(
+    engine: Engine, members: Sequence[tuple[FinishedRun, Head]], metrics: Sequence[Metric], names: _CommonNames
+) -> list[dict[str, Any]]:
     """Each set of columns that a run slices by, over all runs whose table has them; the largest slices of each."""
-    sets = list(dict.fromkeys(columns for run, _ in members for columns in run.resolved.slices))
+    sets = list(dict.fromkeys(names.all_common(run, columns) for run, _ in members for columns in run.resolved.slices))
     if not sets:
         return []
     limit = MAX_SLICE_NUMBERS // (len(members) * len(metrics) * 3 * len(sets))
     limit = min(MAX_SLICES, max(MIN_SLICES, limit))
-    tables: dict[tuple[str, ...], list[tuple[str, pa.Table]]] = {columns: [] for columns in sets}
+    tables: dict[tuple[str, ...], list[tuple[str, SliceTable]]] = {columns: [] for columns in sets}
     for run, head in members:
-        for columns, table in _slice_tables_of(engine, run, head, metrics, sets).items():
-            tables[columns].append((run.key, table))
-    names = [metric_label(metric) for metric in metrics]
-    return [_merged(columns, split, found, names, limit) for columns, found in tables.items()
-            for split in dict.fromkeys(name for _, table in found for name in table["split"].unique().to_pylist())]  # fmt: skip
+        own = {names.all_own(run, columns): columns for columns in sets}
+        for columns, found in _slice_tables_of(engine, run, head, metrics, list(own)).items():
+            tables[own[columns]].append((run.key, found))
+    labels = [metric_label(metric) for metric in metrics]
+    return [_merged(columns, split, parts, labels, limit) for columns, parts in tables.items()
+            for split in dict.fromkeys(name for _, part in parts for name in part.table["split"].unique().to_pylist())]  # fmt: skip
 
 
 def _slice_tables_of(
     engine: Engine, run: FinishedRun, head: Head, metrics: Sequence[Metric], sets: Sequence[tuple[str, ...]]
-) -> dict[tuple[str, ...], pa.Table]:
+) -> dict[tuple[str, ...], SliceTable]:
     """A run's slices by set: the kept ones, and measured now what the run's YAML does not ask for."""
     wanted = {metric_label(metric) for metric in metrics}
-    stored = {found.columns: found.table for found in run.results.slices if found.label == head.label.name}
-    found = {columns: table for columns, table in stored.items() if columns in sets and wanted <= set(table.column_names)}
+    stored = {found.columns: found for found in run.results.slices if found.label == head.label.name}
+    found = {columns: part for columns, part in stored.items() if columns in sets and wanted <= set(part.table.column_names)}
     missing = [columns for columns in sets if columns not in found and all(name in run.snapshot.schema for name in columns)]
     if missing:
         names = [name for columns in missing for name in columns]
         rows = with_columns(engine, run.rows_with(names), run.predictions_file, names)
         measured = slice_tables(run, engine, rows, head, metrics, missing)
-        found |= {table.columns: table.table for table in measured}
+        found |= {part.columns: part for part in measured}
     return {columns: found[columns] for columns in sets if columns in found}
 
 
 def _merged(
-    columns: tuple[str, ...], split: str, tables: Sequence[tuple[str, pa.Table]], metrics: Sequence[str], limit: int
+    columns: tuple[str, ...], split: str, tables: Sequence[tuple[str, SliceTable]], metrics: Sequence[str], limit: int
 ) -> dict[str, Any]:
     """One set of slices of one split, the runs' metrics beside each other, slices with most rows first."""
     rows: dict[tuple[Any, ...], dict[str, dict[str, Any]]] = {}
-    for key, table in tables:
-        for row in table.filter(pa.compute.equal(table["split"], split)).to_pylist():
-            rows.setdefault(tuple(plain(row[name]) for name in columns), {})[key] = row
+    for key, part in tables:
+        for row in part.table.filter(pa.compute.equal(part.table["split"], split)).to_pylist():
+            rows.setdefault(tuple(plain(row[name]) for name in part.keys), {})[key] = row
     ordered = sorted(rows.items(), key=lambda item: -max(row["num_rows"] for row in item[1].values()))[:limit]
     ends = {"value": "", "low": ": low", "high": ": high"}
     return {
@@ -228,7 +234,9 @@ def _merged(
 # Differences
 
 
-def _add_differences(engine: Engine, runs: dict[str, FinishedRun], labels: Sequence[LabelFacts], report: Report) -> None:
+def _add_differences(
+    engine: Engine, runs: dict[str, FinishedRun], labels: Sequence[LabelFacts], common: _CommonNames, report: Report
+) -> None:
     """Fills in the differences of every run from its label's reference, joining each pair of runs once."""
     wanted: dict[tuple[str, str], list[tuple[LabelFacts, str]]] = {}
     for label in labels:
@@ -241,9 +249,9 @@ def _add_differences(engine: Engine, runs: dict[str, FinishedRun], labels: Seque
     for number, ((reference, key), parts) in enumerate(wanted.items(), start=1):
         report(f"comparing {key} with {reference} ({number} of {len(wanted)})")
         names = {label.name for label, _ in parts}
-        pair = join_pair(engine, _side(runs[reference], names), _side(runs[key], names), file)
+        pair = join_pair(engine, _side(runs[reference], names, common), _side(runs[key], names, common), file)
         for label in {id(label): label for label, _ in parts}.values():
-            metrics = _metrics(runs, label)
+            metrics = _metrics(runs, label, common)
             found: dict[str, list[Difference]] = {}
             for difference in differences(engine, pair, label.name, metrics):
                 found.setdefault(difference.split, []).append(difference)
@@ -253,11 +261,34 @@ def _add_differences(engine: Engine, runs: dict[str, FinishedRun], labels: Seque
         file.unlink()
 
 
-def _metrics(runs: dict[str, FinishedRun], label: LabelFacts) -> list[Metric]:
-    heads = [(runs[key], next(h for h in runs[key].heads if h.label.name == label.name)) for key in label.runs]
+def _metrics(runs: dict[str, FinishedRun], label: LabelFacts, common: _CommonNames) -> list[Metric]:
+    heads = [(runs[key], _side(runs[key], {label.name}, common).heads[label.name]) for key in label.runs]
     return list(dict.fromkeys(m for run, head in heads for m in metrics_of(head.label, head.task, run.resolved.metrics)))
 
 
-def _side(run: FinishedRun, labels: set[str]) -> Side:
-    heads = {head.label.name: head for head in run.heads if head.label.name in labels}
-    return Side(run.predictions_file, run.split.names, heads)
+def _side(run: FinishedRun, labels: set[str], common: _CommonNames) -> Side:
+    heads = {common.common(run, head.label.name): head for head in run.heads}
+    return Side(run.predictions_file, run.split.names, {name: head for name, head in heads.items() if name in labels})
+
+
+class _CommonNames:
+    """One name for a column that the runs' tables spell otherwise, `birth_year` and `birth year`: that of the last run's table."""
+
+    def __init__(self, runs: Sequence[FinishedRun]) -> None:
+        self._tables = [run.snapshot.schema.lookup for run in reversed(runs)]
+
+    def common(self, run: FinishedRun, name: str) -> str:
+        """What a run's column is called in the comparison."""
+        own = run.snapshot.schema.lookup
+        alike = (table.like(name) for table in self._tables)
+        return next((found for found in alike if found is not None and own.like(found) == name), name)
+
+    def all_common(self, run: FinishedRun, names: Sequence[str]) -> tuple[str, ...]:
+        """The same of several columns."""
+        return tuple(self.common(run, name) for name in names)
+
+    def all_own(self, run: FinishedRun, names: Sequence[str]) -> tuple[str, ...]:
+        """What a run's table calls columns of the comparison; those that it lacks stay as they are."""
+        own = run.snapshot.schema.lookup
+        found = [(name, own.like(name)) for name in names]
+        return tuple(mine if mine is not None and self.common(run, mine) == name else name for name, mine in found)

@@ -9,7 +9,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 from sqlglot import exp
 
 from cengine.config.checks import filters_of
@@ -17,6 +16,7 @@ from cengine.config.read import ConfigFile
 from cengine.config.resolve import Resolved
 from cengine.engines.duckdb import DuckDB
 from cengine.engines.engine import Engine
+from cengine.evaluation.predictions import missing_beside
 from cengine.evaluation.results import Results
 from cengine.pipeline.api import pipeline_config
 from cengine.pipeline.execute import Run
@@ -112,7 +112,7 @@ class FinishedRun:
 
     def rows_with(self, names: Sequence[str]) -> Rows:
         """Rows that can be joined with the predictions here; columns of a warehouse's table are brought here once and kept."""
-        missing = [name for name in dict.fromkeys(names) if name not in pq.read_schema(self.predictions_file).names]
+        missing = missing_beside(self.predictions_file, names)
         if self.warehouse is None or not missing:
             return Rows(self.snapshot.files, self.snapshot.schema, self.filters, self.resolved.labels)
         identity = fingerprint({"split": self.fingerprint("Split"), "columns": sorted(missing)})

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 from sqlglot import exp
 
 from cengine.engines.duckdb import DuckDB
@@ -24,20 +25,26 @@ def tell_duplicates_apart(engine: DuckDB, folder: Path, num_rows: int) -> None:
     if len(repeated) == 0:
         return
     engine.register("repeated", pa.table({"hash": repeated}))
-    scan = engine.parquet(parts, filename=True, file_row_number=True).sql("duckdb")
+    names = pq.read_schema(parts[0]).names
+    # Columns are called by their places, since `filename` and `file_row_number` may be columns of the user's, too.
+    aliases = ", ".join(f"c{place}" for place in range(len(names)))
+    own = f"c{names.index(ROW_ID)}"
     engine.register("occurrences", engine.fetch(f"""
-        SELECT filename, file_row_number, CAST(ROW_NUMBER() OVER (PARTITION BY "{ROW_ID}" ORDER BY filename, file_row_number) - 1 AS BIGINT) AS occurrence
-        FROM {scan} AS rows SEMI JOIN repeated ON rows."{ROW_ID}" = repeated.hash
+        SELECT filename, file_row_number, CAST(ROW_NUMBER() OVER (PARTITION BY {own} ORDER BY filename, file_row_number) - 1 AS BIGINT) AS occurrence
+        FROM {engine.parquet(parts).sql("duckdb")} AS rows({aliases}) SEMI JOIN repeated ON rows.{own} = repeated.hash
     """))  # fmt: skip
+    occurrence = exp.Coalesce(this=column("occurrence", "occurrences"), expressions=[bigint(0)])
+    identity = occurrence_id(column(own, "rows"), occurrence).sql("duckdb")
+    cells = ", ".join(
+        f"{identity if name == ROW_ID else f'rows.c{place}'} AS {column(name).sql('duckdb')}" for place, name in enumerate(names)
+    )
     for part in parts:
-        identity = occurrence_id(column(ROW_ID, "rows"), exp.Coalesce(this=column("occurrence", "occurrences"), expressions=[bigint(0)]))
-        scan = engine.parquet([part], file_row_number=True).sql("duckdb")
         name = exp.Literal.string(str(part)).sql("duckdb")
         rewritten = part.with_suffix(".new")
         engine.write(f"""
-            SELECT rows.* EXCLUDE (file_row_number) REPLACE ({identity.sql("duckdb")} AS "{ROW_ID}") FROM {scan} AS rows
-            LEFT JOIN (SELECT * FROM occurrences WHERE filename = {name}) AS occurrences
-              ON rows.file_row_number = occurrences.file_row_number
+            SELECT {cells} FROM {engine.parquet([part]).sql("duckdb")} AS rows({aliases})
+            LEFT JOIN (SELECT file_row_number AS place, occurrence FROM occurrences WHERE filename = {name}) AS occurrences
+              ON rows.file_row_number = occurrences.place
             ORDER BY rows.file_row_number
         """, rewritten)  # fmt: skip
         rewritten.replace(part)

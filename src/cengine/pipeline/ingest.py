@@ -14,9 +14,9 @@ from cengine.engines.duckdb import DuckDB
 from cengine.errors import SourceError
 from cengine.expressions.build import column
 from cengine.expressions.keys import content_hash, content_sums
+from cengine.names import free_name, names_over
 from cengine.pipeline.identities import content_digest, tell_duplicates_apart
 from cengine.pipeline.measured import measured_schema
-from cengine.sources.names import sql_names
 from cengine.sources.source import CopiedSource, Part, Reading, State
 from cengine.tables import RESERVED_NAMES, ROW_ID, Column, kind_of
 
@@ -66,19 +66,17 @@ class _Copying:
         self.num_rows = 0
         self.num_rejected = 0
         self.renamed: dict[str, str] = {}
+        self._named: list[list[str]] = []
         self._rejected: list[tuple[str, int, str]] = []
         self._done = 0.0
         self._share = 0.0
 
     def run(self, parts: Sequence[Part]) -> list[Column]:
         """The columns of the snapshot, whose parts are written."""
-        headers, types = self._columns(parts)
-        names = self._names(headers)
-        taken = [name for name in names if name.lower() in RESERVED_NAMES]
-        if taken:
-            raise SourceError(f"a column must not be called {taken[0]}", "rename it, or leave --keep-headers out")
-        self.renamed = {header: name for header, name in zip(headers, names, strict=True) if header != name}
-        columns = [Column(name, sql_type, kind_of(sql_type)) for name, sql_type in zip(names, types, strict=True)]
+        self._named = names_over([_headers(part) for part in parts], RESERVED_NAMES)
+        self.renamed = _renamed(parts, self._named)
+        types = self._types(parts)
+        columns = [Column(name, sql_type, kind_of(sql_type)) for name, sql_type in types.items()]
         total = sum(part.num_bytes for part in parts)
         for number, part in enumerate(parts):
             self._share = part.num_bytes / total if total else 1 / len(parts)
@@ -102,16 +100,10 @@ class _Copying:
         types = ["VARCHAR" if kind == '"NULL"' else kind for kind in found["column_type"].to_pylist()]
         return list(zip(found["column_name"].to_pylist(), types, strict=True))
 
-    def _names(self, headers: list[str]) -> list[str]:
-        """What columns of these headers are called in the snapshot."""
-        return headers if self.source.keep_headers else sql_names(headers)
-
-    def _columns(self, parts: Sequence[Part]) -> tuple[list[str], list[str]]:
-        """The headers all parts share, and a type for each that holds the values of all parts."""
-        headers = [header for header, _ in parts[0].columns]
-        types = dict(zip(self._names(headers), (sql_type for _, sql_type in parts[0].columns), strict=True))
-        for part in parts:
-            names = self._names([header for header, _ in part.columns])
+    def _types(self, parts: Sequence[Part]) -> dict[str, str]:
+        """The columns, which all parts share, with a type for each that holds the values of all parts."""
+        types = dict(zip(self._named[0], (sql_type for _, sql_type in parts[0].columns), strict=True))
+        for part, names in zip(parts, self._named, strict=True):
             if set(names) != set(types):
                 one, other = _short(part.label), _short(parts[0].label)
                 missing, more = set(types) - set(names), set(names) - set(types)
@@ -121,12 +113,11 @@ class _Copying:
                                   "register them as two datasources, or give them the same header")  # fmt: skip
             for (_, sql_type), name in zip(part.columns, names, strict=True):
                 types[name] = _wider(types[name], sql_type)
-        return headers, list(types.values())
+        return types
 
     def _copy(self, part: Part, number: int, columns: list[Column]) -> None:
         """One part -> one file with the content hash of each row."""
-        headers = [header for header, _ in part.columns]
-        spelled = dict(zip(self._names(headers), headers, strict=True))
+        spelled = dict(zip(self._named[number], (name for name, _ in part.columns), strict=True))
         with part.rows({spelled[known.name]: known.sql_type for known in columns}) as rows:
             if isinstance(rows, pa.RecordBatchReader):
                 self.engine.register("incoming", rows)
@@ -134,8 +125,9 @@ class _Copying:
             cells = [exp.cast(column(spelled[c.name]), c.sql_type, dialect="duckdb").as_(c.name, quoted=True) for c in columns]
             first, second = content_sums([c for c in columns if c.kind is not None])
             inner = exp.select(*cells).from_(rows).subquery("cells")
-            sums = exp.select("*", first.as_("_first"), second.as_("_second")).from_(inner).subquery("sums")
-            identity = content_hash(column("_first"), column("_second")).as_(ROW_ID)
+            one, other = (free_name(stem, spelled) for stem in ("_first", "_second"))
+            sums = exp.select("*", first.as_(one, quoted=True), second.as_(other, quoted=True)).from_(inner).subquery("sums")
+            identity = content_hash(column(one), column(other)).as_(ROW_ID)
             query = exp.select(*[column(c.name) for c in columns], identity).from_(sums)
             self.num_rows += self.engine.write(query, self.folder / f"part-{number:05d}.parquet", self.tick)
         if part.rejects is not None and (rejects := part.rejects()) is not None:
@@ -151,6 +143,22 @@ class _Copying:
         total = self.num_rows + self.num_rejected
         return SourceError(f"{self.num_rejected:,} of {total:,} rows do not fit their columns; nothing was registered", *shown,
                            "mend the rows, or leave them out with --allow-rejects")  # fmt: skip
+
+
+def _headers(part: Part) -> Sequence[str]:
+    """What the source calls the columns of a part."""
+    return part.headers if part.headers is not None else [name for name, _ in part.columns]
+
+
+def _renamed(parts: Sequence[Part], named: Sequence[Sequence[str]]) -> dict[str, str]:
+    """The headers that could not stay as they are, and what they are called; one that is no name of its own with its place."""
+    renamed: dict[str, str] = {}
+    for part, names in zip(parts, named, strict=True):
+        for place, (header, name) in enumerate(zip(_headers(part), names, strict=True), start=1):
+            if header != name:
+                known = header.strip() and header not in names and renamed.get(header, name) == name
+                renamed[header if known else f"{header} (column {place})".strip()] = name
+    return renamed
 
 
 def _short(label: str) -> str:

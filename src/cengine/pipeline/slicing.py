@@ -9,16 +9,17 @@ from dataclasses import dataclass, replace
 import pyarrow.parquet as pq
 from sqlglot import exp
 
-from cengine.config.checks import TAKEN_NAMES
 from cengine.config.resolve import metrics_of
 from cengine.engines.engine import Engine
-from cengine.errors import SourceError, near_miss
-from cengine.evaluation.predictions import roles_of
+from cengine.errors import SourceError
+from cengine.evaluation.predictions import name_beside, roles_of
 from cengine.evaluation.predictions import with_columns as with_table_columns
 from cengine.evaluation.results import SliceTable
-from cengine.evaluation.slices import INTERVAL_ENDS, OVERALL, measure, with_split_names
+from cengine.evaluation.slices import OVERALL, measure, with_split_names
+from cengine.expressions.build import column
 from cengine.expressions.filters import NotAFilter, columns_of, parse_filter, with_columns
 from cengine.expressions.meanings import meant
+from cengine.names import Names
 from cengine.networks.metric import Metric
 from cengine.networks.metrics import metric_label
 from cengine.pipeline.finished import FinishedRun
@@ -26,9 +27,6 @@ from cengine.tables import Column, TableSchema
 from cengine.training.heads import Head
 
 HINT = "write for example: start_station_name where gender = 2"
-MAX_LISTED = 20
-# What the table of predictions has of each label.
-OWN_COLUMNS = ("label", "prediction", "predicted_probability", "label_probability", "label_rank", "class_probabilities")
 # A name or text in quotes (a quote within is doubled), or the word that begins the condition.
 _WHERE = re.compile(r"""("(?:[^"]|"")*")|('(?:[^']|'')*')|(?<!\w)(where)(?!\w)""", re.IGNORECASE)
 _NAME = re.compile(r"""\s*(?:"(?P<quoted>(?:[^"]|"")*)"|(?P<bare>[^",]*))\s*(?:,|$)""")
@@ -56,15 +54,15 @@ class Sliced:
     higher_is_better: dict[str, bool]
 
 
-def parse_request(text: str, names: tuple[str, ...]) -> Request:
+def parse_request(text: str, names: Names) -> Request:
     """What the text asks for. A column may stand in double quotes, and must where its name has a comma or quote in it.
 
     Raises SourceError where it says nothing, or names what is no column.
     """
     if not text.strip():
         raise SourceError("nothing is asked for", HINT)
-    if text.strip() in names:
-        return Request((text.strip(),), None)
+    if (whole := names.find(text.strip())) is not None:
+        return Request((whole,), None)
     found = next((match for match in _WHERE.finditer(text) if match.group(3)), None)
     by, condition = (text[: found.start()], text[found.end() :]) if found else (text, None)
     if condition is not None and not condition.strip():
@@ -76,11 +74,8 @@ def parse_request(text: str, names: tuple[str, ...]) -> Request:
 def slice_run(run: FinishedRun, text: str) -> Sliced:
     """The metrics of the slices that the text asks for. Raises SourceError where it cannot be understood."""
     schema = run.snapshot.schema
-    request = parse_request(text, schema.names)
+    request = parse_request(text, schema.lookup)
     told = _told_columns(run)
-    for name in request.columns:
-        if name in TAKEN_NAMES or name.endswith(tuple(f": {end}" for end in INTERVAL_ENDS)):
-            raise SourceError(f"slices by '{name}' cannot be told from the results' own column '{name}'", "rename the column in the table")
     with run.engine() as engine:
         condition = _condition(engine, request.condition, schema, told) if request.condition is not None else None
         rows = _rows(run, engine, request, condition, told)
@@ -98,24 +93,24 @@ def slice_tables(
     run: FinishedRun, engine: Engine, rows: exp.Expr, head: Head, metrics: Sequence[Metric], sets: Sequence[tuple[str, ...]]
 ) -> list[SliceTable]:
     """The slices of one label by each set of columns, all of which `rows` has."""
-    found = measure(engine, rows, roles_of(head), head.task, metrics, sets, intervals=True)
+    stored = {columns: tuple(name_beside(name) for name in columns) for columns in sets}
+    found = measure(engine, rows, roles_of(head), head.task, metrics, list(stored.values()), intervals=True)
     by_keys = {measured.keys: measured.table for measured in found}
-    return [SliceTable(head.label.name, columns, with_split_names(by_keys["_split", *columns], run.split.names)) for columns in sets]
+    return [
+        SliceTable(head.label.name, columns, with_split_names(by_keys["_split", *stored[columns]], run.split.names)) for columns in sets
+    ]
 
 
 def _rows(run: FinishedRun, engine: Engine, request: Request, condition: exp.Expr | None, told: dict[str, exp.Expr]) -> exp.Expr:
     """The predictions with the columns that are asked for, of the rows that pass the condition."""
     read = columns_of(condition) if condition is not None else []
     names = list(dict.fromkeys([*request.columns, *(name for name in read if name not in told)]))
-    own = {f"{what}: {head.label.name}" for head in run.heads for what in OWN_COLUMNS}
-    for name in names:
-        if name in own:
-            raise SourceError(f"column '{name}' cannot be told from the predictions' own column '{name}'", "rename the column in the table")
     rows = with_table_columns(engine, run.rows_with(names), run.predictions_file, names)
     if condition is None:
         return rows
-    more = [expression.as_(name, quoted=True) for name, expression in told.items() if name in read]
-    return exp.select("*").from_(exp.select("*", *more).from_(rows).subquery("told")).where(condition).subquery("sliced")
+    cells = {name: told[name] if name in told else column(name_beside(name)) for name in read}
+    passed = condition.transform(lambda node: exp.Paren(this=cells[node.name].copy()) if isinstance(node, exp.Column) else node)
+    return exp.select("*").from_(rows).where(passed).subquery("sliced")
 
 
 def _told_columns(run: FinishedRun) -> dict[str, exp.Expr]:
@@ -129,7 +124,7 @@ def _told_columns(run: FinishedRun) -> dict[str, exp.Expr]:
     told = {"prediction": roles("prediction")}
     if run.heads[0].task == "regression":
         told["error"] = exp.Abs(this=exp.Paren(this=roles("label") - roles("prediction")))
-    return {name: expression for name, expression in told.items() if name not in run.snapshot.schema.names}
+    return {name: expression for name, expression in told.items() if not run.snapshot.schema.lookup.candidates(name)}
 
 
 def _condition(engine: Engine, text: str, schema: TableSchema, told: dict[str, exp.Expr]) -> exp.Expr:
@@ -137,7 +132,7 @@ def _condition(engine: Engine, text: str, schema: TableSchema, told: dict[str, e
     try:
         condition = with_columns(parse_filter(text), readable.names)
         for name in columns_of(condition):
-            _known(name, readable.names)
+            _known(name, readable.lookup)
         condition = meant(condition, readable)
     except NotAFilter as reason:
         raise SourceError(f"the condition cannot be used: {reason}", HINT) from None
@@ -169,12 +164,9 @@ def _names(text: str) -> Iterator[str]:
         raise SourceError(f"a column is missing beside a comma: {text.strip()}", HINT)
 
 
-def _known(name: str, names: tuple[str, ...]) -> str:
+def _known(name: str, names: Names) -> str:
     """The column as the table spells it."""
-    if name in names:
-        return name
-    spelled = [known for known in names if known.lower() == name.lower()]
-    if spelled:
-        return spelled[0]
-    listed = ", ".join(names[:MAX_LISTED]) + (", ..." if len(names) > MAX_LISTED else "")
-    raise SourceError(f"there is no column '{name}'", f"columns: {listed}", *near_miss(name, names))
+    found = names.find(name)
+    if found is None:
+        raise SourceError(*names.fault(name))
+    return found

@@ -133,11 +133,15 @@ def scan_of(warehouse: Warehouse, rows: Rows, num_queries: int) -> Scan:
 
 def evaluated_rows(engine: Engine, rows: Rows, split: Split, names: Sequence[str], target: Path) -> Rows:
     """The rows that were not trained on with these columns, brought here into `target`: what evaluation reads beside predictions."""
+    from cengine.expressions.build import column
     from cengine.expressions.queries import query
     from cengine.tables import TableSchema
 
     wanted = list(dict.fromkeys(names))
-    engine.write(query("SELECT * FROM assigned WHERE _split <> 0", assigned=split.assigned(engine, rows, wanted)), target)
+    assigned = query(
+        "SELECT * FROM assigned WHERE number <> 0", assigned=split.assigned(engine, rows, wanted), number=column(rows.split_column)
+    )
+    engine.write(assigned, target)
     columns = tuple(rows.schema[name] for name in wanted)
     return Rows((target,), TableSchema(columns, sum(split.report.rows.values()) - split.report.rows["train"]), (), ())
 

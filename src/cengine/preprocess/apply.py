@@ -13,6 +13,7 @@ from sqlglot import exp
 from cengine.config.resolve import Feature, Label
 from cengine.engines.engine import Engine, Progress
 from cengine.expressions.build import bigint, column, double
+from cengine.names import fold
 from cengine.networks.encodings import Auto, Encoding
 from cengine.preprocess.fit import Statistics
 from cengine.preprocess.source import Rows
@@ -35,13 +36,14 @@ class Input:
 def inputs_of(features: Sequence[Feature], statistics: Statistics) -> list[Input]:
     """The network's inputs, in the order of the encoded columns."""
     inputs = []
+    names = _EncodedNames()
     for feature in features:
         fitted = statistics["features"][feature.name]
         for value in _values(feature, fitted, column(feature.name), NoLookups()):
             encoding = feature.encoding
             if isinstance(encoding, Auto):
                 encoding = encoding.chosen(value.size, one_hot=value.one_hot)
-            inputs.append(Input(_encoded_name(feature.name, value), value.size, encoding, fitted.get("encoding", {})))
+            inputs.append(Input(names(feature.name, value), value.size, encoding, fitted.get("encoding", {})))
     return inputs
 
 
@@ -64,8 +66,9 @@ def write_encoded(
         outputs.append(
             exp.cast(_label_value(label, statistics["labels"][label.name], engine), "real").as_(f"label: {label.name}", quoted=True)
         )
-    identity = exp.Case().when(exp.NEQ(this=column("_split"), expression=exp.convert(0)), column(ROW_ID))
-    outputs += [column("_split"), identity.as_(ROW_ID, quoted=True)]
+    number = column(rows.split_column)
+    identity = exp.Case().when(exp.NEQ(this=number, expression=exp.convert(0)), column(ROW_ID))
+    outputs += [number.as_("_split", quoted=True), identity.as_(ROW_ID, quoted=True)]
     schema = _encoded_schema(inputs_of(features, statistics), labels)
     outputs += [column(name) for name in order]
     return engine.write(exp.select(*outputs).from_(assigned.subquery("assigned")), target, progress, schema)
@@ -85,11 +88,12 @@ def encode(engine: Engine, table: exp.Expr, features: Sequence[Feature], statist
 
 def _feature_outputs(features: Sequence[Feature], statistics: Statistics, lookups: Lookups) -> list[exp.Expr]:
     outputs = []
+    names = _EncodedNames()
     for feature in features:
         for value in _values(feature, statistics["features"][feature.name], column(feature.name), lookups):
             sql_type = "int" if value.kind == "code" else "real"
             number = value.expression if value.kind != "boolean" else exp.cast(value.expression, "int")
-            outputs.append(exp.cast(number, sql_type).as_(_encoded_name(feature.name, value), quoted=True))
+            outputs.append(exp.cast(number, sql_type).as_(names(feature.name, value), quoted=True))
     return outputs
 
 
@@ -116,5 +120,16 @@ def _label_value(label: Label, fitted: dict[str, Any], lookups: Lookups) -> exp.
     return centred / double(fitted["scale"])
 
 
-def _encoded_name(name: str, value: Value) -> str:
-    return f"{name}.{value.part}" if value.part else name
+class _EncodedNames:
+    """Gives each column of the encoded rows its name: the feature's with the part that it is, with _ before it if that is taken."""
+
+    def __init__(self) -> None:
+        self._taken = {ROW_ID, POSITION, "_split"}
+
+    def __call__(self, feature: str, value: Value) -> str:
+        name = f"{feature}.{value.part}" if value.part else feature
+        # Labels stand beside as `label: NAME`.
+        while fold(name) in self._taken or fold(name).startswith("label: "):
+            name = f"_{name}"
+        self._taken.add(fold(name))
+        return name

@@ -39,7 +39,7 @@ def fit(engine: Engine, rows: Rows, split: Split, resolved: Resolved) -> Statist
 
     def train() -> exp.Select:
         assigned = split.assigned(engine, rows, names).subquery("assigned")
-        return exp.select("*").from_(assigned).where(exp.EQ(this=column("_split"), expression=exp.convert(0)))
+        return exp.select("*").from_(assigned).where(exp.EQ(this=column(rows.split_column), expression=exp.convert(0)))
 
     while True:
         open_tracks = [track for track in tracks if track.advance()]

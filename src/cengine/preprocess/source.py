@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from sqlglot import exp
@@ -13,9 +14,8 @@ from cengine.engines.engine import Engine
 from cengine.expressions.build import bigint, column, finite
 from cengine.expressions.dialects import collated
 from cengine.expressions.keys import content_hash, content_sums, occurrence_id
+from cengine.names import free_name
 from cengine.tables import POSITION, ROW_ID, TableSchema
-
-CONTENT = "_content"
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,15 @@ class Rows:
     schema: TableSchema
     filters: tuple[exp.Expr, ...]
     labels: tuple[Label, ...]
+
+    def free(self, stem: str) -> str:
+        """A name for a column of ours beside the table's: the stem, unless the table has such a column."""
+        return free_name(stem, self.schema.names)
+
+    @cached_property
+    def split_column(self) -> str:
+        """What the number of a row's split is called in queries beside the table's columns."""
+        return self.free("_split")
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -83,23 +92,25 @@ def _identified(rows: Rows, table: WarehouseTable, engine: Engine, names: Sequen
         cell = table.cells.get(known.name, column(known.name))
         cells.append((collated(cell, engine.dialect) if known.kind == "string" else cell).as_(known.name, quoted=True))
     taken = [name for name in names if name not in (ROW_ID, POSITION)]
+    one, other, content, occurrence = (rows.free(stem) for stem in ("_first", "_second", "_content", "_occurrence"))
     first, second = content_sums(usable)
-    hashed = exp.select(*[rows.cell(name).as_(name, quoted=True) for name in taken], first.as_("_first"), second.as_("_second"))
+    hashed = exp.select(
+        *[rows.cell(name).as_(name, quoted=True) for name in taken], first.as_(one, quoted=True), second.as_(other, quoted=True)
+    )
     hashed = hashed.from_(exp.select(*cells).from_(table.item.copy()).subquery("cells"))
     for condition in rows.conditions():
         hashed = hashed.where(condition)
-    content = content_hash(column("_first"), column("_second")).as_(CONTENT, quoted=True)
     outputs = [column(name) for name in taken]
-    query = exp.select(*outputs, content).from_(hashed.subquery("sums"))
+    query = exp.select(*outputs, content_hash(column(one), column(other)).as_(content, quoted=True)).from_(hashed.subquery("sums"))
     if table.distinct:
-        identity: exp.Expr = column(CONTENT)
+        identity: exp.Expr = column(content)
     else:
         numbered = exp.Window(
-            this=exp.RowNumber(), partition_by=[column(CONTENT)], order=exp.Order(expressions=[exp.Ordered(this=column(CONTENT))])
+            this=exp.RowNumber(), partition_by=[column(content)], order=exp.Order(expressions=[exp.Ordered(this=column(content))])
         )
-        occurrence = (exp.cast(numbered, "bigint") - bigint(1)).as_("_occurrence", quoted=True)
-        query = exp.select(*[column(name) for name in [*taken, CONTENT]], occurrence).from_(query.subquery("contents"))
-        identity = occurrence_id(column(CONTENT), column("_occurrence"))
+        number = (exp.cast(numbered, "bigint") - bigint(1)).as_(occurrence, quoted=True)
+        query = exp.select(*[column(name) for name in [*taken, content]], number).from_(query.subquery("contents"))
+        identity = occurrence_id(column(content), column(occurrence))
     outputs = [column(name) for name in taken]
     query = exp.select(*outputs, identity.as_(ROW_ID, quoted=True)).from_(query.subquery("numbered"))
     if POSITION in names:

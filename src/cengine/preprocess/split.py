@@ -58,19 +58,20 @@ class Split:
     folder: Path
 
     def assigned(self, engine: Engine, rows: Rows, columns: list[str]) -> exp.Select:
-        """The rows that belong to a split: the columns, the row identity, and `_split`, the number of the split.
+        """The rows that belong to a split: the columns, the row identity, and `rows.split_column`, the number of the split.
 
         Rows come in the order of the snapshot where the engine keeps it: there is no join in it.
         """
         cuts = pq.ParquetFile(self.folder / "cuts.parquet").read()
         of_group = _OfGroup(engine, self, cuts[GROUP])
-        outputs: list[exp.Expr] = [column(name) for name in dict.fromkeys([*columns, ROW_ID])]
         number = of_group(cuts["split"]) if self.kind == "groups" else self._number(cuts, of_group)
-        keyed = _keyed(engine, rows, self, columns)
-        assigned = exp.select(*outputs, number.as_("_split", quoted=True)).from_(keyed.subquery("rows"))
+        names = list(dict.fromkeys(name for name in columns if name != ROW_ID))
+        outputs: list[exp.Expr] = [column(f"c{place}").as_(name, quoted=True) for place, name in enumerate(names)]
+        outputs += [column(ROW_ID), number.as_(rows.split_column, quoted=True)]
+        assigned = exp.select(*outputs).from_(_keyed(engine, rows, self, names).subquery("rows"))
         if self.kind != "groups":
             return assigned
-        named = exp.Not(this=exp.Is(this=column("_split"), expression=exp.null()))
+        named = exp.Not(this=exp.Is(this=column(rows.split_column), expression=exp.null()))
         return exp.select("*").from_(assigned.subquery("grouped")).where(named)
 
     def _number(self, cuts: pa.Table, of_group: _OfGroup) -> exp.Expr:
@@ -110,12 +111,14 @@ def read_split(folder: Path) -> Split:
 
 
 def _keyed(engine: Engine, rows: Rows, split: Split, columns: list[str]) -> exp.Select:
-    """The rows with their group, their key and, with `index_by`, their order."""
-    names = list(dict.fromkeys([*columns, *(name for name in (split.by, split.order) if name)]))
-    base = rows.select(engine, names).subquery("base")
+    """The rows with their group, their key and, with `index_by`, their order.
+
+    The columns are called c0, c1, ... beside these: one of the user's may be called like any of ours.
+    """
+    base = rows.select(engine, [*columns, *(name for name in (split.by, split.order) if name)]).subquery("base")
     group: exp.Expr = column(split.by) if split.by else bigint(0)
-    outputs: list[exp.Expr] = [column(name) for name in dict.fromkeys([*names, ROW_ID])]
-    outputs += [group.as_(GROUP, quoted=True), seeded_key(column(ROW_ID), "split", split.seed).as_(KEY, quoted=True)]
+    outputs: list[exp.Expr] = [column(name).as_(f"c{place}", quoted=True) for place, name in enumerate(columns)]
+    outputs += [column(ROW_ID), group.as_(GROUP, quoted=True), seeded_key(column(ROW_ID), "split", split.seed).as_(KEY, quoted=True)]
     if split.order is not None:
         outputs.append(_order_value(split.order, rows).as_(ORDER, quoted=True))
     return exp.select(*outputs).from_(base)

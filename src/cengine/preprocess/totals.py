@@ -79,7 +79,8 @@ def _narrower(known: Column, splits: list[Totals], plan: FixedPoint | None) -> F
 def _query(
     table: SplitRows, columns: Sequence[Column], plans: dict[str, FixedPoint], estimated: Collection[str]
 ) -> dict[str, list[Totals]]:
-    outputs: list[exp.Expr] = [column(SPLIT), exp.Count(this=exp.Star()).as_("num_rows")]
+    split = column(table.rows.split_column)
+    outputs: list[exp.Expr] = [split.copy().as_(SPLIT, quoted=True), exp.Count(this=exp.Star()).as_("num_rows")]
     for i, known in enumerate(columns):
         cell = column(known.name)
         if _may_be_null(known):
@@ -93,7 +94,7 @@ def _query(
         if known.name in estimated:
             outputs.append(exp.ApproxDistinct(this=cell.copy()).as_(f"distinct_{i}"))
     source = table.select([known.name for known in columns]).subquery("rows", copy=False)
-    query = exp.select(*outputs).from_(source, copy=False).group_by(column(SPLIT), copy=False)
+    query = exp.select(*outputs).from_(source, copy=False).group_by(split, copy=False)
     by_split = {row[SPLIT]: row for row in table.engine.fetch(query).to_pylist()}
     return {
         known.name: [_read(by_split.get(split), i, plans.get(known.name), known) for split in range(len(table.names))]

@@ -56,10 +56,10 @@ class SplitRows:
         return SplitRows(engine, rows, None, ("all",), (num_rows,))
 
     def select(self, names: Sequence[str]) -> exp.Select:
-        """The columns, the row identity and `_split`, the number of the split."""
+        """The columns, the row identity and `rows.split_column`, the number of the split."""
         if self.split is not None:
             return self.split.assigned(self.engine, self.rows, list(names))
-        return self.rows.select(self.engine, names).select(exp.cast(exp.convert(0), "smallint").as_(SPLIT))
+        return self.rows.select(self.engine, names).select(exp.cast(exp.convert(0), "smallint").as_(self.rows.split_column, quoted=True))
 
     @cached_property
     def sampled(self) -> tuple[bool, ...]:
@@ -74,7 +74,7 @@ class SplitRows:
         below = [ID_RANGE * SAMPLE_ROWS // n if sampled else ID_RANGE for n, sampled in zip(self.num_rows, self.sampled, strict=True)]
         of_split = exp.Case()
         for number, limit in enumerate(below):
-            of_split = of_split.when(exp.EQ(this=column(SPLIT), expression=exp.convert(number)), bigint(limit))
+            of_split = of_split.when(exp.EQ(this=column(self.rows.split_column), expression=exp.convert(number)), bigint(limit))
         if max(below) < ID_RANGE:  # the same for all splits, which a reader of Parquet understands
             query = query.where(exp.LT(this=column(ROW_ID), expression=bigint(max(below))), copy=False)
         return query.where(exp.LT(this=column(ROW_ID), expression=of_split), copy=False)
@@ -141,7 +141,7 @@ def sampled_values(table: SplitRows, columns: Sequence[Column]) -> Iterator[Samp
     cells = [_stored(known).as_(f"c{i}") for i, known in enumerate(columns)]
     # Trees of wide tables are large: they are handed on, not copied.
     rows = table.sample([known.name for known in columns]).subquery("sample", copy=False)
-    query = exp.select(*cells, column(SPLIT)).from_(rows, copy=False)
+    query = exp.select(*cells, column(table.rows.split_column).as_(SPLIT, quoted=True)).from_(rows, copy=False)
     with tempfile.TemporaryDirectory(prefix="sample-", dir=engine.scratch) as folder:
         file = Path(folder) / "sample.parquet"
         engine.write(query, file)

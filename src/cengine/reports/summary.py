@@ -135,7 +135,7 @@ def _slice_set(found: SliceTable, split: str, rows: list[int], cap: int, metrics
         "split": split,
         "num_slices": len(rows),
         "num_left_out": len(rows) - table.num_rows,
-        "values": [table[name].to_pylist() for name in found.columns],
+        "values": [table[name].to_pylist() for name in found.keys],
         "num_rows": table["num_rows"].to_pylist(),
         "metrics": {
             name: {end: [short(v) for v in table[column].to_pylist()]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -40,6 +42,24 @@ class Csv(FileSource):
         # Asked for its columns too: one ragged row must not make one column of all.
         return reader("read_csv", file, options | {"store_rejects": True, "strict_mode": True}, types)
 
+    def headers(self, file: Path, names: Sequence[str], fetch: Fetch) -> Sequence[str]:
+        """The first row read as cells: as headers the engine trims them, numbers equal ones and names empty ones."""
+        from sqlglot import exp
+
+        scan = self.scan(file)
+        arguments = {argument.this.name: argument for argument in scan.this.expressions if isinstance(argument, exp.EQ)}
+        # A header may be a word that means null in a cell; and a row that is no header is no row that does not fit.
+        kept = [argument for name, argument in arguments.items() if name not in ("header", "nullstr", "store_rejects", "types")]
+        kept += [exp.EQ(this=exp.var(name), expression=exp.convert(value)) for name, value in (("header", False), ("all_varchar", True))]
+        scan.this.set("expressions", [scan.this.expressions[0], *kept])
+        row = list(fetch(f"SELECT * FROM {scan.sql('duckdb')} LIMIT 1").to_pylist()[0].values())
+        if len(row) != len(names):
+            return names
+        return [
+            cell or "" if _may_be_called(cell or "", name, place) else name
+            for place, (cell, name) in enumerate(zip(row, names, strict=True))
+        ]
+
     def rejects(self, fetch: Fetch) -> Rejects:
         total = fetch("SELECT COUNT(DISTINCT (scan_id, file_id, line)) AS n FROM reject_errors")["n"][0].as_py()
         rows = fetch(f"""
@@ -50,6 +70,12 @@ class Csv(FileSource):
         fetch("DELETE FROM reject_errors")
         fetch("DELETE FROM reject_scans")
         return Rejects(int(total), tuple((row["line"], _reason(row)) for row in rows), self.allow_rejects)
+
+
+def _may_be_called(header: str, name: str, place: int) -> bool:
+    """Whether the engine calls a column of this header so."""
+    # Of an empty header, and of one that is a word for null in a cell, it says `column07`.
+    return bool(re.fullmatch(rf"({re.escape(header.strip())}|column0*{place})(_\d+)*", name))
 
 
 def _reason(row: dict[str, Any]) -> str:

@@ -9,6 +9,7 @@ import uuid
 import zlib
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
@@ -16,8 +17,8 @@ from pydantic import Field
 
 from cengine.digests import file_digest
 from cengine.errors import CengineError, SourceError
+from cengine.names import former_name
 from cengine.sources.folders import Listed, local_files, partition_types
-from cengine.sources.names import sql_names
 from cengine.sources.objects import Fetching, Store, is_address, text_of_head
 from cengine.sources.source import CopiedSource, Option, Part, Reading, Rejects, State
 
@@ -32,6 +33,14 @@ _COMPRESSION_OF_SUFFIX = {".gz": "gzip", ".zst": "zstd"}
 
 # Runs SQL text on the embedded engine.
 Fetch = Callable[[str], "pa.Table"]
+
+
+@dataclass(frozen=True)
+class _Header:
+    """A file's columns as (the engine's name, SQL type), and their headers as the file has them."""
+
+    columns: list[tuple[str, str]]
+    headers: tuple[str, ...]
 
 
 class FileSource(CopiedSource):
@@ -89,6 +98,15 @@ class FileSource(CopiedSource):
         types = ["VARCHAR" if kind == '"NULL"' else kind for kind in described["column_type"].to_pylist()]
         return list(zip(described["column_name"].to_pylist(), types, strict=True))
 
+    def headers(self, file: Path, names: Sequence[str], fetch: Fetch) -> Sequence[str]:
+        """The headers as the file has them: the engine's `names` differ where it has told equal headers apart."""
+        return names
+
+    def looked_at(self, file: Path, fetch: Fetch) -> _Header:
+        """What the file says of its columns."""
+        columns = self.columns(file, fetch)
+        return _Header(columns, tuple(self.headers(file, [name for name, _ in columns], fetch)))
+
     def state(self, report: Callable[[float], None]) -> State:
         """Local files by their digests in an order of their own (neither names nor the order of files change anything), others as their store says."""
         if is_address(self.path):
@@ -134,7 +152,7 @@ class FileSource(CopiedSource):
                 raise SourceError(f"'{listed.file}' changed while it was read; nothing was registered", "run the command again")
 
         try:
-            own = self.columns(listed.file, reading.fetch)
+            own = self.looked_at(listed.file, reading.fetch)
         except SourceError:
             for _ in verify_readable(listed.file):
                 pass  # a file that ends early is told to be one
@@ -160,33 +178,34 @@ class FileSource(CopiedSource):
         """A file of a store."""
         stored = fetching.objects[number]
         try:
-            own = self.columns(look, reading.fetch)
+            own = self.looked_at(look, reading.fetch)
         except CengineError:
             # An array of JSON has no whole lines, and the first lines of a CSV may not show enough.
             with fetching.local(number) as file, _called(stored.url, file):
-                own = self.columns(file, reading.fetch)
+                own = self.looked_at(file, reading.fetch)
         finally:
             look.unlink()
         return self._part_of(stored.url, own, stored.partition, types, lambda: fetching.local(number), stored.num_bytes, reading)
 
     def _part_of(
-        self, label: str, own: list[tuple[str, str]], folders: tuple[tuple[str, str | None], ...], folder_types: dict[str, str],
+        self, label: str, own: _Header, folders: tuple[tuple[str, str | None], ...], folder_types: dict[str, str],
         local: Callable[[], contextlib.AbstractContextManager[Path]], num_bytes: int, reading: Reading,
     ) -> Part:  # fmt: skip
         """A file with the columns of its folders, where it has none of that name itself."""
-        taken = set(sql_names([header for header, _ in own]))
-        partition = {key: value for key, value in folders if sql_names([key])[0] not in taken}
+        taken = {former_name(header) for header in own.headers}
+        partition = {key: value for key, value in folders if former_name(key) not in taken}
 
         @contextlib.contextmanager
         def rows(types: dict[str, str]) -> Iterator[exp.Expr]:
             with local() as file, _called(label, file):
                 for _ in verify_readable(file):
                     reading.tick(0.0, 0)
-                scan = self.scan(file, {header: types[header] for header, _ in own})
+                scan = self.scan(file, {name: types[name] for name, _ in own.columns})
                 yield _with_constants(scan, partition) if partition else scan
 
-        columns = (*own, *((key, folder_types[key]) for key in partition))
-        return Part(label, columns, rows, num_bytes, rejects=lambda: self.rejects(reading.fetch))
+        columns = (*own.columns, *((key, folder_types[key]) for key in partition))
+        headers = (*own.headers, *partition)
+        return Part(label, columns, rows, num_bytes, rejects=lambda: self.rejects(reading.fetch), headers=headers)
 
 
 def verify_readable(file: Path, chunk_bytes: int = 2**20) -> Iterator[int]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from cengine.errors import CengineError
 from cengine.sources.addresses import refuse_secret
@@ -38,7 +38,12 @@ class Source(Word):
 
     title: ClassVar[str]
     """What the table is in, for people: CSV, PostgreSQL."""
-    keep_headers: bool = Field(default=False, description="Keep column names as they are; by default `birth year` becomes birth_year.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_former_options(cls, options: Any) -> Any:
+        """The options without `keep_headers`, which records of version 0.1 have: headers are always kept now."""
+        return {name: value for name, value in options.items() if name != "keep_headers"} if isinstance(options, dict) else options
 
     @model_validator(mode="after")
     def _paths_hold_no_secret(self) -> Self:
@@ -113,6 +118,8 @@ class Part:
     num_bytes: int = 0
     rejects: Callable[[], Rejects | None] | None = None
     """Asked once after the rows were read; None where every row fits or is an error."""
+    headers: tuple[str, ...] | None = None
+    """The headers as the source has them, where the reader calls columns otherwise: it may have told equal ones apart."""
 
 
 class CopiedSource(Source):
@@ -163,7 +170,7 @@ def batches_part(
             if isinstance(source, Generator):
                 source.close()
 
-    return Part(label, tuple(reading.types_of(schema)), rows)
+    return Part(label, tuple(reading.types_of(schema)), rows, headers=tuple(schema.names))
 
 
 # Remote
