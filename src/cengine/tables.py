@@ -13,7 +13,7 @@ POSITION = "_position"
 LOOKUP_KEY, LOOKUP_VALUE = "_lookup_key", "_lookup_value"
 # Names that our queries add to a table's columns.
 RESERVED_NAMES = (ROW_ID, POSITION, "_split", "_group", "_place", "_key", "_order",
-                  "_content", "_occurrence", "_first", "_second", LOOKUP_KEY, LOOKUP_VALUE)  # fmt: skip
+                  "_content", "_occurrence", "_first", "_second", "_misfits", LOOKUP_KEY, LOOKUP_VALUE)  # fmt: skip
 
 _KIND_OF_SQL_TYPE = {
     "BOOLEAN": "boolean",

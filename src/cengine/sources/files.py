@@ -9,6 +9,7 @@ import uuid
 import zlib
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
@@ -16,6 +17,7 @@ from pydantic import Field
 
 from cengine.digests import file_digest
 from cengine.errors import CengineError, SourceError
+from cengine.sources.cells import Spelling
 from cengine.sources.folders import Listed, local_files, partition_types
 from cengine.sources.names import sql_names
 from cengine.sources.objects import Fetching, Store, is_address, text_of_head
@@ -89,6 +91,19 @@ class FileSource(CopiedSource):
         types = ["VARCHAR" if kind == '"NULL"' else kind for kind in described["column_type"].to_pylist()]
         return list(zip(described["column_name"].to_pylist(), types, strict=True))
 
+    def classes(self, file: Path, columns: Sequence[tuple[str, str]], fetch: Fetch) -> dict[str, frozenset[str]] | None:
+        """The classes (`cells.py`) of the first cells of columns whose types the whole table settles; None where the file has types."""
+        return None
+
+    @property
+    def spelling(self) -> Spelling | None:
+        """How numbers and dates are written, where cells are texts."""
+        return None
+
+    def line(self, file: Path, row: int, text: str) -> int | None:
+        """The line of a row with a cell of this text, None where that cannot be told."""
+        return None
+
     def state(self, report: Callable[[float], None]) -> State:
         """Local files by their digests in an order of their own (neither names nor the order of files change anything), others as their store says."""
         if is_address(self.path):
@@ -135,11 +150,13 @@ class FileSource(CopiedSource):
 
         try:
             own = self.columns(listed.file, reading.fetch)
+            classes = self.classes(listed.file, own, reading.fetch)
         except SourceError:
             for _ in verify_readable(listed.file):
                 pass  # a file that ends early is told to be one
             raise
-        return self._part_of(str(listed.file), own, listed.partition, types, local, stamp[0], reading)
+        part = self._part_of(str(listed.file), own, listed.partition, types, local, stamp[0], reading)
+        return replace(part, classes=classes, spelling=self.spelling, line=lambda row, text: self.line(listed.file, row, text))
 
     def _look(self, number: int, fetching: Fetching) -> Path:
         """A small local file with the columns of one in a store."""
@@ -161,13 +178,16 @@ class FileSource(CopiedSource):
         stored = fetching.objects[number]
         try:
             own = self.columns(look, reading.fetch)
+            classes = self.classes(look, own, reading.fetch)
         except CengineError:
             # An array of JSON has no whole lines, and the first lines of a CSV may not show enough.
             with fetching.local(number) as file, _called(stored.url, file):
                 own = self.columns(file, reading.fetch)
+                classes = self.classes(file, own, reading.fetch)
         finally:
             look.unlink()
-        return self._part_of(stored.url, own, stored.partition, types, lambda: fetching.local(number), stored.num_bytes, reading)
+        part = self._part_of(stored.url, own, stored.partition, types, lambda: fetching.local(number), stored.num_bytes, reading)
+        return replace(part, classes=classes, spelling=self.spelling)
 
     def _part_of(
         self, label: str, own: list[tuple[str, str]], folders: tuple[tuple[str, str | None], ...], folder_types: dict[str, str],
