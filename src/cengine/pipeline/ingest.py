@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -157,12 +157,7 @@ class _Copying:
     def _copy(self, part: Part, number: int, columns: list[Column]) -> None:
         """One part -> one file with the content hash of each row."""
         with self._cells(part, columns) as (rows, texts):
-            cells = [
-                self._settling.value(name, text) if name in self._settling.kinds else text
-                for name, text in ((c.name, texts[c.name]) for c in columns)
-            ]
-            proof = self._settling.misfits({name: texts[name] for name in self._proved(columns)})
-            self.num_rows += self._write(rows, cells, proof, columns, self._file(number))
+            self.num_rows += self._write(rows, texts, self._proved(columns), columns, self._file(number))
         self._take_rejects(part)
 
     def _copy_again(self, parts: Sequence[Part], columns: list[Column], suspects: set[str]) -> list[Column]:
@@ -184,9 +179,8 @@ class _Copying:
         columns = self._settled(columns)
         for number in range(len(parts)):
             held = self.held / self._file(number).name
-            cells = [self._settling.value(c.name, _quoted(c.name)) if c.name in suspects else _quoted(c.name) for c in columns]
-            proof = self._settling.misfits({name: _quoted(name) for name in names})
-            self._write(self.engine.parquet([held]).sql("duckdb"), cells, proof, columns, self._file(number))
+            texts = {c.name: _quoted(c.name) for c in columns}
+            self._write(self.engine.parquet([held]).sql("duckdb"), texts, names, columns, self._file(number))
             held.unlink()
             wrong = self._settling.suspects(self.engine, self._file(number), names)
             assert not wrong, f"cells of {wrong} do not read back as their texts"
@@ -207,15 +201,22 @@ class _Copying:
                 for c in columns
             }
 
-    def _write(self, rows: str, cells: list[str], proof: str, columns: list[Column], target: Path) -> int:
-        """Writes cells with the identity of each row, a negative one for a row that is not proved; gives the number of rows."""
-        called = ", ".join(f"{cell} AS {_quoted(c.name)}" for cell, c in zip(cells, columns, strict=True))
+    def _write(self, rows: str, cells: dict[str, str], proved: list[str], columns: list[Column], target: Path) -> int:
+        """Writes cells with the identity of each row, a negative one for a row that is not proved; gives the number of rows.
+
+        `cells` are SQL, of the columns `proved` for texts. Values come before their proof, so that they are worked out once.
+        """
+        names = [c.name for c in columns]
+        values = [f"{self._settling.value(name, cells[name]) if name in proved else cells[name]} AS {_quoted(name)}" for name in names]
+        texts = {name: free_name(f"_text_{number}", names) for number, name in enumerate(proved)}
+        values += [f"{cells[name]} AS {_quoted(text)}" for name, text in texts.items()]
+        proof = self._settling.misfits({name: _quoted(text) for name, text in texts.items()}, {name: _quoted(name) for name in proved})
         first, second = content_sums([c for c in columns if c.kind is not None])
         identity = content_hash(column("_first"), column("_second")).sql("duckdb")
         return self.engine.write(f"""
             SELECT {", ".join(_quoted(c.name) for c in columns)}, CASE WHEN _misfits = 0 THEN {identity} ELSE -1 - _misfits END AS "{ROW_ID}"
-            FROM (SELECT *, {first.sql("duckdb")} AS _first, {second.sql("duckdb")} AS _second
-                  FROM (SELECT {called}, {proof} AS _misfits FROM {rows}) AS cells) AS sums
+            FROM (SELECT *, {first.sql("duckdb")} AS _first, {second.sql("duckdb")} AS _second,
+                         {proof} AS _misfits FROM (SELECT {", ".join(values)} FROM {rows}) AS cells) AS sums
         """, target, self.tick)  # fmt: skip
 
     def _take_rejects(self, part: Part) -> None:
@@ -233,6 +234,14 @@ class _Copying:
         total = self.num_rows + self.num_rejected
         return SourceError(f"{self.num_rejected:,} of {total:,} rows do not fit their columns; nothing was registered", *shown,
                            "mend the rows, or leave them out with --allow-rejects")  # fmt: skip
+
+
+def free_name(stem: str, taken: Iterable[str]) -> str:
+    """A name that begins so and is none of those that are taken, whatever their case."""
+    lowered = {name.lower() for name in taken}
+    while stem.lower() in lowered:
+        stem = f"_{stem}"
+    return stem
 
 
 def _quoted(name: str) -> str:

@@ -76,18 +76,19 @@ class Settling:
         """SQL for the value of a cell whose text is the SQL `text`."""
         return self.spelling.value(text, self.kinds[name])
 
-    def misfits(self, texts: Mapping[str, str]) -> str:
-        """SQL for a number that is 0 where all cells of a row are proved; `texts` are SQL for the texts of columns."""
-        bits = []
+    def misfits(self, texts: Mapping[str, str], values: Mapping[str, str]) -> str:
+        """SQL for a number that is 0 where all cells of a row are proved, of their texts and values in SQL."""
+        bits, all_right = [], []
         for bit, names in enumerate(_groups(list(texts))):
-            wrong = [
-                f"({texts[name]} IS NOT NULL AND ({self.spelling.fits(texts[name], self.kinds[name], self.classes[name])}) IS NOT TRUE)"
+            right = [
+                f"({texts[name]} IS NULL OR {self.spelling.fits(texts[name], values[name], self.kinds[name], self.classes[name])})"
                 for name in names
                 if self.kinds[name].admits is not None
             ]
-            if wrong:
-                bits.append(f"CASE WHEN {' OR '.join(wrong)} THEN CAST({1 << bit} AS BIGINT) ELSE 0 END")
-        return " + ".join(bits) or "CAST(0 AS BIGINT)"
+            if right:
+                bits.append(f"CASE WHEN {' AND '.join(right)} THEN 0 ELSE CAST({1 << bit} AS BIGINT) END")
+                all_right += right
+        return f"CASE WHEN {' AND '.join(all_right)} THEN 0 ELSE {' + '.join(bits)} END" if bits else "CAST(0 AS BIGINT)"
 
     # Proof
 

@@ -161,8 +161,8 @@ class Spelling:
             return _numbered_day(text, kind.order) if kind.name == "numbered date" else _numbered_time(text, kind.order)
         return f"TRY_CAST({text} AS {kind.sql_type})"
 
-    def fits(self, text: str, kind: Kind, seen: Iterable[str]) -> str:
-        """SQL that is true where the kind's value of a text that is not null says what the text says.
+    def fits(self, text: str, value: str, kind: Kind, seen: Iterable[str]) -> str:
+        """SQL that is true where `value`, which is the kind's of a text that is not null, says what the text says.
 
         `seen` are classes that the column is known to have: unusual cells are only looked for where there are some, and
         refused elsewhere.
@@ -170,8 +170,9 @@ class Spelling:
         if kind.admits is None:
             return "TRUE"
         among = f"{self.class_of(text)} IN ({', '.join(_quoted(one + mark) for one in sorted(kind.admits) for mark in ('', UNUSUAL))})"
-        moment = _within_years(self.value(text, kind), kind.sql_type)
-        whole, decimal = (self._usual(text, pattern) for pattern in (r"-?(?:0|[1-9][0-9]{0,17})", f"{_USUAL_DECIMAL}|{_USUAL_WHOLE}"))
+        moment = _within_years(value, kind.sql_type)
+        # Printing a number again costs less than a pattern.
+        again = f"CAST({value} AS VARCHAR) = {text}"
         complete = {
             "boolean": _matches(text, "(?i)true|false"),
             "zoned": f"({_matches(text, f'(?:{_DATE})[ T]{_CLOCK}{_ZONE}')} AND {moment})",
@@ -181,10 +182,10 @@ class Spelling:
         if complete is not None:
             return complete
         usual = {
-            "integer": whole,
-            "float": decimal,
-            "date": f"({_matches(text, _USUAL_DATE)} AND {moment})",
-            "time": f"({_matches(text, f'{_USUAL_DATE}|{_USUAL_TIME}')} AND {moment})",
+            "integer": f"({again} OR {self._usual(text, _USUAL_WHOLE)})",
+            "float": self._usual(text, f"{_USUAL_DECIMAL}|{_USUAL_WHOLE}"),
+            "date": f"(({again} OR {_matches(text, _USUAL_DATE)}) AND {moment})",
+            "time": f"(({again} OR {_matches(text, f'{_USUAL_DATE}|{_USUAL_TIME}')}) AND {moment})",
         }.get(kind.name)
         if usual is None:
             return among if kind.admits else "FALSE"
