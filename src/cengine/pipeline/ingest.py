@@ -23,6 +23,8 @@ from cengine.sources.source import CopiedSource, Part, Reading, State
 from cengine.tables import RESERVED_NAMES, ROW_ID, Column, kind_of
 
 NUM_SHOWN_REJECTS = 5
+# More rows than this share are no mistakes of single rows: leaving them out is not proposed.
+MAX_REJECTED_SHARE = 0.01
 # What a source may hold beside the engine, as a divisor of the whole.
 SOURCE_MEMORY_SHARE = 8
 
@@ -233,7 +235,16 @@ class _Copying:
             shown.append(f"... and {more:,} more")
         total = self.num_rows + self.num_rejected
         return SourceError(f"{self.num_rejected:,} of {total:,} rows do not fit their columns; nothing was registered", *shown,
-                           "mend the rows, or leave them out with --allow-rejects")  # fmt: skip
+                           *self._proposal(total))  # fmt: skip
+
+    def _proposal(self, total: int) -> tuple[str, ...]:
+        """What to do with rows that do not fit. Leaving them out is no way where they are many, or all rows of some value."""
+        of_values = any("onvert" in reason for _, _, reason in self._rejected)
+        if of_values:
+            return ("mend the rows, or settle the column's type as string",)
+        if self.num_rejected > MAX_REJECTED_SHARE * total:
+            return ("mend the rows, or say how the file is written (cengine datasource create csv --help)",)
+        return ("mend the rows, or leave them out with --allow-rejects",)
 
 
 def free_name(stem: str, taken: Iterable[str]) -> str:

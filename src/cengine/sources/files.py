@@ -40,6 +40,8 @@ class FileSource(CopiedSource):
     """A table in files. `path` is a file, a glob or a folder."""
 
     suffixes: ClassVar[tuple[str, ...]]
+    reads_whole: ClassVar[bool] = False
+    """Whether a file's first lines do not tell its columns."""
     path: Annotated[str, Option(is_path=True)] = Field(
         description="A {title} file, a glob in quotes, or a folder; also s3://, gs://, az://."
     )
@@ -177,6 +179,8 @@ class FileSource(CopiedSource):
         """A file of a store."""
         stored = fetching.objects[number]
         try:
+            if self.reads_whole:
+                raise SourceError(f"the beginning of '{stored.url}' does not tell its columns")
             own = self.columns(look, reading.fetch)
             classes = self.classes(look, own, reading.fetch)
         except CengineError:
