@@ -125,7 +125,13 @@ def test_formats_of_dates(project, tmp_path) -> None:
     path = column(tmp_path, ["31.Jan 20 23:05", "01.Feb 20 00:00"])
     snapshot = told(project, "csv", path, date_format="%d.%b %y %H:%M")[0]
     assert rows(snapshot, "n")[0]["x"] == datetime.datetime(2020, 1, 31, 23, 5)
-    for wrong, says in (("%d/%m", "needs a year"), ("%Q", "%Q is not known"), ("dd/mm/yyyy", "needs a year"), ("%Y-%m-%d %I", "%I and %p"), ("%", "not known")):
+    for wrong, says in (
+        ("%d/%m", "needs a year"),
+        ("%Q", "%Q is not known"),
+        ("dd/mm/yyyy", "needs a year"),
+        ("%Y-%m-%d %I", "%I and %p"),
+        ("%", "not known"),
+    ):
         with pytest.raises(SourceError, match=says):
             source_of("csv", {"path": str(path), "date_format": wrong})
 
@@ -202,7 +208,9 @@ def says_the_same(text: str, value, order: str) -> bool:
     if isinstance(value, bool):
         return text.lower() == str(value).lower()
     if isinstance(value, int):
-        return text.lower() in ("true", "false") and value == (text.lower() == "true") or re.fullmatch(r" *-?(0|[1-9]\d*) *", text) is not None and int(text) == value
+        return (text.lower() in ("true", "false") and value == (text.lower() == "true")) or (
+            re.fullmatch(r" *-?(0|[1-9]\d*) *", text) is not None and int(text) == value
+        )
     if isinstance(value, float):
         if value != value or value in (float("inf"), float("-inf")):
             return re.fullmatch(r"(?i)[+-]?(nan|inf|infinity)", text) is not None and repr(float(text)) == repr(value)
@@ -210,13 +218,17 @@ def says_the_same(text: str, value, order: str) -> bool:
         return re.match(r" *[+-]?0\d", text) is None and any(decimal.Decimal(shown) == exact for shown in (repr(value), f"{value:.16e}"))
     if isinstance(value, datetime.datetime):
         return same_time(text, value, order)
-    return re.fullmatch(r"\d+[-/.]\d+[-/.]\d+", text) is not None and same_time(text, datetime.datetime(value.year, value.month, value.day), order)
+    return re.fullmatch(r"\d+[-/.]\d+[-/.]\d+", text) is not None and same_time(
+        text, datetime.datetime(value.year, value.month, value.day), order
+    )
 
 
 def same_time(text: str, value: datetime.datetime, order: str) -> bool:
     day, _, clock = text.replace("T", " ").partition(" ")
     numbers = [int(number) for number in re.split("[-/.]", day)]
-    year, month, of_month = numbers if len(day.split("-")[0].split("/")[0]) == 4 else (numbers[2], *(numbers[1::-1] if order == DAY_FIRST else numbers[:2]))
+    year, month, of_month = (
+        numbers if len(day.split("-")[0].split("/")[0]) == 4 else (numbers[2], *(numbers[1::-1] if order == DAY_FIRST else numbers[:2]))
+    )
     said = datetime.datetime(year, month, of_month)
     found = re.fullmatch(r"(\d+):(\d+)(?::(\d+)(?:\.(\d+))?)?( ?[AP]M)?(Z|[+-]\d\d:?\d\d)?", clock or "0:00")
     assert found, text
@@ -253,7 +265,10 @@ def test_no_value_is_changed_and_no_order_decides(tmp_path_factory, table, shuff
     orders = [DAY_FIRST, MONTH_FIRST]
     for name, cells in zip(header, table, strict=False):
         values = [row[name] for row in found]
-        assert any(all(says_the_same(text, value, order) for text, value in zip(cells, values, strict=True)) for order in orders), (cells, values)
+        assert any(all(says_the_same(text, value, order) for text, value in zip(cells, values, strict=True)) for order in orders), (
+            cells,
+            values,
+        )
 
 
 # JSON
@@ -273,7 +288,13 @@ def test_json_is_typed_by_all_values(project, tmp_path) -> None:
 
 def test_the_spelling_of_numbers(engine) -> None:
     spelling = Spelling(decimal=",", thousands=".")
-    for text, kind, value in (("1.234,5", "float", 1234.5), ("1.234", "integer", 1234), ("12.34", "text", "12.34"), ("1,5", "float", 1.5), ("7", "integer", 7)):
+    for text, kind, value in (
+        ("1.234,5", "float", 1234.5),
+        ("1.234", "integer", 1234),
+        ("12.34", "text", "12.34"),
+        ("1,5", "float", 1.5),
+        ("7", "integer", 7),
+    ):
         found = engine.fetch(f"SELECT {spelling.class_of('t')} AS c FROM (SELECT '{text}' AS t)")["c"][0].as_py()
         decided = spelling.kind_of([found])
         assert decided.name == kind, text

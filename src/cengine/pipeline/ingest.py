@@ -198,10 +198,13 @@ class _Copying:
             if isinstance(rows, pa.RecordBatchReader):
                 self.engine.register("incoming", rows)
                 rows = exp.to_table("incoming")
-            yield rows.sql("duckdb"), {
-                c.name: _quoted(spelled[c.name]) if c.name in settled else f"CAST({_quoted(spelled[c.name])} AS {c.sql_type})"
-                for c in columns
-            }
+            yield (
+                rows.sql("duckdb"),
+                {
+                    c.name: _quoted(spelled[c.name]) if c.name in settled else f"CAST({_quoted(spelled[c.name])} AS {c.sql_type})"
+                    for c in columns
+                },
+            )
 
     def _write(self, rows: str, cells: dict[str, str], proved: list[str], columns: list[Column], target: Path) -> int:
         """Writes cells with the identity of each row, a negative one for a row that is not proved; gives the number of rows.

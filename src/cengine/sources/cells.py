@@ -292,7 +292,9 @@ def _order(text: str) -> str:
     first = f"COALESCE({_within_years(_numbered_day(text, DAY_FIRST), 'DATE')}, FALSE)"
     dotted = _matches(text, "[0-9]+[.].*")
     second = f"COALESCE({_within_years(_numbered_day(text, MONTH_FIRST), 'DATE')} AND NOT {dotted}, FALSE)"
-    order = f"CASE WHEN {first} THEN CASE WHEN {second} THEN {_quoted(EITHER)} ELSE {_quoted(DAY_FIRST)} END ELSE {_quoted(MONTH_FIRST)} END"
+    order = (
+        f"CASE WHEN {first} THEN CASE WHEN {second} THEN {_quoted(EITHER)} ELSE {_quoted(DAY_FIRST)} END ELSE {_quoted(MONTH_FIRST)} END"
+    )
     return f"CASE WHEN {first} OR {second} THEN {order} || CASE WHEN CONTAINS({text}, ':') THEN ' at' ELSE '' END ELSE 'other' END"
 
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from collections.abc import Sequence
-from typing import Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, field_validator
-from sqlglot import exp
 
 from cengine.sources.cells import Spelling, format_problem
 from cengine.sources.files import Fetch, FileSource, compression_of, reader
 from cengine.sources.lines import line_of_row
 from cengine.sources.source import Option, Rejects
+
+if TYPE_CHECKING:
+    from sqlglot import exp
 
 NULL_WORDS = ("", "NULL", "null", "\\N")
 NUM_SHOWN_REJECTS = 5
@@ -58,6 +60,8 @@ class Csv(FileSource):
 
     def classes(self, file: Path, columns: Sequence[tuple[str, str]], fetch: Fetch) -> dict[str, frozenset[str]]:
         """The classes of the first cells of each column that is read as texts."""
+        from sqlglot import exp
+
         texts = [header for header, kind in columns if kind == "VARCHAR"]
         if not texts:
             return {}

@@ -48,7 +48,9 @@ class Json(FileSource):
         from sqlglot import exp
 
         spelling = Spelling()
-        chosen = ", ".join(f"CAST({exp.column(key, quoted=True).sql('duckdb')} AS VARCHAR) AS c{number}" for number, key in enumerate(texts))
+        chosen = ", ".join(
+            f"CAST({exp.column(key, quoted=True).sql('duckdb')} AS VARCHAR) AS c{number}" for number, key in enumerate(texts)
+        )
         rows = fetch(f"""
             SELECT name, {spelling.class_of("cell")} AS class FROM (
                 SELECT DISTINCT name, cell FROM (
@@ -63,5 +65,5 @@ class Json(FileSource):
         for key, classes in found.items():
             # 1e3 is a number here; quoted ones were none before.
             kind = spelling.kind_of(classes | ({"decimal"} if "bare" in classes else set()))
-            types[key] = kind.sql_type if kind.sql_type == "DOUBLE" or texts[key] == "VARCHAR" and kind.order is None else "VARCHAR"
+            types[key] = kind.sql_type if kind.sql_type == "DOUBLE" or (texts[key] == "VARCHAR" and kind.order is None) else "VARCHAR"
         return types
