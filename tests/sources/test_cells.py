@@ -88,6 +88,13 @@ def test_the_reason_of_a_type_is_told(project, tmp_path) -> None:
     assert said == f"x: string, because of 4 cells, first `1.5` at line {SAMPLE + 2:,}"
 
 
+def test_late_quotes_are_quotes(project, tmp_path) -> None:
+    path = column(tmp_path, ["w"] * SAMPLE)
+    with path.open("a") as stream:
+        stream.write('"a,b",1\n"c",2\n"d ""e""",3\n5" pipe,4\n')
+    assert stored(register(project, "csv", path=str(path)))["x"].to_pylist()[-4:] == ["a,b", "c", 'd "e"', '5" pipe']
+
+
 def test_one_order_of_day_and_month_for_all_files(project, tmp_path) -> None:
     for number, day in enumerate(("02/01/2020", "02/05/2020", "02/13/2020")):
         column(tmp_path / "m", [day] * 20, f"{number}.csv")

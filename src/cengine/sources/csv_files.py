@@ -89,6 +89,8 @@ class Csv(FileSource):
         if self.delimiter is not None:
             options["delim"] = self.delimiter
         # Asked for its columns too: one ragged row must not make one column of all.
+        # The first rows may have no quotes yet; then the engine would take late ones for a part of their cells.
+        options.setdefault("quote", '"')
         typed = {header: kind for header, kind in (types or {}).items() if kind != "VARCHAR"}
         options |= {"store_rejects": True, "strict_mode": True, "all_varchar": not typed}
         return reader("read_csv", file, options, types if typed else None)
