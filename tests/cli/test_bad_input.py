@@ -168,8 +168,7 @@ BAD_FILES = {
     "folder without": (lambda t: ("csv", t.write("empty/readme.md", "x").parent), ("holds no csv files", ".csv")),
     "empty": (csv(""), ("'", "is empty")),
     "header only": (csv("x,y\n"), ("holds no rows",)),
-    "ragged rows": (ragged, ("2 of 60 rows", "t.csv:31:", "t.csv:41:", "--allow-rejects")),
-    "mistyped row": (mistyped, ("1 of 60,000 rows", "t.csv:50001:", "column 'x'", "many", "--allow-rejects")),
+    "ragged rows": (ragged, ("2 of 60 rows", "t.csv:31:", "t.csv:41:", "mend the rows")),
     "truncated gzip": (truncated_gzip, ("t.csv.gz", "truncated or damaged")),
     "damaged gzip": (damaged_gzip, ("t.csv.gz", "truncated or damaged")),
     "truncated Parquet": (lambda t: ("parquet", t.write("t.parquet", parquet_bytes(t)[:-100])), ("t.parquet",)),
@@ -196,10 +195,21 @@ def test_bad_file(terminal, case) -> None:
     assert not list((terminal.project.folder / "artifacts").glob("snapshot/*/*"))
 
 
-def test_rejected_rows_are_counted_where_allowed(terminal) -> None:
+def test_a_word_among_numbers_makes_texts_of_them_and_is_told(terminal) -> None:
     kind, path = mistyped(terminal)
     answer = terminal("datasource", "create", kind, "--name", "t", "--path", path, "--allow-rejects")
-    assert "59,999 rows read, 1 rejected" in answer.out
+    assert "60,000 rows read" in answer.out
+    assert "x: string, because of 1 cell, first `many` at line 50,001" in answer.err
+
+
+def test_leaving_rows_out_is_proposed_only_where_they_are_few(terminal) -> None:
+    for num_rows, proposed in ((90, False), (300, True)):
+        path = terminal.write("t.csv", table_text(num_rows) + "oops\n")
+        answer = terminal("datasource", "create", "csv", "--name", "t", "--path", path, code=4)
+        assert ("--allow-rejects" in answer.err) is proposed
+
+
+def test_rejected_rows_are_counted_where_allowed(terminal) -> None:
     kind, path = ragged(terminal)
     found = terminal("datasource", "create", kind, "--name", "r", "--path", path, "--allow_rejects", "--json").json
     assert (found["rows"], found["rejected"]) == (58, 2)

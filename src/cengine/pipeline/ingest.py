@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,13 @@ from cengine.expressions.keys import content_hash, content_sums
 from cengine.names import free_name, names_over
 from cengine.pipeline.identities import content_digest, tell_duplicates_apart
 from cengine.pipeline.measured import measured_schema
+from cengine.pipeline.settling import Settling
 from cengine.sources.source import CopiedSource, Part, Reading, State
 from cengine.tables import RESERVED_NAMES, ROW_ID, Column, kind_of
 
 NUM_SHOWN_REJECTS = 5
+# More rows than this share are no mistakes of single rows: leaving them out is not proposed.
+MAX_REJECTED_SHARE = 0.01
 # What a source may hold beside the engine, as a divisor of the whole.
 SOURCE_MEMORY_SHARE = 8
 
@@ -35,7 +39,7 @@ def ingest(
 
     Raises SourceError for rows that do not fit their columns where they are not allowed.
     """
-    copying = _Copying(engine, source, folder, report)
+    copying = _Copying(engine, source, folder, report, engine.scratch.with_name(f"{engine.scratch.name}-held"))
     scratch = engine.scratch.with_name(f"{engine.scratch.name}-source")
     scratch.mkdir(parents=True)
     reading = Reading(state, scratch, memory_bytes // SOURCE_MEMORY_SHARE, threads, engine.fetch, copying.types_of, copying.tick)
@@ -44,12 +48,14 @@ def ingest(
             columns = copying.run(parts)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+        shutil.rmtree(copying.held, ignore_errors=True)
     tell_duplicates_apart(engine, folder, copying.num_rows)
     digest = {} if state is not None and state.is_content else {"digest": content_digest(engine, folder, [c.name for c in columns])}
     return {
         "schema": measured_schema(folder, columns, copying.num_rows).to_json(),
         "renamed": copying.renamed,
         "num_rejected": copying.num_rejected,
+        "notes": copying.notes,
         "source_bytes": sum(part.num_bytes for part in parts),
         **digest,
     }
@@ -58,11 +64,13 @@ def ingest(
 class _Copying:
     """Parts of a source -> parts of a snapshot, one after the other."""
 
-    def __init__(self, engine: DuckDB, source: CopiedSource, folder: Path, report: Report) -> None:
+    def __init__(self, engine: DuckDB, source: CopiedSource, folder: Path, report: Report, held: Path) -> None:
         self.engine = engine
         self.source = source
         self.folder = folder
+        self.held = held
         self.report = report
+        self.notes: list[str] = []
         self.num_rows = 0
         self.num_rejected = 0
         self.renamed: dict[str, str] = {}
@@ -77,11 +85,15 @@ class _Copying:
         self.renamed = _renamed(parts, self._named)
         types = self._types(parts)
         columns = [Column(name, sql_type, kind_of(sql_type)) for name, sql_type in types.items()]
-        total = sum(part.num_bytes for part in parts)
-        for number, part in enumerate(parts):
-            self._share = part.num_bytes / total if total else 1 / len(parts)
+        self._settling = Settling.of(parts, self._named)
+        columns = self._settled(columns)
+        suspects: set[str] = set()
+        for number, part in self._each(parts):
             self._copy(part, number, columns)
-            self._done += self._share
+            suspects |= self._settling.suspects(self.engine, self._file(number), self._proved(columns))
+        if suspects:
+            columns = self._copy_again(parts, columns, suspects)
+        self.notes += self._settling.ambiguous(self.engine, [self._file(number) for number in range(len(parts))])
         if self._rejected:
             raise self._misfits()
         if self.num_rows == 0:
@@ -115,21 +127,97 @@ class _Copying:
                 types[name] = _wider(types[name], sql_type)
         return types
 
+    def _settled(self, columns: list[Column]) -> list[Column]:
+        """The columns with the types that their cells have shown so far."""
+        types = {c.name: self._settling.type_of(c.name) if c.name in self._settling.kinds else c.sql_type for c in columns}
+        return [Column(name, sql_type, kind_of(sql_type)) for name, sql_type in types.items()]
+
+    def _proved(self, columns: list[Column]) -> list[str]:
+        """The columns whose cells are proved, in an order of their own."""
+        return [c.name for c in columns if c.name in self._settling.kinds]
+
+    def _each(self, parts: Sequence[Part]) -> Iterator[tuple[int, Part]]:
+        """The parts with their numbers; what is reported meanwhile is of each in its turn."""
+        self._done, self.num_rows, self.num_rejected, self._rejected = 0.0, 0, 0, []
+        total = sum(part.num_bytes for part in parts)
+        for number, part in enumerate(parts):
+            self._share = part.num_bytes / total if total else 1 / len(parts)
+            yield number, part
+            self._done += self._share
+
+    def _file(self, number: int) -> Path:
+        return self.folder / f"part-{number:05d}.parquet"
+
     def _copy(self, part: Part, number: int, columns: list[Column]) -> None:
         """One part -> one file with the content hash of each row."""
+        with self._cells(part, number, columns) as (rows, texts):
+            self.num_rows += self._write(rows, texts, self._proved(columns), columns, self._file(number))
+        self._take_rejects(part)
+
+    def _copy_again(self, parts: Sequence[Part], columns: list[Column], suspects: set[str]) -> list[Column]:
+        """Writes the parts once more with types that all cells of the suspected columns have settled; gives the columns."""
+        self.held.mkdir(parents=True, exist_ok=True)
+        names = [c.name for c in columns if c.name in suspects]
+        for number, part in self._each(parts):
+            with self._cells(part, number, columns) as (rows, texts):
+                cells = ", ".join(
+                    f"{self._settling.value(c.name, text) if c.name in self._settling.kinds and c.name not in suspects else text} AS {_quoted(c.name)}"
+                    for c, text in ((c, texts[c.name]) for c in columns)
+                )
+                held = self.held / self._file(number).name
+                self.num_rows += self.engine.write(f"SELECT {cells} FROM {rows}", held, self.tick)
+            self._take_rejects(part)
+            self._settling.look(self.engine, held, number, names)
+        before = dict(self._settling.kinds)
+        self.notes += [self._settling.reason(name, before[name], parts) for name in self._settling.settle_wholly()]
+        columns = self._settled(columns)
+        for number in range(len(parts)):
+            held = self.held / self._file(number).name
+            texts = {c.name: _quoted(c.name) for c in columns}
+            self._write(self.engine.parquet([held]).sql("duckdb"), texts, names, columns, self._file(number))
+            held.unlink()
+            wrong = self._settling.suspects(self.engine, self._file(number), names)
+            assert not wrong, f"cells of {wrong} do not read back as their texts"
+        return columns
+
+    @contextlib.contextmanager
+    def _cells(self, part: Part, number: int, columns: list[Column]) -> Iterator[tuple[str, dict[str, str]]]:
+        """The rows of a part as SQL, and for each column SQL of its cells: texts if its type is to be settled."""
         spelled = dict(zip(self._named[number], (name for name, _ in part.columns), strict=True))
-        with part.rows({spelled[known.name]: known.sql_type for known in columns}) as rows:
+        settled = self._settling.kinds
+        with part.rows({spelled[c.name]: "VARCHAR" if c.name in settled else c.sql_type for c in columns}) as rows:
             if isinstance(rows, pa.RecordBatchReader):
                 self.engine.register("incoming", rows)
                 rows = exp.to_table("incoming")
-            cells = [exp.cast(column(spelled[c.name]), c.sql_type, dialect="duckdb").as_(c.name, quoted=True) for c in columns]
-            first, second = content_sums([c for c in columns if c.kind is not None])
-            inner = exp.select(*cells).from_(rows).subquery("cells")
-            one, other = (free_name(stem, spelled) for stem in ("_first", "_second"))
-            sums = exp.select("*", first.as_(one, quoted=True), second.as_(other, quoted=True)).from_(inner).subquery("sums")
-            identity = content_hash(column(one), column(other)).as_(ROW_ID)
-            query = exp.select(*[column(c.name) for c in columns], identity).from_(sums)
-            self.num_rows += self.engine.write(query, self.folder / f"part-{number:05d}.parquet", self.tick)
+            yield (
+                rows.sql("duckdb"),
+                {
+                    c.name: _quoted(spelled[c.name]) if c.name in settled else f"CAST({_quoted(spelled[c.name])} AS {c.sql_type})"
+                    for c in columns
+                },
+            )
+
+    def _write(self, rows: str, cells: dict[str, str], proved: list[str], columns: list[Column], target: Path) -> int:
+        """Writes cells with the identity of each row, a negative one for a row that is not proved; gives the number of rows.
+
+        `cells` are SQL, of the columns `proved` for texts. Values come before their proof, so that they are worked out once.
+        """
+        names = [c.name for c in columns]
+        values = [f"{self._settling.value(name, cells[name]) if name in proved else cells[name]} AS {_quoted(name)}" for name in names]
+        texts = {name: free_name(f"_text_{number}", names) for number, name in enumerate(proved)}
+        values += [f"{cells[name]} AS {_quoted(text)}" for name, text in texts.items()]
+        proof = self._settling.misfits({name: _quoted(text) for name, text in texts.items()}, {name: _quoted(name) for name in proved})
+        first, second = content_sums([c for c in columns if c.kind is not None])
+        one, other, misfits = (free_name(stem, [*names, *texts.values()]) for stem in ("_first", "_second", "_misfits"))
+        identity = content_hash(column(one), column(other)).sql("duckdb")
+        return self.engine.write(f"""
+            SELECT {", ".join(_quoted(c.name) for c in columns)}, CASE WHEN {misfits} = 0 THEN {identity} ELSE -1 - {misfits} END AS "{ROW_ID}"
+            FROM (SELECT *, {first.sql("duckdb")} AS {one}, {second.sql("duckdb")} AS {other},
+                         {proof} AS {misfits} FROM (SELECT {", ".join(values)} FROM {rows}) AS cells) AS sums
+        """, target, self.tick)  # fmt: skip
+
+    def _take_rejects(self, part: Part) -> None:
+        """Counts the rows of a part that were left out, and remembers the first ones."""
         if part.rejects is not None and (rejects := part.rejects()) is not None:
             self.num_rejected += rejects.num_rows
             if not rejects.allowed:
@@ -142,7 +230,20 @@ class _Copying:
             shown.append(f"... and {more:,} more")
         total = self.num_rows + self.num_rejected
         return SourceError(f"{self.num_rejected:,} of {total:,} rows do not fit their columns; nothing was registered", *shown,
-                           "mend the rows, or leave them out with --allow-rejects")  # fmt: skip
+                           *self._proposal(total))  # fmt: skip
+
+    def _proposal(self, total: int) -> tuple[str, ...]:
+        """What to do with rows that do not fit. Leaving them out is no way where they are many, or all rows of some value."""
+        of_values = any("onvert" in reason for _, _, reason in self._rejected)
+        if of_values:
+            return ("mend the rows, or settle the column's type as string",)
+        if self.num_rejected > MAX_REJECTED_SHARE * total:
+            return ("mend the rows, or say how the file is written (cengine datasource create csv --help)",)
+        return ("mend the rows, or leave them out with --allow-rejects",)
+
+
+def _quoted(name: str) -> str:
+    return str(column(name).sql("duckdb"))
 
 
 def _headers(part: Part) -> Sequence[str]:

@@ -20,7 +20,8 @@ from cengine.store.artifacts import disk_errors
 from cengine.store.project import Project
 from cengine.tables import TableSchema
 
-SNAPSHOT_VERSION = 1
+# 2: types of texts are settled by all cells.
+SNAPSHOT_VERSION = 2
 _numbers = itertools.count(1)
 # Told a sentence for people: a call is tried again, for one.
 Say = Callable[[str], None]
@@ -41,6 +42,8 @@ class Snapshot:
     num_rejected: int
     source_bytes: int
     remote: dict[str, Any] | None = None
+    notes: tuple[str, ...] = ()
+    """What a person should know of how the table was read."""
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -63,6 +66,7 @@ def read_snapshot(project: Project, content: str) -> Snapshot:
         data["num_rejected"],
         data["source_bytes"],
         data.get("remote"),
+        tuple(data.get("notes", ())),
     )
 
 
@@ -85,8 +89,12 @@ def take_snapshot(
             return ingest(engine, source, state, folder, report, memory_bytes=memory_bytes, threads=threads or os.cpu_count() or 1)
 
     if state is not None and state.is_content:
-        return read_snapshot(project, _copied_once(project, source, state, copied))
-    return read_snapshot(project, _copied_anyway(project, source, state, copied))
+        snapshot = read_snapshot(project, _copied_once(project, source, state, copied))
+    else:
+        snapshot = read_snapshot(project, _copied_anyway(project, source, state, copied))
+    for note in snapshot.notes:
+        say(note)
+    return snapshot
 
 
 def _copied_once(project: Project, source: CopiedSource, state: State, copied: Callable[[Path], dict[str, Any]]) -> str:

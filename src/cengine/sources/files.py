@@ -9,7 +9,7 @@ import uuid
 import zlib
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
@@ -18,6 +18,7 @@ from pydantic import Field
 from cengine.digests import file_digest
 from cengine.errors import CengineError, SourceError
 from cengine.names import former_name
+from cengine.sources.cells import Spelling
 from cengine.sources.folders import Listed, local_files, partition_types
 from cengine.sources.objects import Fetching, Store, is_address, text_of_head
 from cengine.sources.source import CopiedSource, Option, Part, Reading, Rejects, State
@@ -47,6 +48,8 @@ class FileSource(CopiedSource):
     """A table in files. `path` is a file, a glob or a folder."""
 
     suffixes: ClassVar[tuple[str, ...]]
+    reads_whole: ClassVar[bool] = False
+    """Whether a file's first lines do not tell its columns."""
     path: Annotated[str, Option(is_path=True)] = Field(
         description="A {title} file, a glob in quotes, or a folder; also s3://, gs://, az://."
     )
@@ -107,6 +110,19 @@ class FileSource(CopiedSource):
         columns = self.columns(file, fetch)
         return _Header(columns, tuple(self.headers(file, [name for name, _ in columns], fetch)))
 
+    def classes(self, file: Path, columns: Sequence[tuple[str, str]], fetch: Fetch) -> dict[str, frozenset[str]] | None:
+        """The classes (`cells.py`) of the first cells of columns whose types the whole table settles; None where the file has types."""
+        return None
+
+    @property
+    def spelling(self) -> Spelling | None:
+        """How numbers and dates are written, where cells are texts."""
+        return None
+
+    def line(self, file: Path, row: int, text: str) -> int | None:
+        """The line of a row with a cell of this text, None where that cannot be told."""
+        return None
+
     def state(self, report: Callable[[float], None]) -> State:
         """Local files by their digests in an order of their own (neither names nor the order of files change anything), others as their store says."""
         if is_address(self.path):
@@ -153,11 +169,13 @@ class FileSource(CopiedSource):
 
         try:
             own = self.looked_at(listed.file, reading.fetch)
+            classes = self.classes(listed.file, own.columns, reading.fetch)
         except SourceError:
             for _ in verify_readable(listed.file):
                 pass  # a file that ends early is told to be one
             raise
-        return self._part_of(str(listed.file), own, listed.partition, types, local, stamp[0], reading)
+        part = self._part_of(str(listed.file), own, listed.partition, types, local, stamp[0], reading)
+        return replace(part, classes=classes, spelling=self.spelling, line=lambda row, text: self.line(listed.file, row, text))
 
     def _look(self, number: int, fetching: Fetching) -> Path:
         """A small local file with the columns of one in a store."""
@@ -178,14 +196,19 @@ class FileSource(CopiedSource):
         """A file of a store."""
         stored = fetching.objects[number]
         try:
+            if self.reads_whole:
+                raise SourceError(f"the beginning of '{stored.url}' does not tell its columns")
             own = self.looked_at(look, reading.fetch)
+            classes = self.classes(look, own.columns, reading.fetch)
         except CengineError:
             # An array of JSON has no whole lines, and the first lines of a CSV may not show enough.
             with fetching.local(number) as file, _called(stored.url, file):
                 own = self.looked_at(file, reading.fetch)
+                classes = self.classes(file, own.columns, reading.fetch)
         finally:
             look.unlink()
-        return self._part_of(stored.url, own, stored.partition, types, lambda: fetching.local(number), stored.num_bytes, reading)
+        part = self._part_of(stored.url, own, stored.partition, types, lambda: fetching.local(number), stored.num_bytes, reading)
+        return replace(part, classes=classes, spelling=self.spelling)
 
     def _part_of(
         self, label: str, own: _Header, folders: tuple[tuple[str, str | None], ...], folder_types: dict[str, str],

@@ -84,7 +84,7 @@ def partition_types(partitions: Sequence[tuple[tuple[str, str | None], ...]]) ->
 
 
 def _type_of(texts: list[str]) -> str:
-    for sql_type, pattern in (("BIGINT", r"-?\d{1,18}"), ("DATE", r"\d{4}-\d{2}-\d{2}")):
+    for sql_type, pattern in (("BIGINT", r"0|-?[1-9]\d{0,17}"), ("DATE", r"\d{4}-\d{2}-\d{2}")):
         if texts and all(re.fullmatch(pattern, text) for text in texts):
             return sql_type
     return "VARCHAR"

@@ -5,10 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cengine.sources.cells import Spelling
 from cengine.sources.files import Fetch, FileSource, compression_of, reader
 
 if TYPE_CHECKING:
     from sqlglot import exp
+
+# Every value is looked at, and a key is a column however seldom it appears.
+_ALL = {"sample_size": -1, "field_appearance_threshold": 0, "map_inference_threshold": -1}
+# Types that the engine gives to values which they may change: decimals of many digits, times of day within days.
+_DOUBTFUL = ("DOUBLE", "DATE", "TIME", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE")
 
 
 class Json(FileSource):
@@ -17,12 +23,47 @@ class Json(FileSource):
     name = "json"
     title = "JSON"
     suffixes = (".json", ".json.gz", ".json.zst", ".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz")
+    reads_whole = True
 
     def expected_kind(self, name: str) -> str | None:
         return compression_of(name)
 
+    def columns(self, file: Path, fetch: Fetch) -> list[tuple[str, str]]:
+        """Key and SQL type of each column, as all values of the file show them."""
+        found = super().columns(file, fetch)
+        doubtful = {key: "JSON" if kind == "DOUBLE" else "VARCHAR" for key, kind in found if kind in _DOUBTFUL}
+        proved = self._proved(file, doubtful, fetch) if doubtful else {}
+        # Values of several kinds are kept as they are written.
+        return [(key, proved.get(key, "VARCHAR" if kind == "JSON" else kind)) for key, kind in found]
+
     def scan(self, file: Path, types: dict[str, str] | None = None) -> exp.Expr:
-        return reader("read_json", file, {"compression": compression_of(file.name) or "none"}, types, key="columns")
+        options = {"compression": compression_of(file.name) or "none"}
+        return reader("read_json", file, options | (_ALL if types is None else {}), types, key="columns")
 
     def rejects(self, fetch: Fetch) -> None:
         return None
+
+    def _proved(self, file: Path, texts: dict[str, str], fetch: Fetch) -> dict[str, str]:
+        """A type for each of these columns that changes none of their values."""
+        from sqlglot import exp
+
+        spelling = Spelling()
+        chosen = ", ".join(
+            f"CAST({exp.column(key, quoted=True).sql('duckdb')} AS VARCHAR) AS c{number}" for number, key in enumerate(texts)
+        )
+        rows = fetch(f"""
+            SELECT name, {spelling.class_of("cell")} AS class FROM (
+                SELECT DISTINCT name, cell FROM (
+                    UNPIVOT (SELECT {chosen} FROM {self.scan(file, texts).sql("duckdb")}) ON COLUMNS(*) INTO NAME name VALUE cell
+                )
+            ) GROUP BY ALL
+        """).to_pylist()  # fmt: skip
+        found: dict[str, set[str]] = {key: set() for key in texts}
+        for row in rows:
+            found[list(texts)[int(row["name"][1:])]].add(row["class"])
+        types = {}
+        for key, classes in found.items():
+            # 1e3 is a number here; quoted ones were none before.
+            kind = spelling.kind_of(classes | ({"decimal"} if "bare" in classes else set()))
+            types[key] = kind.sql_type if kind.sql_type == "DOUBLE" or (texts[key] == "VARCHAR" and kind.order is None) else "VARCHAR"
+        return types

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from abc import abstractmethod
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -13,6 +13,7 @@ from pydantic import model_validator
 
 from cengine.errors import CengineError
 from cengine.sources.addresses import refuse_secret
+from cengine.sources.cells import Spelling
 from cengine.tables import Column
 from cengine.words import Word
 
@@ -120,6 +121,12 @@ class Part:
     """Asked once after the rows were read; None where every row fits or is an error."""
     headers: tuple[str, ...] | None = None
     """The headers as the source has them, where the reader calls columns otherwise: it may have told equal ones apart."""
+    classes: Mapping[str, frozenset[str]] | None = None
+    """Of columns that are read as texts, whose types the whole table settles: the classes (`cells.py`) of a sample of their cells."""
+    spelling: Spelling | None = None
+    """How numbers and dates are written in those texts."""
+    line: Callable[[int, str], int | None] | None = None
+    """The line of a row (from 0) with a cell of this text, for messages; None where it cannot be told."""
 
 
 class CopiedSource(Source):

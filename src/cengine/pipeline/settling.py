@@ -1,0 +1,189 @@
+"""Types of columns whose cells come as texts, settled by all cells of the table.
+
+A sample proposes a kind for each column. The query that writes the rows proves that each cell reads back as its text, and says so in
+the rows' identities: a row with a cell that does not has a negative one, whose bits tell the columns. So the least identity
+in a file's own statistics tells at no cost that all is proved. Where it is not, the columns in question are read once more as texts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+from sqlglot import exp
+
+from cengine.engines.duckdb import DuckDB
+from cengine.sources.cells import DAY_FIRST, MONTH_FIRST, Kind, Spelling, is_ambiguous, is_numbered, order_of
+from cengine.sources.source import Part
+from cengine.tables import ROW_ID, kind_of
+
+NUM_BITS = 62
+NUM_SHOWN_CHARACTERS = 60
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Cells of a class: how many, and the first one with its part and row."""
+
+    num_cells: int
+    text: str
+    part: int
+    row: int
+
+
+@dataclass
+class Settling:
+    """The columns, by name, whose cells come as texts; `classes` are those that were seen of each, in a sample or in the whole table."""
+
+    spelling: Spelling
+    classes: dict[str, frozenset[str]]
+    kinds: dict[str, Kind] = field(default_factory=dict)
+    whole: dict[str, dict[str, Seen]] = field(default_factory=dict)
+    """What was found in the whole table of columns whose sample did not show enough."""
+
+    @staticmethod
+    def of(parts: Sequence[Part], names: Sequence[Sequence[str]]) -> Settling:
+        """What the samples of all parts say together; a column that is no text in some part is left out."""
+        found: dict[str, frozenset[str]] = {}
+        others: set[str] = set()
+        spelling = Spelling()
+        for part, called in zip(parts, names, strict=True):
+            for (header, _), name in zip(part.columns, called, strict=True):
+                if part.classes is None or header not in part.classes:
+                    others.add(name)
+                else:
+                    found[name] = found.get(name, frozenset()) | part.classes[header]
+            spelling = part.spelling or spelling
+        settling = Settling(spelling, {name: classes for name, classes in found.items() if name not in others})
+        settling.settle()
+        return settling
+
+    def settle(self) -> None:
+        """Gives each column the kind that its classes say."""
+        seen = order_of(self.classes.values())
+        order = seen or _order_of_format(self.spelling.date_format) or MONTH_FIRST
+        self.kinds = {name: self.spelling.kind_of(classes, order) for name, classes in self.classes.items()}
+
+    def type_of(self, name: str) -> str:
+        return self.kinds[name].sql_type
+
+    # SQL
+
+    def value(self, name: str, text: str) -> str:
+        """SQL for the value of a cell whose text is the SQL `text`."""
+        return self.spelling.value(text, self.kinds[name])
+
+    def misfits(self, texts: Mapping[str, str], values: Mapping[str, str]) -> str:
+        """SQL for a number that is 0 where all cells of a row are proved, of their texts and values in SQL."""
+        bits, all_right = [], []
+        for bit, names in enumerate(_groups(list(texts))):
+            right = [
+                f"({texts[name]} IS NULL OR {self.spelling.fits(texts[name], values[name], self.kinds[name], self.classes[name])})"
+                for name in names
+                if self.kinds[name].admits is not None
+            ]
+            if right:
+                bits.append(f"CASE WHEN {' AND '.join(right)} THEN 0 ELSE CAST({1 << bit} AS BIGINT) END")
+                all_right += right
+        return f"CASE WHEN {' AND '.join(all_right)} THEN 0 ELSE {' + '.join(bits)} END" if bits else "CAST(0 AS BIGINT)"
+
+    # Proof
+
+    def suspects(self, engine: DuckDB, file: Path, names: Sequence[str]) -> set[str]:
+        """The columns among which are those with cells that are not proved; `names` are those whose misfits the file tells."""
+        if _least_identity(file) >= 0:
+            return set()
+        found = engine.fetch(f'SELECT BIT_OR(-1 - "{ROW_ID}") AS bits FROM {engine.parquet([file]).sql("duckdb")} WHERE "{ROW_ID}" < 0')
+        bits = found["bits"][0].as_py()
+        wrong = {name for bit, group in enumerate(_groups(list(names))) if bits >> bit & 1 for name in group}
+        if any(map(is_numbered, (one for name in wrong for one in self.classes[name]))):
+            # They share one order.
+            wrong |= {name for name, classes in self.classes.items() if any(map(is_numbered, classes))}
+        return wrong
+
+    def look(self, engine: DuckDB, file: Path, part: int, names: Sequence[str]) -> None:
+        """Takes in what a file with the texts of these columns holds."""
+        scan = engine.parquet([file], file_row_number=True).sql("duckdb")
+        for name in names:
+            text = exp.column(name, quoted=True).sql("duckdb")
+            rows = engine.fetch(f"""
+                SELECT class, SUM(n) AS n, MIN(place) AS place, ARG_MIN(cell, place) AS cell FROM (
+                    SELECT cell, n, place, {self.spelling.class_of("cell")} AS class FROM (
+                        SELECT {text} AS cell, COUNT(*) AS n, MIN(file_row_number) AS place FROM {scan} WHERE {text} IS NOT NULL GROUP BY 1
+                    )
+                ) GROUP BY class
+            """).to_pylist()  # fmt: skip
+            known = self.whole.setdefault(name, {})
+            for row in rows:
+                before = known.get(row["class"])
+                known[row["class"]] = Seen(int(row["n"]) + (before.num_cells if before else 0),
+                                           *((before.text, before.part, before.row) if before else (row["cell"], part, row["place"])))  # fmt: skip
+
+    def settle_wholly(self) -> dict[str, str]:
+        """Settles the columns that were looked at by all their cells; gives for each whose type the sample had wrong what the reason is."""
+        before = dict(self.kinds)
+        self.classes |= {name: frozenset(found) for name, found in self.whole.items()}
+        self.settle()
+        return {name: before[name].name for name in self.whole if before[name].sql_type != self.kinds[name].sql_type and before[name].admits is not None
+                and not (before[name].name == "undecided" and self.kinds[name].sql_type == "VARCHAR")}  # fmt: skip
+
+    # Words
+
+    def reason(self, name: str, before: Kind, parts: Sequence[Part]) -> str:
+        """A sentence on the type of a column that a sample had shown to be another."""
+        new = [seen for one, seen in self.whole[name].items() if not before.holds(one)] or list(self.whole[name].values())
+        count = sum(seen.num_cells for seen in new)
+        first = min(new, key=lambda seen: (parts[seen.part].label, seen.row))
+        part = parts[first.part]
+        line = part.line(first.row, first.text) if part.line is not None else None
+        place = f"line {line:,}" if line is not None else f"row {first.row + 1:,}"
+        of = f" of {part.label.rstrip('/').rpartition('/')[2]}" if len(parts) > 1 else ""
+        return f"{name}: {_word(self.kinds[name])}, because of {count:,} {'cell' if count == 1 else 'cells'}, first {_shown(first.text)} at {place}{of}"
+
+    def ambiguous(self, engine: DuckDB, files: Sequence[Path]) -> list[str]:
+        """Sentences on columns of dates whose day and month may change places in every cell."""
+        said = []
+        for name, kind in self.kinds.items():
+            if kind.order is None or not is_ambiguous(self.classes[name]):
+                continue
+            day = f"MAX(DAY({exp.column(name, quoted=True).sql('duckdb')}))"
+            if engine.fetch(f"SELECT {day} AS day FROM {engine.parquet(files).sql('duckdb')}")["day"][0].as_py() > 12:
+                continue
+            other = DAY_FIRST if kind.order == MONTH_FIRST else MONTH_FIRST
+            said.append(f"{name}: dates are read {kind.order}; {other} fits every one of them, too: "
+                        f"--date-format '{'%d/%m/%Y' if other == DAY_FIRST else '%m/%d/%Y'}' would say so")  # fmt: skip
+        return said
+
+
+def _groups(names: Sequence[str]) -> list[Sequence[str]]:
+    """At most as many groups of columns as a number has bits."""
+    size = -(-len(names) // NUM_BITS) or 1
+    return [names[start : start + size] for start in range(0, len(names), size)]
+
+
+def _least_identity(file: Path) -> int:
+    """The least identity of a file's rows, by its own statistics."""
+    metadata: Any = pq.ParquetFile(file).metadata
+    if metadata.num_rows == 0:
+        return 0
+    index = next(i for i in range(metadata.num_columns) if metadata.schema.column(i).path == ROW_ID)
+    return min(int(metadata.row_group(group).column(index).statistics.min) for group in range(metadata.num_row_groups))
+
+
+def _order_of_format(date_format: str | None) -> str | None:
+    if date_format is None or "%d" not in date_format or "%m" not in date_format:
+        return None
+    return DAY_FIRST if date_format.index("%d") < date_format.index("%m") else MONTH_FIRST
+
+
+def _word(kind: Kind) -> str:
+    return kind_of(kind.sql_type) or kind.name
+
+
+def _shown(text: str) -> str:
+    """A cell for people, on one line."""
+    text = text if len(text) <= NUM_SHOWN_CHARACTERS else text[: NUM_SHOWN_CHARACTERS - 3] + "..."
+    return f"`{text}`" if text.isprintable() else f"`{ascii(text)[1:-1]}`"
