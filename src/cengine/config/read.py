@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from cengine.config.mapping import mapping_document
 from cengine.config.normalize import Problems, normalize
 from cengine.config.schema import (
     Categorize,
@@ -54,14 +55,14 @@ class ConfigFile:
     root: Node
 
 
-def load_config(path: str | Path) -> ConfigFile:
-    """The configuration in a YAML file. Raises ConfigError with everything that is wrong in it."""
-    return _read(read_document(Path(path)))
+def load_config(path: str | Path | Mapping[str, Any]) -> ConfigFile:
+    """The configuration in a YAML file, or that of a dict. Raises ConfigError with everything that is wrong in it."""
+    return parse_config(path) if isinstance(path, Mapping) else _read(read_document(Path(path)))
 
 
-def parse_config(text: str, name: str = "<config>") -> ConfigFile:
-    """The configuration of a YAML text; `name` stands for the file in messages."""
-    return _read(parse_document(text, name))
+def parse_config(text: str | Mapping[str, Any], name: str = "<config>") -> ConfigFile:
+    """The configuration of a YAML text, for which `name` stands in messages; or of a dict, whose places are paths of keys."""
+    return _read(mapping_document(text) if isinstance(text, Mapping) else parse_document(text, name))
 
 
 def _read(document: Document) -> ConfigFile:
