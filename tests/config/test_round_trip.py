@@ -122,7 +122,10 @@ def splits(draw):
     found = draw(maybe({"where": st.lists(NAMES, min_size=1, max_size=2), "seed": st.integers(0, 2**40), "index_by": NAMES}))
     if way == "categories":
         values = st.lists(st.one_of(NAMES, st.integers(), st.booleans(), st.none()), min_size=1, max_size=3)
-        return found | {"categorize_by": draw(NAMES), "categories": {"train": draw(values), "eval": draw(values)}}
+        train = draw(values)
+        taken = {str(value) for value in train}  # a group is in one split
+        evaluated = draw(values.map(lambda found: [value for value in found if str(value) not in taken]))
+        return found | {"categorize_by": draw(NAMES), "categories": {"train": train, "eval": evaluated}}
     if way == "nested":
         return {"categorize": {"by": draw(NAMES)}, "index": {"by": draw(NAMES), "ratio": draw(SHARES)}}
     return found | ({"categorize_by": draw(NAMES)} if way != "ratio" else {}) | {way: draw(SHARES)}

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from cengine.cli.options import SETTINGS, json_option, looked_at
-from cengine.cli.output import cell, echo, interval, print_json, print_table, short_duration
+from cengine.cli.output import cell, defined, echo, interval, percent, print_json, print_table, short_duration
 from cengine.cli.pages import page_options, show_page, write_page
 from cengine.cli.progress import Busy
 
@@ -88,10 +88,10 @@ def _print_split(label: dict[str, Any], split: dict[str, Any], num_runs: int | N
         for run in shown:
             found = run["metrics"][metric["name"]]
             against = found["against"]
-            difference, ends = (against["difference"], interval(against["low"], against["high"])) if against else (None, "")
-            skill = None if found["skill"] is None else f"{100 * found['skill']:.1f} %"
-            rows.append((metric["name"], run["run"], "*" if found["best"] else "", found["model"], interval(found["low"], found["high"]),
-                         found["constant"], skill, difference, ends, against["verdict"] if against else "", run["num_rows"]))  # fmt: skip
+            difference, ends = (defined(against["difference"]), interval(against["low"], against["high"])) if against else (None, "")
+            rows.append((metric["name"], run["run"], "*" if found["best"] else "", defined(found["model"]),
+                         interval(found["low"], found["high"]), defined(found["constant"]), percent(found["skill"]),
+                         difference, ends, against["verdict"] if against else "", run["num_rows"]))  # fmt: skip
     echo(f"\n{cell(label['name'])}, {cell(split['name'])}; differences are from {reference}, * is the best")
     print_table(("Metric", "Run", "", "Model", "95 %", "Constant", "Better by", "Difference", "95 % of it", "", "Rows"), rows)
     if num_left_out:

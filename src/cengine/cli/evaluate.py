@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cengine.cli.options import SETTINGS, json_option, looked_at
-from cengine.cli.output import echo, interval, print_json, print_table
+from cengine.cli.output import cell, echo, interval, percent, print_json, print_table
 from cengine.cli.pages import shown_path
 from cengine.cli.progress import Busy
 
@@ -80,11 +80,9 @@ def print_overall(results: Results) -> None:
     """The metrics beside the constants', and what is to be thought of them."""
     rows = []
     for row in results.overall_rows:
-        skill = None if row["skill"] is None else f"{100 * row['skill']:.1f} %"
         ends = interval(row["low"], row["high"])
-        rows.append(
-            (row["split"], row["label"], row["metric"], row["model"], ends, row["constant"], row["constant_is"], skill, row["num_rows"])
-        )
+        rows.append((row["split"], row["label"], row["metric"], row["model"], ends,
+                     row["constant"], row["constant_is"], percent(row["skill"]), row["num_rows"]))  # fmt: skip
     echo()
     print_table(("Split", "Label", "Metric", "Model", "95 %", "Constant", "The constant is", "Better by", "Rows"), rows)
     echo()
@@ -102,11 +100,13 @@ def _print_slices(results: Results, columns: tuple[str, ...], sort: str | None, 
         if choice not in known:
             raise StoreError(f"there are no slices by {', '.join(choice)}", f"there are slices by: {'; '.join(', '.join(k) for k in known)}",
                              "slice the kept predictions anew: cengine pipeline slice RUN 'COLUMN, COLUMN where CONDITION'")  # fmt: skip
+    several = len({found.label for found in results.slices}) > 1
     for found in results.slices:
         if wanted and found.columns not in wanted:
             continue
         rows = sorted_slices(found.table, sort, _directions(results), min_count)
-        print_slices(f"by {', '.join(found.columns)}", found.table.column_names, rows, num_rows)
+        of = f"{cell(found.label)}, " if several else ""
+        print_slices(f"{of}by {', '.join(map(cell, found.columns))}", found.table.column_names, rows, num_rows)
 
 
 def _directions(results: Results) -> dict[str, bool]:

@@ -89,9 +89,22 @@ def cell(value: Any) -> str:
 _ONE_LINE = str.maketrans(dict.fromkeys("\r\n\t", REPLACEMENT))
 
 
+UNDEFINED = "-"
+
+
+def defined(value: float | None) -> float:
+    """A number for a table, NaN where there is none: it is shown as `-`, and to the right like the others."""
+    return math.nan if value is None else value
+
+
+def percent(share: float | None) -> str:
+    """A share for a table: 8.8 %, `-` where it is not defined."""
+    return UNDEFINED if share is None or not math.isfinite(share) else f"{100 * share:.1f} %"
+
+
 def interval(low: float | None, high: float | None) -> str:
-    """An interval for a table, empty where it cannot be told."""
-    return "" if low is None or high is None or math.isnan(low) or math.isnan(high) else f"{low:.5g} to {high:.5g}"
+    """An interval for a table, `-` where it cannot be told."""
+    return UNDEFINED if low is None or high is None or math.isnan(low) or math.isnan(high) else f"{low:.5g} to {high:.5g}"
 
 
 def duration(seconds: float) -> str:

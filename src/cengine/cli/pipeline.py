@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,6 +17,11 @@ from cengine.cli.slice import slice_
 from cengine.cli.statistics import pipeline_statistics
 from cengine.cli.tensorboard import tensorboard
 from cengine.cli.watch import attach, cancel, logs, runs, status
+
+if TYPE_CHECKING:
+    from cengine.config.read import ConfigFile
+    from cengine.pipeline.register import Snapshot
+    from cengine.store.project import Project
 
 
 @click.group(context_settings=SETTINGS)
@@ -33,14 +39,10 @@ datasource_option = click.option("--datasource", "key", metavar="ID|NAME", help=
 @json_option
 def push(config: Path, name: str, key: str | None, as_json: bool) -> None:
     """Check CONFIG against the datasource and keep it as the pipeline NAME."""
-    from cengine.config.read import load_config
-    from cengine.pipeline.api import find_datasource, push_pipeline, snapshot_of
+    from cengine.pipeline.api import push_pipeline
     from cengine.pipeline.plan import checked, proposed_resources
 
-    file = load_config(config)
-    home = project()
-    datasource = find_datasource(home, key)
-    snapshot = snapshot_of(home, datasource)
+    file, home, datasource, snapshot = _on_a_datasource(config, key, project)
     resolved, warnings = checked(home, file, snapshot.schema)
     warn([problem.render("warning") for problem in warnings])
     record, new = push_pipeline(home, name, file, datasource)
@@ -62,14 +64,10 @@ def push(config: Path, name: str, key: str | None, as_json: bool) -> None:
 @datasource_option
 def validate(config: Path, key: str | None) -> None:
     """Check CONFIG against the datasource; nothing is kept."""
-    from cengine.config.read import load_config
-    from cengine.pipeline.api import find_datasource, snapshot_of
     from cengine.pipeline.plan import checked
 
-    file = load_config(config)
-    home = looked_at()
-    datasource = find_datasource(home, key)
-    _, warnings = checked(home, file, snapshot_of(home, datasource).schema)
+    file, home, datasource, snapshot = _on_a_datasource(config, key, looked_at)
+    _, warnings = checked(home, file, snapshot.schema)
     warn([problem.render("warning") for problem in warnings])
     noted = f", {len(warnings)} warning{'s' if len(warnings) > 1 else ''}" if warnings else ""
     echo(f"{config} is valid on datasource {datasource['name']}{noted}")
@@ -158,6 +156,22 @@ def list_(as_json: bool) -> None:
         print_json([dict(zip(names, row, strict=True)) for row in rows])
     else:
         print_table(("ID", "Name", "Datasource", "Created (UTC)", "Runs", "Pipeline Status"), rows)
+
+
+def _on_a_datasource(config: Path, key: str | None, open_: Callable[[], Project]) -> tuple[ConfigFile, Project, dict[str, Any], Snapshot]:
+    """The YAML, which may be wrong in places yet, and what it is to be checked against; without that the YAML's mistakes come first."""
+    from cengine.config.read import load_config
+    from cengine.errors import CengineError
+    from cengine.pipeline.api import find_datasource, snapshot_of
+
+    file = load_config(config, partly=True)
+    try:
+        home = open_()
+        datasource = find_datasource(home, key)
+        return file, home, datasource, snapshot_of(home, datasource)
+    except CengineError:
+        file.must_be_whole()
+        raise
 
 
 def _known(name: str, schema: Any) -> str:

@@ -197,6 +197,7 @@ def _ask() -> None:
 
 
 def _print_split(result: Run, num_rows: int) -> None:
+    from cengine.evaluation.baselines import FEW_ROWS
     from cengine.preprocess.split import read_split
 
     split = read_split(result.folders["Split"])
@@ -204,6 +205,9 @@ def _print_split(result: Run, num_rows: int) -> None:
     shown = ", ".join(f"{name} {rows:,}" for name, rows in report.rows.items())
     groups = f" in {report.num_groups:,} groups of {split.by}" if split.by else ""
     echo(f"\nsplit: {shown} rows{groups}")
+    few = [name for name, rows in report.rows.items() if rows < FEW_ROWS]
+    if few:
+        echo(f"  fewer than {FEW_ROWS} rows are in {', '.join(few)}: too few to tell how good a model is")
     if report.num_small_groups:
         named = ", ".join(str(name) for name in report.small_groups)
         echo(f"  {report.num_small_groups:,} groups have fewer rows than there are splits and fill train first: {named}")

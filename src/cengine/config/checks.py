@@ -5,13 +5,18 @@ Nothing here reads a row, so that `push` answers within a second.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from sqlglot import exp
 
+from cengine.config import suspicions
+from cengine.config.filter_facts import Mismatch, Range, conflict, mismatches, narrowed, outcomes, told_ranges
 from cengine.config.normalize import Problems
+from cengine.config.reach import Reach, reach_of
 from cengine.config.read import ConfigFile
 from cengine.config.resolve import BUILT_IN, Feature, Label, Resolved, resolve
+from cengine.config.schema import Config
 from cengine.errors import ConfigError, Problem, near_miss
 from cengine.expressions.filters import NotAFilter, columns_of, parse_filter, with_columns
 from cengine.networks.losses import Loss
@@ -22,25 +27,32 @@ from cengine.transforms.fill import Custom
 
 # Why an expression cannot be evaluated on such a table, or None.
 Bind = Callable[[exp.Expr, TableSchema], str | None]
-MANY_DISTINCT = 100
 # Columns of the tables of slices beside the slice's own.
 TAKEN_NAMES = ("split", "num_rows", *METRICS)
 
 
 def check(file: ConfigFile, schema: TableSchema, bind: Bind | None = None) -> tuple[Resolved, tuple[Problem, ...]]:
     """The resolved configuration and the warnings. Raises ConfigError with everything that does not fit the table."""
-    problems = Problems(file.document)
-    checker = _Checker(file, schema, problems)
+    problems = Problems(file.document, file.problems)
+    checker = Checker(file, schema, problems)
     checker.columns()
-    if not problems.found:
-        resolved = resolve(file.config, schema)
-        checker.features(resolved)
-        checker.labels(resolved)
-    checker.filters(bind)
+    # What is wrong in one place keeps nothing else from being looked at: all mistakes are told in one round.
+    resolved = resolve(_usable(file.config, schema), schema)
+    checker.features(resolved)
+    filters = checker.filters(bind)
+    checker.contradictions(filters)
+    if "trainer" not in file.unread:
+        checker.labels(resolved, narrowed([filter_ for _, filter_ in filters], schema))
+        checker.evaluator_metrics(resolved)
     if problems.found:
         raise ConfigError(problems.found)
     warnings = Problems(file.document)
-    _Checker(file, schema, warnings).suspicions(resolved)
+    cautious = Checker(file, schema, warnings)
+    suspicions.of_columns(cautious, resolved)
+    suspicions.of_filters(cautious, filters)
+    suspicions.of_reach(cautious, resolved, narrowed([filter_ for _, filter_ in filters], schema))
+    suspicions.of_splits(cautious)
+    suspicions.of_training(cautious)
     return resolved, tuple(warnings.found)
 
 
@@ -49,7 +61,18 @@ def filters_of(resolved: Resolved, schema: TableSchema) -> list[exp.Expr]:
     return [with_columns(parse_filter(text), schema.names) for text in resolved.split.where]
 
 
-class _Checker:
+def _usable(config: Config, schema: TableSchema) -> Config:
+    """The configuration without columns that the table lacks or no word reads."""
+
+    def kept(columns: dict[str, Any]) -> dict[str, Any]:
+        return {name: column for name, column in columns.items() if name in schema and schema[name].kind is not None}
+
+    return config.model_copy(update={"features": kept(config.features), "labels": kept(config.labels)})
+
+
+class Checker:
+    """Finds what is wrong; every method adds to `problems`."""
+
     def __init__(self, file: ConfigFile, schema: TableSchema, problems: Problems) -> None:
         self.file = file
         self.config = file.config
@@ -107,7 +130,7 @@ class _Checker:
                     ("features", feature.name, "encoding"),
                 )
 
-    def labels(self, resolved: Resolved) -> None:
+    def labels(self, resolved: Resolved, ranges: dict[str, Range]) -> None:
         trainer = self.config.trainer
         for label in resolved.labels:
             path = ("labels", label.name)
@@ -127,6 +150,7 @@ class _Checker:
             self._objectives(label)
             self._label_words(label)
             self._outputs(label, len(resolved.labels))
+            self._reach(label, ranges)
 
     def _objectives(self, label: Label) -> None:
         tasks = ("regression",) if self.config.trainer.type == "regression" else ("binary", "classes")
@@ -135,12 +159,42 @@ class _Checker:
         for i, metric in enumerate(label.metrics or ()):
             if not set(metric.tasks) & set(tasks):
                 self.add(f"metric '{metric.name}' does not fit type '{self.config.trainer.type}'", ("labels", label.name, "metrics", i))
+            elif not set(metric.tasks) & self._tasks(label):
+                self.add(f"metric '{metric.name}' does not fit label '{label.name}', which has {_CLASSES[label.task]}",
+                         ("labels", label.name, "metrics", i), f"metrics that do: {', '.join(_metrics_for(label.task))}")  # fmt: skip
         if label.loss is not None and label.loss.positive_labels:
             minimum = self.schema[label.name].minimum
             if isinstance(minimum, int | float) and minimum < 0:
                 self.add(
                     f"loss '{label.loss.name}' needs labels that are not negative, the least is {minimum}", ("labels", label.name, "loss")
                 )
+
+    def _tasks(self, label: Label) -> set[str]:
+        """What the label's task may be; without a loss the number of its classes settles it, or the outputs that are asked for."""
+        if label.task == "regression" or label.loss is not None:
+            return {label.task}
+        return {"binary", "classes"} if label.task == "classes" or self.config.trainer.num_output_units == 2 else {"binary"}
+
+    def evaluator_metrics(self, resolved: Resolved) -> None:
+        """A metric of the evaluator fits one label at least."""
+        tasks = set().union(*(self._tasks(label) for label in resolved.labels))
+        for i, metric in enumerate(resolved.metrics or ()):
+            if tasks and not set(metric.tasks) & tasks:
+                self.add(f"metric '{metric.name}' fits no label", ("evaluator", "metrics", i),
+                         f"metrics that do: {', '.join(sorted({name for task in tasks for name in _metrics_for(task)}))}")  # fmt: skip
+
+    def _reach(self, label: Label, ranges: dict[str, Range]) -> None:
+        found = self.reach_of(label, ranges)
+        if found is not None and found.misses_all:
+            self.add(f"last_activation '{self.config.trainer.last_activation}' {found.told}, {found.beside(label)}: none of it can be predicted",
+                     ("trainer", "last_activation"), "leave last_activation out, or take linear")  # fmt: skip
+
+    def reach_of(self, label: Label, ranges: dict[str, Range]) -> Reach | None:
+        activation, known = self.config.trainer.last_activation, ranges.get(label.name)
+        if activation is None or label.task != "regression" or known is None or known.low > known.high:
+            return None
+        column = self.schema[label.name]
+        return reach_of(activation, label, max(column.minimum, known.low), min(column.maximum, known.high))
 
     def _label_words(self, label: Label) -> None:
         path = ("labels", label.name)
@@ -201,7 +255,9 @@ class _Checker:
         elif isinstance(filling, Custom) and not filling.fits(kind):
             self.add(f"custom_value {filling.custom_value!r} is no {kind}, the kind of column '{name}'", path)
 
-    def filters(self, bind: Bind | None) -> None:
+    def filters(self, bind: Bind | None) -> list[tuple[int, exp.Expr]]:
+        """The filters that can be used, with their places in the list."""
+        usable = []
         for i, text in enumerate(self.config.split.where):
             path = ("split", "where", i)
             try:
@@ -213,60 +269,49 @@ class _Checker:
             missing = [name for name in columns_of(expression) if name.lower() not in spelled]
             for name in missing:
                 self.add(f"the filter reads column '{name}', which is not in the datasource", path, *near_miss(name, self.schema.names))
-            if not missing and bind is not None:
-                unbound = bind(with_columns(expression, self.schema.names), self.schema)
-                if unbound is not None:
-                    self.add(f"the filter cannot be used: {unbound}", path)
+            if missing:
+                continue
+            expression = with_columns(expression, self.schema.names)
+            found = mismatches(expression, self.schema)
+            for mismatch in found:
+                self.add(*_compared_kinds(mismatch, path))
+            unbound = bind(expression, self.schema) if bind is not None and not found else None
+            if unbound is not None:
+                self.add(f"the filter cannot be used: {unbound}", path)
+            if not found and unbound is None:
+                usable.append((i, expression))
+        return usable
 
-    # Warnings
+    def contradictions(self, filters: Sequence[tuple[int, exp.Expr]]) -> None:
+        """A filter that no row can pass, by itself or after those before it."""
+        passed: list[exp.Expr] = []
+        for i, filter_ in filters:
+            if not self.schema.num_rows:
+                return
+            if True not in outcomes(filter_, self.schema):
+                self.add("the filter is never true: no row would be left", ("split", "where", i), *told_ranges(filter_, self.schema))
+            elif (name := conflict([*passed, filter_], self.schema)) is not None:
+                self.add(f"no row passes this filter and those before it: they leave no value of '{name}'", ("split", "where", i))
+            else:
+                passed.append(filter_)
 
-    def suspicions(self, resolved: Resolved) -> None:
-        """What is obeyed, but looks like a mistake."""
-        labels = {label.name for label in resolved.labels}
-        for feature in resolved.features:
-            path = ("features", feature.name)
-            column = self.schema[feature.name]
-            if feature.name in labels:
-                self.add(
-                    f"'{feature.name}' is a label and a feature too: the network is told the answer",
-                    path,
-                    "remove it from features",
-                    key=True,
-                )
-            if column.num_nulls is not None and column.num_nulls == self.schema.num_rows:
-                self.add(f"feature '{feature.name}' is null in every row", path, "remove it", key=True)
-            elif column.minimum is not None and column.minimum == column.maximum and not column.num_nulls:
-                self.add(f"feature '{feature.name}' has one value only: {column.minimum}", path, "remove it", key=True)
-            if _looks_like_id(feature, column.minimum, column.maximum):
-                self.add(
-                    f"feature '{feature.name}' looks like an identifier, and is scaled as a quantity",
-                    path,
-                    "`transform: compute_and_apply_vocabulary` lets the network learn each value by itself",
-                    key=True,
-                )
-        by = self.config.split.categorize.by
-        if by in self.config.features and (self.config.split.categorize.ratio or self.config.split.categorize.categories):
-            self.add(
-                f"feature '{by}' is what whole groups are split by: the network never sees the groups it is evaluated on",
-                ("features", str(by)), "remove it from features", key=True,
-            )  # fmt: skip
-        steps, every = self.config.trainer.train_steps, self.config.trainer.save_checkpoints_steps
-        if steps and every and every > steps:
-            self.add(
-                f"save_checkpoints_steps ({every}) is more than train_steps ({steps}): one checkpoint, at the end",
-                ("trainer", "save_checkpoints_steps"),
-            )
+
+_CLASSES = {"regression": "numbers", "binary": "two classes", "classes": "classes"}
+
+
+def _metrics_for(task: str) -> list[str]:
+    return [name for name, metric in METRICS.items() if task in metric.tasks]
+
+
+def _compared_kinds(found: Mismatch, path: tuple[str | int, ...]) -> tuple[str, tuple[str | int, ...], str]:
+    """Message, place and note of a column that is compared with what is of another kind."""
+    kind = "text" if found.kind == "string" else f"a number ({found.kind})"
+    other = "a text" if found.other_kind == "text" else "a number"
+    note = "write the text in single quotes" if found.kind == "string" else "write numbers without quotes"
+    return f"the filter compares column '{found.column}', which is {kind}, with {other}: {found.other}", path, note
 
 
 _GIVE_CODES = ("compute_and_apply_vocabulary", "one_hot_encode", "bucketize", "hash_strings")
-
-
-def _looks_like_id(feature: Feature, minimum: object, maximum: object) -> bool:
-    if feature.kind != "integer" or not feature.name.lower().endswith(("_id", " id", "id")):
-        return False
-    wide = isinstance(minimum, int) and isinstance(maximum, int) and maximum - minimum > MANY_DISTINCT
-    scaled = feature.transforms[-1].name in ("scale_to_z_score", "scale_to_0_1", "scale_by_min_max", "no_transform")
-    return wide and scaled and feature.encoding.name in ("auto", "linear")
 
 
 def _named(loss: Loss | None) -> str:

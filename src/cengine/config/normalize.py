@@ -25,9 +25,9 @@ FLAT_SPLIT = {
 class Problems:
     """Everything found wrong in one document."""
 
-    def __init__(self, document: Document) -> None:
+    def __init__(self, document: Document, found: Iterable[Problem] = ()) -> None:
         self.document = document
-        self.found: list[Problem] = []
+        self.found: list[Problem] = list(found)
 
     def add(self, message: str, mark: Mark, *notes: str) -> None:
         """A problem at a place."""
@@ -120,7 +120,9 @@ def _check_split(node: Node, problems: Problems) -> None:
         problems.add(f"rows are divided by {next(iter(given))} already, and here by {name}; keep one of the two", way.mark)
     for name, way in given.items():
         _check_names(way, problems)
-        if name != "categories" and way.is_mapping:
+        if name == "categories":
+            _check_groups(way, problems)
+        elif way.is_mapping:
             _check_shares(way, problems)
         if name.startswith("categor") and _inside(node, "categorize", "by") is None:
             problems.add(f"{name} needs the column that makes the groups", way.mark, "add `categorize_by: COLUMN`")
@@ -135,9 +137,27 @@ def _check_names(way: Node, problems: Problems) -> None:
         problems.add("there is no split 'train'", way.mark, *(f"is '{name}' meant to be 'train'?" for name in meant[:1]))
     elif len(way.value) < 2:
         problems.add("a split besides 'train' is needed to evaluate on", way.mark)
+    lowered: dict[str, str] = {}
     for name in way.value:
         if not name.isidentifier():
             problems.add(f"the name of split '{name}' may only hold letters, digits and _", way.keys[name])
+        other = lowered.setdefault(name.lower(), name)
+        if other != name:
+            problems.add(f"splits '{other}' and '{name}' differ in case only", way.keys[name], "give one of them another name")
+
+
+def _check_groups(way: Node, problems: Problems) -> None:
+    """A group is in one split; 1 and '1' are the same group, whatever the column holds."""
+    taken: dict[str, tuple[str, Mark]] = {}
+    for split, groups in way.value.items() if way.is_mapping else ():
+        for group in groups.value if groups.is_list else ():
+            if group.is_mapping or group.is_list:
+                continue
+            first, mark = taken.setdefault(str(group.value), (split, group.mark))
+            if first != split:
+                problems.add(
+                    f"group {group.value!r} is in split '{first}' already (line {mark.line + 1})", group.mark, "a group is in one split"
+                )
 
 
 def _check_shares(way: Node, problems: Problems) -> None:

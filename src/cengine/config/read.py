@@ -24,7 +24,7 @@ from cengine.config.schema import (
     TrainerConfig,
 )  # fmt: skip
 from cengine.config.source import Document, Mark, Node, parse_document, read_document
-from cengine.errors import ConfigError, near_miss
+from cengine.errors import ConfigError, Problem, near_miss
 from cengine.networks.architectures import ARCHITECTURES, LATER, TRAINER_TYPES
 from cengine.networks.encodings import ENCODINGS
 from cengine.networks.layers import LAYERS
@@ -48,40 +48,58 @@ _WORDS_OF_YAML = {
 
 @dataclass(frozen=True)
 class ConfigFile:
-    """A configuration with the file it came from: `root` is the tree in the nested spelling, for messages."""
+    """A configuration with the file it came from: `root` is the tree in the nested spelling, for messages.
+
+    Where it was read as far as it can be, `problems` are what is wrong, and of the blocks `unread` nothing is known.
+    """
 
     config: Config
     document: Document
     root: Node
+    problems: tuple[Problem, ...] = ()
+    unread: frozenset[str] = frozenset()
+
+    def must_be_whole(self) -> None:
+        """Raises ConfigError with everything that is wrong in it."""
+        if self.problems:
+            raise ConfigError(self.problems)
 
 
-def load_config(path: str | Path | Mapping[str, Any]) -> ConfigFile:
-    """The configuration in a YAML file, or that of a dict. Raises ConfigError with everything that is wrong in it."""
-    return parse_config(path) if isinstance(path, Mapping) else _read(read_document(Path(path)))
+def load_config(path: str | Path | Mapping[str, Any], *, partly: bool = False) -> ConfigFile:
+    """The configuration in a YAML file, or that of a dict. Raises ConfigError with everything that is wrong in it.
+
+    With `partly` what can be read of it is enough, so that the rest can be checked against a table and all be told together.
+    """
+    return parse_config(path, partly=partly) if isinstance(path, Mapping) else _read(read_document(Path(path)), partly)
 
 
-def parse_config(text: str | Mapping[str, Any], name: str = "<config>") -> ConfigFile:
-    """The configuration of a YAML text, for which `name` stands in messages; or of a dict, whose places are paths of keys."""
-    return _read(mapping_document(text) if isinstance(text, Mapping) else parse_document(text, name))
+def parse_config(text: str | Mapping[str, Any], name: str = "<config>", *, partly: bool = False) -> ConfigFile:
+    """The configuration of a YAML text, for which `name` stands in messages; or of a dict, whose places are paths of keys.
+
+    `partly`: see `load_config`.
+    """
+    return _read(mapping_document(text) if isinstance(text, Mapping) else parse_document(text, name), partly)
 
 
-def _read(document: Document) -> ConfigFile:
+def _read(document: Document, partly: bool) -> ConfigFile:
     problems = Problems(document)
     root = normalize(document.root, problems)
-    config = _Reader(root, problems).config()
-    if problems.found or config is None:
-        raise ConfigError(problems.found)
-    return ConfigFile(config, document, root)
+    reader = _Reader(root, problems)
+    file = ConfigFile(reader.config(), document, root, tuple(problems.found), frozenset(reader.unread))
+    if not partly:
+        file.must_be_whole()
+    return file
 
 
 class _Reader:
-    """Reads blocks; what cannot be read becomes a problem and None."""
+    """Reads blocks; what cannot be read becomes a problem, and its default stands in its place."""
 
     def __init__(self, root: Node, problems: Problems) -> None:
         self.root = root
         self.problems = problems
+        self.unread: set[str] = set()
 
-    def config(self) -> Config | None:
+    def config(self) -> Config:
         blocks = self.root.value
         for required in ("features", "labels", "split", "trainer"):
             if required not in blocks:
@@ -89,14 +107,18 @@ class _Reader:
         values: dict[str, Any] = {
             "features": self._columns("features", ColumnConfig),
             "labels": self._columns("labels", LabelConfig),
-            "split": self._split(),
-            "trainer": self._trainer(),
+            "split": self._split() or SplitConfig(),
+            "trainer": self._trainer() or self._no_trainer(),
             "evaluator": self._evaluator(),
             "preprocessing": self._preprocessing(),
         }
         if "version" in blocks and (blocks["version"].value != 1 or isinstance(blocks["version"].value, bool)):
             self.problems.add(f"version {blocks['version'].value!r} is not known", blocks["version"].mark, "this cengine reads version 1")
-        return None if self.problems.found else Config(**values)
+        return Config(**values)
+
+    def _no_trainer(self) -> TrainerConfig:
+        self.unread.add("trainer")
+        return TrainerConfig(type="regression")
 
     # Blocks
 
@@ -106,7 +128,7 @@ class _Reader:
             return {}
         if not node.value:
             self.problems.add(f"'{block}' names no column", node.mark)
-        return {name: self._column(child, name, model) for name, child in node.value.items()}
+        return {name: self._column(child, name, model) or model() for name, child in node.value.items()}
 
     def _column(self, node: Node, name: str, model: type[BaseModel]) -> Any:
         if node.value is None:
@@ -144,9 +166,9 @@ class _Reader:
                 values[key] = self._model(model, values[key], node.value[key])
         if isinstance(values.get("where"), str):
             values["where"] = [values["where"]]
-        if any(values.get(key) is None for key in ("categorize", "index") if key in node.value):
-            return None
-        return self._model(SplitConfig, values, node)
+        return self._model(
+            SplitConfig, {key: value for key, value in values.items() if value is not None or key not in ("categorize", "index")}, node
+        )
 
     def _trainer(self) -> TrainerConfig | None:
         node = self.root.value.get("trainer")
@@ -189,7 +211,7 @@ class _Reader:
             if kind not in KINDS:
                 self.problems.unknown("kind of column", kind, KINDS, node.keys[kind])
             else:
-                found[kind] = self._column(child, kind, KindDefaults)
+                found[kind] = self._column(child, kind, KindDefaults) or KindDefaults()
         return found
 
     # Words
@@ -208,11 +230,14 @@ class _Reader:
         if name_node is None:
             return None
         name = name_node.value
-        word = table.get((aliases or {}).get(name, name)) if isinstance(name, str) else None
+        if not isinstance(name, str):
+            self._no_name(name_node, what, node)
+            return None
+        word = table.get((aliases or {}).get(name, name))
         if word is None:
             if name in LATER:
-                self.problems.later(LATER[str(name)], name_node.mark)
-            elif isinstance(name, str) and ":" in name:
+                self.problems.later(LATER[name], name_node.mark)
+            elif ":" in name:
                 self.problems.later("your own code (custom_code)", name_node.mark)
             else:
                 self.problems.unknown(what, name, [*table, *(aliases or {})], name_node.mark, listed=table)
@@ -230,7 +255,7 @@ class _Reader:
         if isinstance(node.value, str):
             return node, empty
         if not node.is_mapping:
-            self.problems.add(f"expected the name of a {what}, found {_shown(node)}", node.mark)
+            self._no_name(node, what)
             return None, empty
         for key in ("method", "type"):
             if key in node.value:
@@ -246,15 +271,21 @@ class _Reader:
                 if not self._is_mapping(parameters, "'parameters'", "a mapping"):
                     return None, empty
                 return node.value[key], parameters
-        key = "method" if what in ("filling", "transform", "encoding", "resampling", "label_tuning") else "type"
-        self.problems.add(f"a {what} needs its name: {{{key}: ...}}", node.mark)
+        self.problems.add(f"{_article(what)} {what} needs its name: {{{_name_key(what)}: ...}}", node.mark)
         return None, empty
+
+    def _no_name(self, node: Node, what: str, outer: Node | None = None) -> None:
+        """Says that something else stands where a word's name should; `outer` is the mapping that it stands in."""
+        key = next((key for key in ("method", "type") if outer is not None and outer.value.get(key) is node), _name_key(what))
+        self.problems.add(f"expected the name of {_article(what)} {what}, found {_shown(node)}", node.mark, *_spellings(node, key, what))
 
     # Checks that all share
 
     def _choice(self, node: Node, key: str, known: Iterable[str]) -> None:
         child = node.value.get(key)
-        if child is not None and child.value in LATER:
+        if child is not None and not isinstance(child.value, str):
+            self.problems.add(f"'{key}' must be a name, found {_shown(child)}", child.mark, f"known: {', '.join(known)}")
+        elif child is not None and child.value in LATER:
             self.problems.later(LATER[child.value], child.mark)
         elif child is not None and child.value not in list(known):
             self.problems.unknown(key, child.value, list(known), child.mark)
@@ -274,7 +305,7 @@ class _Reader:
                 within = any(d is not detail and d["loc"][: len(detail["loc"])] == detail["loc"] for d in details)
                 if detail["type"] != "too_short" or not within:
                     self._explain(detail, model, node, of)
-            return None
+            return None if issubclass(model, Word) else _without(model, values, {detail["loc"][0] for detail in details if detail["loc"]})
 
     def _explain(self, detail: Any, model: type[BaseModel], node: Node, of: str) -> None:
         path = tuple(part for part in detail["loc"] if part in _spoken(node, detail["loc"]))
@@ -300,6 +331,14 @@ class _Reader:
                 self.problems.add(f"{name}{message}{found}", mark, *notes)
 
 
+def _without(model: type[BaseModel], values: dict[str, Any], keys: set[Any]) -> Any:
+    """The block without the keys that are wrong, None where it is nothing without them."""
+    try:
+        return model.model_validate({key: value for key, value in values.items() if key not in keys})
+    except ValidationError:
+        return None
+
+
 def _spoken(node: Node, path: Path_) -> list[str | int]:
     """The parts of a pydantic location that stand in the YAML: those of unions do not."""
     found: list[str | int] = []
@@ -318,6 +357,23 @@ def _known_keys(key: str, fields: list[str]) -> tuple[str, ...]:
 
 def _expected(detail: Any) -> list[str]:
     return [word.strip(" '") for word in str(detail.get("ctx", {}).get("expected", "")).replace(" or ", ",").split(",")]
+
+
+def _name_key(what: str) -> str:
+    """The key under which the name of a word stands."""
+    return "method" if what in ("filling", "transform", "encoding", "resampling", "label_tuning") else "type"
+
+
+def _spellings(node: Node, key: str, what: str) -> tuple[str, ...]:
+    """How a word with parameters is written, by the example of `{dense: 8}` where one may be meant."""
+    names = list(node.value) if node.is_mapping else []
+    name = names[0] if len(names) == 1 else "NAME"
+    parameters = "parameters: {...}" if key == "method" else "PARAMETER: VALUE"
+    return (f"write {name}, or with parameters {{{key}: {name}, {parameters}}}",)
+
+
+def _article(noun: str) -> str:
+    return "an" if noun[0] in "aeiou" else "a"
 
 
 def _shown(node: Node) -> str:

@@ -16,6 +16,10 @@ from cengine.transforms import Filling, Transform
 from cengine.words import Word
 
 TRAIN = "train"
+# What seeds the generators of random numbers that Keras uses.
+GREATEST_SEED = 2**32 - 1
+# No training is longer; it keeps numbers within what is computed with.
+MOST_STEPS = 10**12
 
 
 class Block(BaseModel):
@@ -91,7 +95,7 @@ class SplitConfig(Block):
 class EarlyStopping(Block):
     """Training ends when `patience` checkpoints in a row are no better than the best one by `min_delta`."""
 
-    patience: int = Field(default=3, ge=1)
+    patience: int = Field(default=3, ge=1, le=MOST_STEPS)
     min_delta: float = Field(default=0.0, ge=0)
 
 
@@ -102,15 +106,22 @@ class TrainerConfig(Block):
     architecture: Literal["feedforward"] = "feedforward"
     layers: tuple[SerializeAsAny[Layer], ...] = ()
     last_activation: Activation | None = None
-    num_output_units: int | None = Field(default=None, ge=1)
+    num_output_units: int | None = Field(default=None, ge=1, le=1_000_000)
     optimizer: SerializeAsAny[Optimizer] = Adam()
-    train_steps: int | None = Field(default=None, ge=1)
-    epochs: int | float | None = Field(default=None, gt=0)
+    train_steps: int | None = Field(default=None, ge=1, le=MOST_STEPS)
+    epochs: int | float | None = Field(default=None, gt=0, le=10**9)
     train_batch_size: int = Field(default=256, ge=1, le=1_000_000)
     eval_batch_size: int = Field(default=4096, ge=1, le=1_000_000)
-    save_checkpoints_steps: int | None = Field(default=None, ge=1)
+    save_checkpoints_steps: int | None = Field(default=None, ge=1, le=MOST_STEPS)
     early_stopping: EarlyStopping | None = None
     seed: int = Field(default=0, ge=0)
+
+    @field_validator("seed")
+    @classmethod
+    def _seed_that_is_one(cls, seed: int) -> int:
+        if seed > GREATEST_SEED:
+            raise ValueError(f"the greatest seed is {GREATEST_SEED}")
+        return seed
 
     @model_validator(mode="after")
     def _one_length(self) -> TrainerConfig:

@@ -1,13 +1,13 @@
 """YAML text with positions: a tree of nodes that knows where in the file each key and value stands.
 
-ruamel.yaml's round-trip loader follows YAML 1.2 (`no` is a word, `1e-3` a number), refuses duplicate keys, and
-keeps line and column. No tag can construct an object.
+ruamel.yaml reads YAML 1.2 (`no` is a word, `1e-3` a number) and knows the line and column of each token. Its tree of
+tokens is turned into ours here, not into Python objects, so that no tag can construct anything, a key is its text
+as it is written (`1.50`, `null`, `2018-06-01`), and a date keeps its time zone.
 """
 
 from __future__ import annotations
 
-import datetime
-from collections.abc import Iterator
+import functools
 from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import Path
@@ -18,6 +18,8 @@ from cengine.errors import ConfigError, Location, Problem
 MAX_FILE_BYTES = 4 * 2**20
 # An alias may stand for a large part of the file any number of times; a few lines could else mean billions of nodes.
 MAX_NODES = 200_000
+# A configuration needs ten levels at most.
+MAX_DEPTH = 50
 
 
 @dataclass(frozen=True)
@@ -102,102 +104,150 @@ def read_document(path: Path) -> Document:
 
 def parse_document(text: str, name: str = "<config>") -> Document:
     """The document of a YAML text. Raises ConfigError with the place of the first error of the syntax."""
-    from ruamel.yaml import YAML
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
+    reader = _reader()
     try:
-        loaded = YAML(typ="rt").load(StringIO(text))
+        tokens = reader.compose(StringIO(text))
     except MarkedYAMLError as error:
         raise ConfigError([_syntax_problem(error, text, name)]) from None
-    except (YAMLError, ValueError) as error:
-        raise ConfigError([Problem(f"'{name}' is not YAML: {error}")]) from None
-    if loaded is None:
+    except YAMLError as error:
+        raise ConfigError([_unreadable(error, text, name)]) from None
+    root = None if tokens is None else _Builder(name, text, reader.constructor).node(tokens)
+    if root is None or root.value is None:
         raise ConfigError([Problem(f"'{name}' is empty", None, ("`cengine pipeline template` writes one to begin with",))])
-    builder = _Builder(name, text)
-    root = builder.node(loaded, Mark(0, 0))
     if not root.is_mapping:
         raise ConfigError([Problem("a configuration is a mapping of blocks (features, labels, ...)", _location(name, text, root.mark))])
     return Document(name, text, root)
 
 
-class _Builder:
-    """Turns ruamel's tree into nodes; counts them, so that aliases cannot blow up memory."""
+def _reader() -> Any:
+    """A YAML reader that stops at MAX_DEPTH: Python's own limit would end deeper files, and their parsing takes minutes."""
+    from ruamel.yaml import YAML
 
-    def __init__(self, name: str, text: str) -> None:
+    reader = YAML(typ="safe", pure=True)
+    reader.max_depth = MAX_DEPTH
+    reader.composer.warn_double_anchors = False  # the later one counts, as YAML says
+    return reader
+
+
+_TAG = "tag:yaml.org,2002:"
+# A date and a lone `=` or `<<` are their text.
+_TEXTS = ("str", "timestamp", "value", "merge")
+
+
+class _Builder:
+    """Turns ruamel's tree of tokens into nodes; counts them, so that aliases cannot blow up memory."""
+
+    def __init__(self, name: str, text: str, constructor: Any) -> None:
         self.name = name
         self.text = text
-        self.lines = text.splitlines()
+        self.constructor = constructor
         self.num_nodes = 0
+        self.inside: list[Any] = []
 
-    def node(self, value: Any, mark: Mark) -> Node:
+    def node(self, token: Any) -> Node:
         self.num_nodes += 1
+        mark = _mark_of(token)
         if self.num_nodes > MAX_NODES:
-            raise ConfigError([Problem(f"'{self.name}' has more than {MAX_NODES:,} values once its aliases are expanded")])
-        if isinstance(value, dict | list) and getattr(getattr(value, "tag", None), "value", None) is not None:
+            raise self._error(f"'{self.name}' has more than {MAX_NODES:,} values once its aliases are expanded", mark)
+        if len(self.inside) > MAX_DEPTH:
+            raise self._error(f"values are nested more than {MAX_DEPTH} levels deep once aliases are expanded", mark)
+        if any(outer is token for outer in self.inside):  # an alias to what it stands in
+            return Node(None, mark)
+        self.inside.append(token)
+        match token.id, token.tag:
+            case "mapping", "tag:yaml.org,2002:map":
+                found = self._mapping(token, mark)
+            case "sequence", "tag:yaml.org,2002:seq":
+                found = Node([self.node(child) for child in token.value], mark)
+            case "scalar", _:
+                found = Node(self._scalar(token, mark), mark)
+            case _:
+                raise self._special(mark)
+        self.inside.pop()
+        return found
+
+    def _mapping(self, token: Any, mark: Mark) -> Node:
+        keys: dict[str, Mark] = {}
+        children: dict[str, Node] = {}
+        merged: list[Node] = []
+        for key, child in token.value:
+            place = _mark_of(key)
+            if key.id == "scalar" and key.tag == f"{_TAG}merge":
+                merged += self._merged(child)
+                continue
+            name = self._key(key, place)
+            if name in children:
+                note = f"it also stands on line {keys[name].line + 1}; keep one of the two"
+                raise self._error(f"the key '{name}' is given twice", place, note)
+            keys[name], children[name] = place, self.node(child)
+            if children[name].value is None:
+                children[name] = Node(None, place)
+        for other in merged:  # what is merged in gives way to what stands here, and has no place of its own
+            for name, found in other.value.items():
+                if name not in children:
+                    keys[name], children[name] = mark, found
+        return Node(children, mark, keys)
+
+    def _merged(self, token: Any) -> list[Node]:
+        """The mappings that `<<` takes in, the first before the others."""
+        tokens = token.value if token.id == "sequence" else [token]
+        found = [self.node(one) for one in tokens]
+        for node in found:
+            if not node.is_mapping:
+                raise self._error("`<<` takes in a mapping, such as `<<: *name`", node.mark)
+        return found
+
+    def _key(self, token: Any, mark: Mark) -> str:
+        if token.id != "scalar":
+            raise self._error("a key is a name, found a list or a mapping", mark)
+        if not token.tag.startswith(_TAG) or token.tag.removeprefix(_TAG) in ("binary", "set", "omap"):
             raise self._special(mark)
-        if isinstance(value, dict):
-            keys, children = {}, {}
-            for key, child in value.items():
-                name = str(key)
-                keys[name] = self._key_mark(value, key, name, mark)
-                if name in children:  # 1 and "1" are two keys to YAML
-                    raise ConfigError([Problem(f"the key '{name}' is given twice", _location(self.name, self.text, keys[name]))])
-                children[name] = self.node(child, keys[name] if child is None else self._value_mark(value, key, child, mark))
-            return Node(children, mark, keys)
-        if isinstance(value, list):
-            return Node([self.node(child, self._item_mark(value, i, child, mark)) for i, child in enumerate(value)], mark)
-        return Node(self._scalar(value, mark), mark)
+        return self._text(token.value, mark)
 
-    def _key_mark(self, mapping: Any, key: Any, name: str, fallback: Mark) -> Mark:
+    def _scalar(self, token: Any, mark: Mark) -> Any:
+        tag = token.tag.removeprefix(_TAG)
+        if tag in _TEXTS:
+            return self._text(token.value, mark)
+        construct = {"null": lambda token: None, "bool": self.constructor.construct_yaml_bool,
+                     "int": self.constructor.construct_yaml_int, "float": self.constructor.construct_yaml_float}.get(tag)  # fmt: skip
+        if construct is None:
+            raise self._special(mark)
         try:
-            line, column = mapping.lc.key(key)
-        except (KeyError, TypeError, AttributeError):  # merged in by `<<`: it has no place of its own
-            return fallback
-        return Mark(line, column, len(name))
+            return construct(token)
+        except (ValueError, LookupError):
+            shown = token.value if len(token.value) <= 20 else f"{token.value[:20]}..."
+            raise self._error(f"'{shown}' cannot be read as {_NAMES[tag]}", mark, "write it in quotes if it is a text") from None
 
-    def _value_mark(self, mapping: Any, key: Any, child: Any, fallback: Mark) -> Mark:
-        try:
-            line, column = mapping.lc.value(key)
-        except (KeyError, TypeError, AttributeError):
-            return fallback
-        return Mark(line, column, self._token_length(line, column, child))
-
-    def _item_mark(self, sequence: Any, index: int, child: Any, fallback: Mark) -> Mark:
-        try:
-            line, column = sequence.lc.item(index)
-        except (KeyError, TypeError, AttributeError):
-            return fallback
-        return Mark(line, column, self._token_length(line, column, child))
-
-    def _token_length(self, line: int, column: int, child: Any) -> int:
-        if isinstance(child, dict | list):
-            return 1
-        rest = self.lines[line][column:] if line < len(self.lines) else ""
-        quote = rest[:1]
-        if quote in ("'", '"') and quote in rest[1:]:
-            return rest.index(quote, 1) + 1
-        for end in (",", "}", "]", " #", ": "):
-            rest = rest.split(end)[0]
-        return max(1, len(rest.rstrip()))
-
-    def _scalar(self, value: Any, mark: Mark) -> Any:
-        if value is None or isinstance(value, bool):
-            return value
-        if type(value).__name__ == "ScalarBoolean":
-            return bool(value)
-        for kind in (int, float, str):
-            if isinstance(value, kind):
-                return kind(value)
-        if isinstance(value, datetime.date):
-            return value.isoformat(sep=" ") if isinstance(value, datetime.datetime) else value.isoformat()
-        raise self._special(mark)
+    def _text(self, text: str, mark: Mark) -> str:
+        if any("\ud800" <= character <= "\udfff" for character in text):
+            raise self._error("the text holds an escape that stands for no character", mark, "\\ud800 to \\udfff are halves of characters")
+        return text
 
     def _special(self, mark: Mark) -> ConfigError:
-        return ConfigError([Problem("tags and special YAML types are not allowed here", _location(self.name, self.text, mark))])
+        return self._error("tags and special YAML types are not allowed here", mark)
+
+    def _error(self, message: str, mark: Mark, *notes: str) -> ConfigError:
+        return ConfigError([Problem(message, _location(self.name, self.text, mark), notes)])
+
+
+_NAMES = {"bool": "true or false", "int": "a whole number", "float": "a number"}
+
+
+def _mark_of(token: Any) -> Mark:
+    start, end = token.start_mark, token.end_mark
+    within = token.id == "scalar" and end.line == start.line
+    return Mark(start.line, start.column, max(1, end.column - start.column) if within else 1)
+
+
+@functools.lru_cache(maxsize=4)
+def _lines(text: str) -> list[str]:
+    return text.splitlines()
 
 
 def _location(name: str, text: str, mark: Mark) -> Location:
-    lines = text.splitlines()
+    lines = _lines(text)
     line_text = lines[mark.line].rstrip() if mark.line < len(lines) else ""
     return Location(name, mark.line + 1, mark.column + 1, mark.length, line_text.replace("\t", " "))
 
@@ -211,21 +261,24 @@ def _indenting_tab(text: str) -> Mark | None:
 
 
 def _syntax_problem(error: Any, text: str, name: str) -> Problem:
+    from ruamel.yaml.composer import MaxDepthExceededError
+
     tab = _indenting_tab(text)
     if tab is not None:
         return Problem("a tab is used to indent; YAML allows only spaces", _location(name, text, tab), ("replace each tab by two spaces",))
     mark = error.problem_mark or error.context_mark
     place = _location(name, text, Mark(mark.line, mark.column)) if mark else None
+    if isinstance(error, MaxDepthExceededError):
+        return Problem(f"values are nested more than {MAX_DEPTH} levels deep", place)
     first_line = str(error.problem or error).strip().splitlines()[0]
-    if "duplicate key" in first_line:
-        key = first_line.split('"')[1] if '"' in first_line else "?"
-        earlier = [n + 1 for n in _lines_with_key(text, key) if mark and n < mark.line]
-        notes = (f"it also stands on line {earlier[-1]}; keep one of the two",) if earlier else ("keep one of the two",)
-        return Problem(f"the key '{key}' is given twice", place, notes)
     return Problem(f"this is not YAML: {first_line}", place)
 
 
-def _lines_with_key(text: str, key: str) -> Iterator[int]:
-    for number, line in enumerate(text.splitlines()):
-        if line.strip().strip("-{ ").strip("'\"").startswith((f"{key}:", f"{key}'", f'{key}"')):
-            yield number
+def _unreadable(error: Any, text: str, name: str) -> Problem:
+    """The problem of a character that YAML does not allow; other errors have marks."""
+    position = getattr(error, "position", None)
+    if position is None:
+        return Problem(f"'{name}' is not YAML: {error}")
+    before = text[:position].split("\n")
+    mark = Mark(len(before) - 1, len(before[-1]))
+    return Problem(f"YAML does not allow the character U+{error.character:04X}", _location(name, text, mark))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,8 @@ from cengine.training.heads import Head
 # Of the constants, the median makes absolute errors least, the mean squared ones.
 _OF_MEDIAN = ("mae", "mape")
 HARDLY_BETTER = 0.05
+# Of fewer evaluated rows a metric says next to nothing.
+FEW_ROWS = 10
 
 
 @dataclass(frozen=True)
@@ -56,10 +59,13 @@ def measure_baselines(
 
 
 def skill(metric: Metric, model: float, constant: float) -> float | None:
-    """How much of the constant's distance to perfection the model saves: 0 as good as it, 1 perfect, below 0 worse."""
+    """How much of the constant's distance to perfection the model saves: 0 as good as it, 1 perfect, below 0 worse.
+
+    None where the constant is perfect, and where either is not defined.
+    """
     perfect = 1.0 if metric.higher_is_better else 0.0
     distance = abs(perfect - constant)
-    return None if distance == 0 else 1 - abs(perfect - model) / distance
+    return None if distance == 0 or not math.isfinite(distance) or not math.isfinite(model) else 1 - abs(perfect - model) / distance
 
 
 def beside_constant(head: Head, metric: Metric, row: dict[str, Any], constant: float, statistics: Statistics) -> dict[str, Any]:
@@ -70,22 +76,36 @@ def beside_constant(head: Head, metric: Metric, row: dict[str, Any], constant: f
 
 
 def verdict(
-    head: Head, metric: Metric, model: float, constant: float, baseline: Baseline, interval: tuple[float, float] | None = None
+    head: Head, metric: Metric, model: float, constant: float, baseline: Baseline, interval: tuple[float, float] | None = None,
+    num_rows: int | None = None,
 ) -> str:  # fmt: skip
-    """A sentence that says plainly whether the model is worth anything; `interval` is that of the model's metric."""
+    """A sentence that says plainly whether the model is worth anything.
+
+    `interval` is that of the model's metric, NaN where it cannot be told, and `num_rows` the evaluated rows. From too few of
+    them the sentence claims nothing.
+    """
     gained = skill(metric, model, constant)
     name, always = metric_label(metric), f"always saying {shown(baseline.value)} ({baseline.what})"
-    numbers = f"{name} {model:.4g} against {constant:.4g}"
+    numbers, subject = f"{name} {model:.4g} against {constant:.4g}", f"The model of {head.label.name}"
+    rows = "these rows" if num_rows is None else "1 evaluated row" if num_rows == 1 else f"{num_rows:,} evaluated rows"
+    few = num_rows is not None and num_rows < FEW_ROWS
+    undefined = [who for who, value in (("the model", model), ("the constant", constant)) if not math.isfinite(value)]
+    if undefined:
+        return f"{subject} cannot be told from {always}: of {rows} the {name} of {' and '.join(undefined)} is not defined."
+    unknown = interval is not None and not all(map(math.isfinite, interval))
+    if unknown and few:
+        return f"{subject} cannot be told from {always}: {numbers}, but of {rows} no interval can be told."
+    caution = f" Only {rows}: too few to rely on." if few else " No interval can be told." if unknown else ""
     if gained is None:
-        return f"{always} is perfect already: {numbers}."
+        return f"{always} is perfect already: {numbers}.{caution}"
     if gained <= 0:
-        return f"The model of {head.label.name} is NO BETTER than {always}: {numbers}."
+        return f"{subject} is NO BETTER than {always}: {numbers}.{caution}"
     if interval is not None and interval[0] <= constant <= interval[1]:
         ends = f"{interval[0]:.4g} to {interval[1]:.4g}"
-        return f"The model of {head.label.name} cannot be told from {always}: {numbers} is within the noise of these rows ({ends})."
+        return f"{subject} cannot be told from {always}: {numbers} is within the noise of these rows ({ends}).{caution}"
     if gained < HARDLY_BETTER:
-        return f"The model of {head.label.name} is hardly better than {always}: {numbers}, {100 * gained:.1f} % better."
-    return f"The model of {head.label.name} is {100 * gained:.1f} % better than {always}: {numbers}."
+        return f"{subject} is hardly better than {always}: {numbers}, {100 * gained:.1f} % better.{caution}"
+    return f"{subject} is {100 * gained:.1f} % better than {always}: {numbers}.{caution}"
 
 
 def _constant_of(head: Head, metric: Metric) -> str:

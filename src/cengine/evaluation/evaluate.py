@@ -42,7 +42,7 @@ def evaluate(
                 })  # fmt: skip
             first = metric_label(metrics[0])
             baseline, ends = baseline_of(head, metrics[0], statistics), (row[f"{first}: low"], row[f"{first}: high"])
-            sentence = verdict(head, metrics[0], row[first], constants[number][first], baseline, ends)
+            sentence = verdict(head, metrics[0], row[first], constants[number][first], baseline, ends, row["num_rows"])
             verdicts.append({"split": split_names[number], "label": head.label.name, "sentence": sentence})
         for number, found in enumerate(measured[1:]):
             name = f"slices-{len(tables):03d}.parquet"

@@ -153,7 +153,7 @@ class _Sample:
         for number, (name, (first, second)) in enumerate(values.items()):
             square = squares[f"_{number}"]
             variance = math.nan if square is None or self.num_rows < 2 else square * self.num_rows / freedom
-            found[name] = _interval(first, second, variance, freedom)
+            found[name] = _interval(metrics[number], first, second, variance, freedom)
         return found
 
     def by_groups(self, metrics: Sequence[Metric], leave_out: bool) -> dict[str, _Values]:
@@ -177,7 +177,7 @@ class _Sample:
             spread = np.var(replicates, ddof=1) if len(replicates) == NUM_GROUPS else math.nan
             # The variance of the whole: of groups that are a NUM_GROUPS-th of it, or that overlap nearly wholly.
             factor = (NUM_GROUPS - 1) ** 2 / NUM_GROUPS if leave_out else 1 / NUM_GROUPS
-            found[name] = _interval(first, second, float(spread) * factor, NUM_GROUPS - 1)
+            found[name] = _interval(metric, first, second, float(spread) * factor, NUM_GROUPS - 1)
         return found
 
     def _measured(self, metrics: Sequence[Metric], roles: Roles, replicated: exp.Expr) -> tuple[dict[str, float], dict[str, np.ndarray]]:
@@ -215,15 +215,20 @@ def _linearized(metric: Metric, terms: dict[str, tuple[str, exp.Expr]], sums: di
     return float(values[0]), weighted if np.isfinite(slopes).all() else None
 
 
-def _interval(first: float, second: float, variance: float, freedom: int) -> _Values:
-    """Student's interval. Where no variance is seen nothing is known of its size, but that equal models are equal."""
+def _interval(metric: Metric, first: float, second: float, variance: float, freedom: int) -> _Values:
+    """Student's interval, within what the difference can be at all.
+
+    Where no variance is seen nothing is known of its size, but that equal models are equal.
+    """
     from scipy.special import stdtrit
 
     difference = second - first
     if variance == 0 and difference == 0:
         return first, second, 0.0, 0.0, 0.0
     half = float(stdtrit(freedom, 0.5 + LEVEL / 2)) * math.sqrt(variance) if variance > 0 else math.nan
-    return first, second, difference, difference - half, difference + half
+    reach = metric.limits[1] - metric.limits[0]
+    low, high = (end if math.isnan(end) else min(max(end, -reach), reach) for end in (difference - half, difference + half))
+    return first, second, difference, low, high
 
 
 def _is_additive(metric: Metric, task: str) -> bool:

@@ -91,7 +91,7 @@ def worst_slices(
     return {
         "metric": metric_label(metric), "higher_is_better": metric.higher_is_better, "num_tried": num_tried,
         "min_rows": min(smallest.values(), default=SMALLEST_ROWS), "columns": list(columns), "level": LEVEL,
-        "note": _note(columns, paired), "slices": [_shown(entry, scale, metric.higher_is_better) for entry in _surely_worse(found)],
+        "note": _note(columns, paired), "slices": [_shown(entry, scale, metric) for entry in _surely_worse(found)],
     }  # fmt: skip
 
 
@@ -182,11 +182,11 @@ def _not_explained(bad: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return kept
 
 
-def _shown(entry: dict[str, Any], scale: float, higher_is_better: bool) -> dict[str, Any]:
+def _shown(entry: dict[str, Any], scale: float, metric: Metric) -> dict[str, Any]:
     def turned(loss: float) -> float:
-        return float(1 - loss if higher_is_better else scale * loss)
+        return float(1 - loss if metric.higher_is_better else scale * loss)
 
-    ends = sorted(turned(entry["mean"] + sign * Z * entry["error"]) for sign in (-1, 1))
+    ends = np.clip(sorted(turned(entry["mean"] + sign * Z * entry["error"]) for sign in (-1, 1)), *metric.limits).tolist()
     value, rest = turned(entry["mean"]), turned(entry["rest"])
     return {"split": entry["split"], "columns": list(entry["columns"]), "values": list(entry["values"]), "num_rows": entry["num_rows"],
             "value": value, "low": ends[0], "high": ends[1], "rest": rest, "difference": value - rest, "p_value": entry["p_value"]}  # fmt: skip

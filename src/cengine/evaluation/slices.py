@@ -197,7 +197,7 @@ def _measured(sums: pa.Table, keys: tuple[str, ...], aliases: dict[str, str], me
     for metric in metrics:
         columns[metric_label(metric)] = pa.array(_rounded(np.atleast_1d(metric.value(arrays))))
         if intervals:
-            for end, values in zip(INTERVAL_ENDS, metric.interval(arrays), strict=True):
+            for end, values in zip(INTERVAL_ENDS, metric.possible_interval(arrays), strict=True):
                 columns[f"{metric_label(metric)}: {end}"] = pa.array(_rounded(np.atleast_1d(values)))
     table = pa.table(columns)
     return Measured(keys, table.sort_by([("num_rows", "descending"), *((name, "ascending") for name in keys)]))

@@ -32,8 +32,10 @@ def share_interval(successes: np.ndarray, count: np.ndarray) -> Interval:
     share = np.asarray(successes, dtype=np.float64) / safe
     center = (share + Z**2 / (2 * safe)) / (1 + Z**2 / safe)
     half = Z / (1 + Z**2 / safe) * np.sqrt(share * (1 - share) / safe + Z**2 / (4 * safe**2))
-    known = count > 0
-    return np.where(known, np.maximum(center - half, 0), np.nan), np.where(known, np.minimum(center + half, 1), np.nan)
+    # Of none and of all the ends are 0 and 1 but for rounding.
+    low = np.where(share == 0, 0.0, np.maximum(center - half, 0))
+    high = np.where(share == 1, 1.0, np.minimum(center + half, 1))
+    return np.where(count > 0, low, np.nan), np.where(count > 0, high, np.nan)
 
 
 def normal_interval(value: np.ndarray, variance: np.ndarray, low: float = -np.inf, high: float = np.inf) -> Interval:

@@ -7,6 +7,7 @@ arrays with one entry a slice, into the metric; NaN where it is not defined for 
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Callable
 from typing import ClassVar
@@ -30,6 +31,8 @@ class Metric(Word):
     higher_is_better: ClassVar[bool] = False
     unit: ClassVar[str] = ""
     grouping: ClassVar[str] = "rows"
+    # What it may be at all; intervals end there.
+    limits: ClassVar[tuple[float, float]] = (0.0, math.inf)
 
     @abstractmethod
     def sums(self, roles: Roles, task: str) -> dict[str, exp.Expr]:
@@ -45,7 +48,12 @@ class Metric(Word):
 
     @abstractmethod
     def interval(self, sums: Sums) -> Interval:
-        """The 95 % interval of each slice's metric, float64; NaN where it cannot be told."""
+        """The 95 % interval of each slice's metric, float64; NaN where it cannot be told. It may reach beyond `limits`."""
+
+    def possible_interval(self, sums: Sums) -> Interval:
+        """The part of the interval within `limits`. It holds the true value as often: that is never beyond them."""
+        low, high = self.interval(sums)
+        return np.clip(low, *self.limits), np.clip(high, *self.limits)
 
 
 def indicator(condition: exp.Expr) -> exp.Expr:

@@ -27,6 +27,7 @@ class Accuracy(Metric):
     name = "accuracy"
     tasks = ("binary", "classes")
     higher_is_better = True
+    limits = (0.0, 1.0)
 
     def sums(self, roles: Roles, task: str) -> dict[str, exp.Expr]:
         return {"correct": indicator(exp.EQ(this=roles("label"), expression=_predicted(roles, task, 0.5)))}
@@ -74,7 +75,8 @@ class TopK(Metric):
     name = "top_k"
     tasks = ("classes",)
     higher_is_better = True
-    k: int = Field(default=5, ge=1)
+    limits = (0.0, 1.0)
+    k: int = Field(default=5, ge=1, le=2**31 - 1)
 
     def sums(self, roles: Roles, task: str) -> dict[str, exp.Expr]:
         return {f"top_{self.k}": indicator(exp.LTE(this=roles("label_rank"), expression=double(self.k)))}
@@ -95,6 +97,7 @@ class Auc(Metric):
     name = "auc"
     tasks = ("binary",)
     higher_is_better = True
+    limits = (0.0, 1.0)
     grouping = "scores"
 
     def sums(self, roles: Roles, task: str) -> dict[str, exp.Expr]:
@@ -108,7 +111,12 @@ class Auc(Metric):
 
     def interval(self, sums: Sums) -> Interval:
         auc = self.value(sums)
-        return normal_interval(auc, auc_variance(auc, sums), 0.0, 1.0)
+        low, high = normal_interval(auc, auc_variance(auc, sums), 0.0, 1.0)
+        # Of classes that do not overlap at all DeLong's variance is 0. The rarer one's rows are then so many trials of a share.
+        apart = (auc == 0) | (auc == 1)
+        rarer = np.where(apart, np.minimum(sums["num_positive"], sums["num_negative"]), 0.0)
+        low_apart, high_apart = share_interval(np.where(apart, auc, 0.0) * rarer, rarer)
+        return np.where(apart, low_apart, low), np.where(apart, high_apart, high)
 
 
 class PrAuc(Metric):
@@ -117,6 +125,7 @@ class PrAuc(Metric):
     name = "pr_auc"
     tasks = ("binary",)
     higher_is_better = True
+    limits = (0.0, 1.0)
     grouping = "scores"
 
     def sums(self, roles: Roles, task: str) -> dict[str, exp.Expr]:
@@ -137,6 +146,7 @@ class _Thresholded(Metric):
 
     tasks = ("binary", "classes")
     higher_is_better = True
+    limits = (0.0, 1.0)
     grouping = "confusion"
     threshold: float = Field(default=0.5, gt=0, lt=1)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 from pydantic import Field, SerializeAsAny, model_validator
@@ -28,10 +29,10 @@ class CosineDecay(Schedule):
 
     name = "cosine_decay"
     initial_learning_rate: float = Field(default=0.001, ge=0)
-    decay_steps: int | None = Field(default=None, ge=1)
+    decay_steps: int | None = Field(default=None, ge=1, le=10**12)
     alpha: float = Field(default=0.0, ge=0, le=1)
     warmup_target: float | None = Field(default=None, gt=0)
-    warmup_steps: int = Field(default=0, ge=0)
+    warmup_steps: int = Field(default=0, ge=0, le=10**12)
 
     @model_validator(mode="after")
     def _warms_up_to_something(self) -> CosineDecay:
@@ -45,7 +46,7 @@ class ExponentialDecay(Schedule):
 
     name = "exponential_decay"
     initial_learning_rate: float = Field(default=0.001, gt=0)
-    decay_steps: int | None = Field(default=None, ge=1)
+    decay_steps: int | None = Field(default=None, ge=1, le=10**12)
     decay_rate: float = Field(default=0.1, gt=0, le=1)
     staircase: bool = False
 
@@ -55,7 +56,7 @@ class PolynomialDecay(Schedule):
 
     name = "polynomial_decay"
     initial_learning_rate: float = Field(default=0.001, gt=0)
-    decay_steps: int | None = Field(default=None, ge=1)
+    decay_steps: int | None = Field(default=None, ge=1, le=10**12)
     end_learning_rate: float = Field(default=0.0001, ge=0)
     power: float = Field(default=1.0, gt=0)
     cycle: bool = False
@@ -66,7 +67,7 @@ class InverseTimeDecay(Schedule):
 
     name = "inverse_time_decay"
     initial_learning_rate: float = Field(default=0.001, gt=0)
-    decay_steps: int | None = Field(default=None, ge=1)
+    decay_steps: int | None = Field(default=None, ge=1, le=10**12)
     decay_rate: float = Field(default=1.0, gt=0)
     staircase: bool = False
 
@@ -82,6 +83,12 @@ class PiecewiseConstantDecay(Schedule):
     def _lengths(self) -> PiecewiseConstantDecay:
         if len(self.values) != len(self.boundaries) + 1:
             raise ValueError("values must have one entry more than boundaries")
+        if self.boundaries[0] < 1 or any(one >= other for one, other in itertools.pairwise(self.boundaries)):
+            raise ValueError("boundaries are steps in rising order, the first at least 1")
+        if self.boundaries[-1] > 10**12:
+            raise ValueError("boundaries are at most 1,000,000,000,000")
+        if min(self.values) < 0:
+            raise ValueError(f"a learning rate cannot be negative, found {min(self.values):g} among the values")
         return self
 
 

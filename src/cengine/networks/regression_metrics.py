@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 
 import numpy as np
 from sqlglot import exp
@@ -107,6 +108,7 @@ class R2(Metric):
     name = "r2"
     tasks = ("regression",)
     higher_is_better = True
+    limits = (-math.inf, 1.0)
 
     def sums(self, roles: Roles, task: str) -> dict[str, exp.Expr]:
         # Labels are centred on the overall mean: sums of squares of large labels would cancel.

@@ -20,7 +20,7 @@ from cengine.store.artifacts import disk_errors
 from cengine.store.permissions import make_folder, restrict
 from cengine.store.writing import refuse_link, write_whole
 
-EVIDENCE_VERSION = 1
+EVIDENCE_VERSION = 2
 # Told what is being done.
 Report = Callable[[str], None]
 

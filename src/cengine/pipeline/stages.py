@@ -388,5 +388,5 @@ STAGES = (
     Stage("Fit", "rows", _fit_settings, _all_rows, _run_fit),
     Stage("Transform", "rows", lambda context: {}, _all_rows, _run_transform, version=2),
     Stage("Train", "steps", _train_settings, _train_steps, _run_train),
-    Stage("Evaluate", "rows", _evaluate_settings, _evaluated_rows, _run_evaluate, version=2),
+    Stage("Evaluate", "rows", _evaluate_settings, _evaluated_rows, _run_evaluate, version=3),
 )

@@ -11,7 +11,8 @@ from cengine.reports import formats, slicing
 
 MAX_WIDTH = 100.0
 DRAWN = (300.0, 64.0)  # width and height of a small histogram
-HARDLY_BETTER = 0.02  # skill below this is told in amber
+HARDLY_BETTER = 0.05  # skill below this is told in amber
+FEW_ROWS = 10  # of fewer nothing is told in green
 LEVELS = {"strong": 0, "moderate": 1, "same": 2}
 
 
@@ -47,7 +48,10 @@ def verdict_level(label: dict, split: str) -> str:
     if row is None or row["skill"] is None:
         return "none"
     ends = (row["low"], row["high"])
-    within = None not in ends and ends[0] <= row["constant"] <= ends[1]
+    unknown = None in ends
+    if row["num_rows"] < FEW_ROWS:
+        return "none" if unknown else "bad" if row["skill"] <= 0 else "hardly"
+    within = not unknown and ends[0] <= row["constant"] <= ends[1]
     return "bad" if row["skill"] <= 0 else "hardly" if within or row["skill"] < HARDLY_BETTER else "good"
 
 
@@ -96,11 +100,14 @@ def interval_places(slices: Sequence[dict]) -> list[dict[str, float]]:
 
 def slicing_of(summary: dict, other: dict | None) -> list[dict[str, Any]]:
     """The data of the slicing view of each label that has slices, with the label's name."""
+    several = len(summary["labels"]) > 1
     names = tuple(f"run {run['run']['key']}" for run in (summary, other) if run)
     found = []
     for label in summary["labels"]:
         if label["slices"]:
-            found.append({"label": label["name"], "data": slicing.slicing_data(label, label_named(other, label["name"]), names)})
+            found.append(
+                {"label": label["name"], "data": slicing.slicing_data(label, label_named(other, label["name"]), names, several=several)}
+            )
     return found
 
 

@@ -10,11 +10,15 @@ MAX_NUMBERS = 450_000
 VALUE_DIGITS, INTERVAL_DIGITS = 7, 5
 
 
-def slicing_data(label: dict, other: dict | None, names: Sequence[str]) -> dict[str, Any]:
-    """What the view of one label shows; `other` is the same label of a second run, `names` are those of the runs."""
+def slicing_data(label: dict, other: dict | None, names: Sequence[str], *, several: bool = False) -> dict[str, Any]:
+    """What the view of one label shows; `other` is the same label of a second run, `names` are those of the runs.
+
+    Where there are `several` labels their names stand in the view's captions.
+    """
     runs = [label] if other is None else [label, other]
     cap = _cap([found for run in runs for found in run["slices"]])
     return {
+        "label": label["name"] if several else None,
         "metrics": [{key: metric[key] for key in ("name", "unit", "higher_is_better", "description")} for metric in label["metrics"]],
         "runs": [{"name": name, "overall": _overall(run), "sets": [_set(found, cap) for found in run["slices"]]}
                  for name, run in zip(names, runs, strict=False)],

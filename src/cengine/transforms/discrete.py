@@ -21,7 +21,7 @@ class ComputeAndApplyVocabulary(Transform):
 
     name = "compute_and_apply_vocabulary"
     accepts = DISCRETE
-    top_k: int | None = Field(default=None, ge=1)
+    top_k: int | None = Field(default=None, ge=1, le=2**31 - 1)
     num_oov_buckets: int = Field(default=1, ge=1, le=1_000_000)
 
     def needs(self) -> Needs:
@@ -46,7 +46,7 @@ class OneHotEncode(Transform):
 
     name = "one_hot_encode"
     accepts = (*DISCRETE, "code")
-    top_k: int | None = Field(default=None, ge=1)
+    top_k: int | None = Field(default=None, ge=1, le=2**31 - 1)
 
     def needs(self) -> Needs:
         return Needs(counts=True, top=self.top_k)

@@ -97,7 +97,7 @@ class Custom(Filling):
         if kind == "boolean":
             return isinstance(value, bool)
         if kind in ("integer", "float"):
-            return isinstance(value, int | float) and not isinstance(value, bool)
+            return isinstance(value, int | float) and not isinstance(value, bool) and (kind == "float" or -(2**63) <= value < 2**63)
         return isinstance(value, str) or kind == "string"
 
 

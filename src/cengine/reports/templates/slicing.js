@@ -146,7 +146,7 @@ class SlicingView {
     };
     const theirs = beside ? `; ${this.other.name}: ${tell(this.other)}` : '';
     const better = `${metric.higher_is_better ? 'higher' : 'lower'} is better`;
-    this.told('overall').textContent = `All slices together: ${metric.name} ${tell(this.own)}${theirs}; ${better}.`;
+    this.told('overall').textContent = `All slices together: ${metric.name}${this.ofLabel()} ${tell(this.own)}${theirs}; ${better}.`;
   }
 
   showHistogram({ slices, metric, beside, own, theirs, buckets, matching, decimals }) {
@@ -170,8 +170,12 @@ class SlicingView {
     this.numListed = indices.length;
     const own = slices.numbers(metric.name);
     scale.domain = drawnDomain(indices.slice(this.state.page * PAGE_ROWS, (this.state.page + 1) * PAGE_ROWS), own, overall);
-    const caption = `${metric.name} by ${slices.columns.join(' × ')}, ${this.split()}`;
+    const caption = `${metric.name}${this.ofLabel()} by ${slices.columns.join(' × ')}, ${this.split()}`;
     this.table.show({ caption, columns, indices, sort, page: this.state.page });
+  }
+
+  ofLabel() {
+    return this.data.label ? ` of ${this.data.label}` : '';
   }
 
   showStatus({ slices, metric, buckets, listed, decimals }) {
