@@ -21,6 +21,7 @@ SOURCES_TYPED = {
     "csv": (["--path", "table.csv"], None),
     "parquet": (["--path", "s3://bucket/t.parquet"], "s3"),
     "json": (["--path", "gs://bucket/t.json"], "gcs"),
+    "excel": (["--path", "missing.xlsx"], "excel"),
     "postgres": (["--uri", "postgresql://me@localhost/city", "--table", "t"], "postgres"),
     "mysql": (["--uri", "mysql://me@localhost/city", "--table", "t"], "mysql"),
     "sqlite": (["--uri", "missing.db", "--table", "t"], None),

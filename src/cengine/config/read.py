@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from cengine.config.mapping import mapping_document
 from cengine.config.normalize import Problems, normalize
 from cengine.config.schema import (
     Categorize,
@@ -64,17 +65,20 @@ class ConfigFile:
             raise ConfigError(self.problems)
 
 
-def load_config(path: str | Path, *, partly: bool = False) -> ConfigFile:
-    """The configuration in a YAML file. Raises ConfigError with everything that is wrong in it.
+def load_config(path: str | Path | Mapping[str, Any], *, partly: bool = False) -> ConfigFile:
+    """The configuration in a YAML file, or that of a dict. Raises ConfigError with everything that is wrong in it.
 
     With `partly` what can be read of it is enough, so that the rest can be checked against a table and all be told together.
     """
-    return _read(read_document(Path(path)), partly)
+    return parse_config(path, partly=partly) if isinstance(path, Mapping) else _read(read_document(Path(path)), partly)
 
 
-def parse_config(text: str, name: str = "<config>", *, partly: bool = False) -> ConfigFile:
-    """The configuration of a YAML text; `name` stands for the file in messages. `partly`: see `load_config`."""
-    return _read(parse_document(text, name), partly)
+def parse_config(text: str | Mapping[str, Any], name: str = "<config>", *, partly: bool = False) -> ConfigFile:
+    """The configuration of a YAML text, for which `name` stands in messages; or of a dict, whose places are paths of keys.
+
+    `partly`: see `load_config`.
+    """
+    return _read(mapping_document(text) if isinstance(text, Mapping) else parse_document(text, name), partly)
 
 
 def _read(document: Document, partly: bool) -> ConfigFile:

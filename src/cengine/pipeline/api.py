@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 from cengine.config.read import ConfigFile, parse_config
-from cengine.errors import CengineError, SourceError, StoreError
+from cengine.errors import CengineError, SourceError, StoreError, near_miss
 from cengine.names import former_name
 from cengine.pipeline.plan import default_memory_bytes
 from cengine.pipeline.register import Report, Say, Snapshot, read_snapshot, take_snapshot
@@ -27,7 +28,10 @@ def source_of(kind: str, options: dict[str, Any]) -> Source:
     try:
         source_class = SOURCES[kind]
     except KeyError:
-        raise SourceError(f"unknown type of datasource '{kind}'", f"known types: {', '.join(SOURCES)}") from None
+        hint = (f'a file is registered by its type: register(project, "csv", path="{kind}")',) if Path(kind).suffix else ()
+        raise SourceError(
+            f"unknown type of datasource '{kind}'", *near_miss(kind, SOURCES), *hint, f"known types: {', '.join(SOURCES)}"
+        ) from None
     try:
         return source_class.model_validate(options)
     except ValidationError as error:
@@ -46,7 +50,12 @@ def kept_options(source: Source) -> dict[str, Any]:
 
 
 def source_of_record(datasource: dict[str, Any]) -> Source:
-    """The source a datasource was registered from."""
+    """The source a datasource was registered from. Raises SourceError for a table of a Python program's memory."""
+    if datasource["type"] == "frame":
+        raise SourceError(
+            f"datasource '{datasource['name']}' came from a Python program; a new snapshot of it is taken there",
+            f"cengine.register(project, table, name='{datasource['name']}')",
+        )
     options = dict(datasource["options"])
     if datasource["type"] in ("parquet", "json"):
         options.pop("allow_rejects", None)  # kept for all files by versions before 0.2
@@ -66,9 +75,38 @@ def absolute(path: str) -> str:
     return path if "://" in path else str(Path(path).expanduser().absolute())
 
 
-def register(project: Project, kind: str, *, memory_bytes: int | None = None, **options: Any) -> Snapshot:
-    """A snapshot of a table, for the Python API: `register(project, "csv", path="trips*.csv")`."""
-    return take_snapshot(project, source_of(kind, options), memory_bytes=memory_bytes or default_memory_bytes())
+def register(project: Project, what: Any, *, name: str | None = None, memory_bytes: int | None = None, **options: Any) -> Snapshot:
+    """A snapshot of a table, for the Python API.
+
+    `what` is a type with its options, `register(project, "csv", path="trips*.csv")`, or a table in memory: a pandas or polars
+    DataFrame, a pyarrow table, anything with `__arrow_c_stream__`. With `name` it becomes a datasource, as of the command
+    line; one of this name that came of the same place gets a new snapshot. Raises SourceError, StoreError.
+    """
+    from cengine.sources.frames import Frame
+
+    if isinstance(what, str):
+        source = source_of(what, options)
+    elif options:
+        raise SourceError(f"a table in memory has no option '{next(iter(options))}'", "known: name, memory_bytes")
+    else:
+        source = Frame.of(what)
+    memory_bytes = memory_bytes or default_memory_bytes()
+    if name is None:
+        return take_snapshot(project, source, memory_bytes=memory_bytes)
+    return _registered(project, name, source, memory_bytes)
+
+
+def _registered(project: Project, name: str, source: Source, memory_bytes: int) -> Snapshot:
+    """The snapshot of a datasource, new or the newest one of the same place."""
+    known = next((row for row in project.records.all("datasources") if row["name"] == name), None)
+    if known is None or known["type"] != source.name or dict(known["options"]) != kept_options(source):
+        return create_datasource(project, name, source, memory_bytes=memory_bytes, threads=None, report=lambda phase, share, rows: None)[1]
+    snapshot = take_snapshot(project, source, memory_bytes=memory_bytes)
+    newest = project.records.last("snapshots", datasource_id=known["id"])
+    if newest is None or newest["content"] != snapshot.content:
+        _record_snapshot(project, known["id"], snapshot)
+    project.set_own_setting(ACTIVE, known["id"])
+    return snapshot
 
 
 def check_name(name: str, refused: str = "") -> None:
@@ -82,6 +120,19 @@ def check_name(name: str, refused: str = "") -> None:
 
 
 # Datasources
+
+
+def default_name(kind: str, options: dict[str, Any]) -> str:
+    """What a datasource is called that nobody gave a name: as its file, folder or table. Raises StoreError where that gives none."""
+    path, table = str(options.get("path") or ""), str(options.get("table") or "")
+    parts = [part for part in (absolute(path) if path else "").split("/") if part]
+    # A glob of nothing but wildcards is called as its folder.
+    stems = (re.sub(r"(\.[A-Za-z]{1,8})?(\.(gz|zst|zip))?$", "", re.sub(r"[*?]+|\[.*?\]", "", part)) for part in reversed(parts))
+    stem = next((stem for stem in stems if stem), "") if path else table.replace('"', "").rpartition(".")[2]
+    name = re.sub(r"[^\w.-]+", "_", stem).strip("_.-")
+    if not name:
+        raise StoreError(f"the table's place gives no name for the datasource of type {kind}", "choose one: --name NAME")
+    return f"table_{name}" if name.isdigit() else name
 
 
 def create_datasource(

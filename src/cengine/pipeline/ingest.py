@@ -76,6 +76,7 @@ class _Copying:
         self.renamed: dict[str, str] = {}
         self._named: list[list[str]] = []
         self._rejected: list[tuple[str, int, str]] = []
+        self._hints: dict[str, None] = {}
         self._done = 0.0
         self._share = 0.0
 
@@ -116,16 +117,23 @@ class _Copying:
         """The columns, which all parts share, with a type for each that holds the values of all parts."""
         types = dict(zip(self._named[0], (sql_type for _, sql_type in parts[0].columns), strict=True))
         for part, names in zip(parts, self._named, strict=True):
-            if set(names) != set(types):
+            if getattr(self.source, "allow_missing_columns", False):
+                types |= {name: sql_type for name, (_, sql_type) in zip(names, part.columns, strict=True) if name not in types}
+            elif set(names) != set(types):
                 one, other = _short(part.label), _short(parts[0].label)
                 missing, more = set(types) - set(names), set(names) - set(types)
                 details = [f"not in '{one}': {', '.join(sorted(missing))}"] if missing else []
                 details += [f"only in '{one}': {', '.join(sorted(more))}"] if more else []
                 raise SourceError(f"'{one}' and '{other}' have different columns", *details,
-                                  "register them as two datasources, or give them the same header")  # fmt: skip
+                                  *self._way_out())  # fmt: skip
             for (_, sql_type), name in zip(part.columns, names, strict=True):
                 types[name] = _wider(types[name], sql_type)
         return types
+
+    def _way_out(self) -> tuple[str, ...]:
+        if not hasattr(self.source, "allow_missing_columns"):
+            return ("register them as two datasources, or give them the same header",)
+        return ("register them as two datasources, or take what a file does not have for null: --allow-missing-columns",)
 
     def _settled(self, columns: list[Column]) -> list[Column]:
         """The columns with the types that their cells have shown so far."""
@@ -170,6 +178,7 @@ class _Copying:
             self._settling.look(self.engine, held, number, names)
         before = dict(self._settling.kinds)
         self.notes += [self._settling.reason(name, before[name], parts) for name in self._settling.settle_wholly()]
+        self._settling.check_declared(parts)
         columns = self._settled(columns)
         for number in range(len(parts)):
             held = self.held / self._file(number).name
@@ -185,16 +194,15 @@ class _Copying:
         """The rows of a part as SQL, and for each column SQL of its cells: texts if its type is to be settled."""
         spelled = dict(zip(self._named[number], (name for name, _ in part.columns), strict=True))
         settled = self._settling.kinds
-        with part.rows({spelled[c.name]: "VARCHAR" if c.name in settled else c.sql_type for c in columns}) as rows:
+        with part.rows({spelled[c.name]: "VARCHAR" if c.name in settled else c.sql_type for c in columns if c.name in spelled}) as rows:
             if isinstance(rows, pa.RecordBatchReader):
                 self.engine.register("incoming", rows)
                 rows = exp.to_table("incoming")
+            # What a part does not have is null in its rows, if the source allows that.
+            found = {c.name: _quoted(spelled[c.name]) if c.name in spelled else "CAST(NULL AS VARCHAR)" for c in columns}
             yield (
                 rows.sql("duckdb"),
-                {
-                    c.name: _quoted(spelled[c.name]) if c.name in settled else f"CAST({_quoted(spelled[c.name])} AS {c.sql_type})"
-                    for c in columns
-                },
+                {c.name: found[c.name] if c.name in settled else f"CAST({found[c.name]} AS {c.sql_type})" for c in columns},
             )
 
     def _write(self, rows: str, cells: dict[str, str], proved: list[str], columns: list[Column], target: Path) -> int:
@@ -222,6 +230,7 @@ class _Copying:
             self.num_rejected += rejects.num_rows
             if not rejects.allowed:
                 self._rejected += [(part.label, line, reason) for line, reason in rejects.first]
+                self._hints.update(dict.fromkeys(rejects.hints))
 
     def _misfits(self) -> SourceError:
         shown = [f"{label}:{line}: {reason}" for label, line, reason in sorted(self._rejected)[:NUM_SHOWN_REJECTS]]
@@ -230,13 +239,13 @@ class _Copying:
             shown.append(f"... and {more:,} more")
         total = self.num_rows + self.num_rejected
         return SourceError(f"{self.num_rejected:,} of {total:,} rows do not fit their columns; nothing was registered", *shown,
-                           *self._proposal(total))  # fmt: skip
+                           *self._hints, *self._proposal(total))  # fmt: skip
 
     def _proposal(self, total: int) -> tuple[str, ...]:
         """What to do with rows that do not fit. Leaving them out is no way where they are many, or all rows of some value."""
         of_values = any("onvert" in reason for _, _, reason in self._rejected)
         if of_values:
-            return ("mend the rows, or settle the column's type as string",)
+            return ("mend the rows, or let the column be text: --type COLUMN=string",)
         if self.num_rejected > MAX_REJECTED_SHARE * total:
             return ("mend the rows, or say how the file is written (cengine datasource create csv --help)",)
         return ("mend the rows, or leave them out with --allow-rejects",)

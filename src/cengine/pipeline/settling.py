@@ -16,7 +16,8 @@ import pyarrow.parquet as pq
 from sqlglot import exp
 
 from cengine.engines.duckdb import DuckDB
-from cengine.sources.cells import DAY_FIRST, MONTH_FIRST, Kind, Spelling, is_ambiguous, is_numbered, order_of
+from cengine.errors import SourceError
+from cengine.sources.cells import DAY_FIRST, MONTH_FIRST, Kind, Spelling, declared_kind, is_ambiguous, is_numbered, order_of
 from cengine.sources.source import Part
 from cengine.tables import ROW_ID, kind_of
 
@@ -40,6 +41,8 @@ class Settling:
 
     spelling: Spelling
     classes: dict[str, frozenset[str]]
+    declared: dict[str, str] = field(default_factory=dict)
+    """The kinds that the user has named."""
     kinds: dict[str, Kind] = field(default_factory=dict)
     whole: dict[str, dict[str, Seen]] = field(default_factory=dict)
     """What was found in the whole table of columns whose sample did not show enough."""
@@ -49,15 +52,16 @@ class Settling:
         """What the samples of all parts say together; a column that is no text in some part is left out."""
         found: dict[str, frozenset[str]] = {}
         others: set[str] = set()
-        spelling = Spelling()
+        spelling, declared = Spelling(), dict[str, str]()
         for part, called in zip(parts, names, strict=True):
             for (header, _), name in zip(part.columns, called, strict=True):
                 if part.classes is None or header not in part.classes:
                     others.add(name)
                 else:
                     found[name] = found.get(name, frozenset()) | part.classes[header]
+                    declared |= {name: part.declared[header]} if header in part.declared else {}
             spelling = part.spelling or spelling
-        settling = Settling(spelling, {name: classes for name, classes in found.items() if name not in others})
+        settling = Settling(spelling, {name: classes for name, classes in found.items() if name not in others}, declared)
         settling.settle()
         return settling
 
@@ -66,6 +70,7 @@ class Settling:
         seen = order_of(self.classes.values())
         order = seen or _order_of_format(self.spelling.date_format) or MONTH_FIRST
         self.kinds = {name: self.spelling.kind_of(classes, order) for name, classes in self.classes.items()}
+        self.kinds |= {name: declared_kind(kind, self.kinds[name]) for name, kind in self.declared.items() if name in self.kinds}
 
     def type_of(self, name: str) -> str:
         return self.kinds[name].sql_type
@@ -132,16 +137,29 @@ class Settling:
 
     # Words
 
+    def check_declared(self, parts: Sequence[Part]) -> None:
+        """Raises SourceError for a column with cells that the kind that the user has named does not hold."""
+        for name, kind in self.declared.items():
+            wrong = [seen for one, seen in self.whole.get(name, {}).items() if not self.kinds[name].holds(one)]
+            if wrong:
+                count, (text, place) = sum(seen.num_cells for seen in wrong), self._first(wrong, parts)
+                raise SourceError(f"column '{name}' is no {kind} as --type says: {count:,} {'cell is' if count == 1 else 'cells are'} none, "
+                                  f"first {text} at {place}", "mend the cells, leave --type out, or say --null WORD for a word that means null")  # fmt: skip
+
+    def _first(self, cells: Sequence[Seen], parts: Sequence[Part]) -> tuple[str, str]:
+        """The first of these cells, and its place, as texts for people."""
+        first = min(cells, key=lambda seen: (parts[seen.part].label, seen.row))
+        part = parts[first.part]
+        line = part.line(first.row, first.text) if part.line is not None else None
+        place = f"line {line:,}" if line is not None else f"row {first.row + 1:,}"
+        return _shown(first.text), place + (f" of {part.label.rstrip('/').rpartition('/')[2]}" if len(parts) > 1 else "")
+
     def reason(self, name: str, before: Kind, parts: Sequence[Part]) -> str:
         """A sentence on the type of a column that a sample had shown to be another."""
         new = [seen for one, seen in self.whole[name].items() if not before.holds(one)] or list(self.whole[name].values())
         count = sum(seen.num_cells for seen in new)
-        first = min(new, key=lambda seen: (parts[seen.part].label, seen.row))
-        part = parts[first.part]
-        line = part.line(first.row, first.text) if part.line is not None else None
-        place = f"line {line:,}" if line is not None else f"row {first.row + 1:,}"
-        of = f" of {part.label.rstrip('/').rpartition('/')[2]}" if len(parts) > 1 else ""
-        return f"{name}: {_word(self.kinds[name])}, because of {count:,} {'cell' if count == 1 else 'cells'}, first {_shown(first.text)} at {place}{of}"
+        text, place = self._first(new, parts)
+        return f"{name}: {_word(self.kinds[name])}, because of {count:,} {'cell' if count == 1 else 'cells'}, first {text} at {place}"
 
     def ambiguous(self, engine: DuckDB, files: Sequence[Path]) -> list[str]:
         """Sentences on columns of dates whose day and month may change places in every cell."""

@@ -110,6 +110,21 @@ def _numbered(found: frozenset[str], order: str) -> Kind | None:
     return Kind("numbered time", "TIMESTAMP", days | {f"{one} at" for one in days}, order)
 
 
+def declared_kind(kind: str, settled: Kind) -> Kind:
+    """How cells are read as a kind that the user has named; `settled` is what they look like."""
+    if kind == "timestamp":
+        return settled if settled.sql_type.startswith(("DATE", "TIMESTAMP")) else Kind("time", "TIMESTAMP", frozenset({"date", "time"}))
+    return _DECLARED[kind]
+
+
+_DECLARED = {
+    "boolean": Kind("flag", "BOOLEAN", frozenset({"boolean", "bit"})),
+    "integer": Kind("integer", "BIGINT", _INTEGERS),
+    "float": Kind("float", "DOUBLE", _EXACT | {"decimal", "bare", "word"}),
+    "string": TEXT,
+}
+
+
 def is_ambiguous(classes: Iterable[str]) -> bool:
     """Whether a column holds nothing but dates whose day and month may change places."""
     return {one.removesuffix(" at") for one in classes} == {EITHER}

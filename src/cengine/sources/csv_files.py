@@ -2,76 +2,76 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Any
 
-from pydantic import Field, field_validator
+from sqlglot import exp
 
-from cengine.sources.cells import Spelling, format_problem
-from cengine.sources.files import Fetch, FileSource, compression_of, reader
+from cengine.errors import CengineError, SourceError
+from cengine.sources.cells import Spelling
+from cengine.sources.csv_options import CsvOptions, hints
+from cengine.sources.files import Fetch, reader
 from cengine.sources.lines import line_of_row
-from cengine.sources.source import Option, Rejects
+from cengine.sources.rewriting import head_of, rewritten, writing_of
+from cengine.sources.source import Part, Reading, Rejects
 
-if TYPE_CHECKING:
-    from sqlglot import exp
-
-NULL_WORDS = ("", "NULL", "null", "\\N")
 NUM_SHOWN_REJECTS = 5
 # Types are proposed by a file's first rows, fewer of a wide file.
 SAMPLE_ROWS = 20_000
 SAMPLE_CELLS = 400_000
 
 
-class Csv(FileSource):
+class Csv(CsvOptions):
     """Comma-separated text with a header; delimiter, quotes and types are found by looking."""
 
     name = "csv"
     title = "CSV"
-    suffixes = (".csv", ".csv.gz", ".csv.zst", ".tsv", ".tsv.gz", ".tsv.zst", ".txt", ".txt.gz")
-    delimiter: str | None = Field(default=None, max_length=4, description="What stands between cells; found by looking where left out.")
-    null_words: Annotated[tuple[str, ...], Option(flag="null", adds=True)] = Field(
-        default=NULL_WORDS, description="A word that means null, besides an empty cell and NULL. May be repeated."
-    )
-    allow_rejects: bool = Field(default=False, description="Leave out rows that do not fit their columns; by default they are an error.")
 
-    date_format: str | None = Field(
-        default=None, max_length=60, description="How dates are written, such as %d/%m/%Y; found by looking at all of them where left out."
-    )
+    @contextlib.contextmanager
+    def opened(self, reading: Reading) -> Iterator[Sequence[Part]]:
+        """One part a file. Raises SourceError where an option names a column that no file has."""
+        with super().opened(reading) as parts:
+            self.check_declared(list(dict.fromkeys(header for part in parts for header, _ in part.columns)))
+            yield [replace(part, declared=self.declared([header for header, _ in part.columns])) for part in parts]
 
-    @field_validator("date_format")
-    @classmethod
-    def _known_format(cls, value: str | None) -> str | None:
-        problem = format_problem(value) if value is not None else None
-        if problem:
-            raise ValueError(f"'{value}' cannot be a format of dates: {problem}")
-        return value
-
-    def expected_kind(self, name: str) -> str | None:
-        return compression_of(name)
+    @contextlib.contextmanager
+    def readable(self, file: Path, label: str, reading: Reading, *, look: bool = False) -> Iterator[Path]:
+        """The file, or a text of it that the engine can read."""
+        writing = writing_of(
+            file, label, self.suffixes, encoding=self.encoding, quote=self.quote, escape=self.escape, comment=self.comment,
+            any_line_ends=self.any_line_ends, lines_before=self.lines_before, data_may_be_bad=self.allow_rejects,
+        )  # fmt: skip
+        try:
+            if writing.is_plain:
+                yield file
+                return
+            with rewritten(file, label, self.suffixes, writing, reading.scratch, look=look, tick=lambda: reading.tick(0.0, 0)) as text:
+                yield text
+        except SourceError as error:
+            raise _named(error, label, self) from None
 
     @property
     def spelling(self) -> Spelling:
-        return Spelling(date_format=self.date_format)
+        return Spelling(decimal=self.decimal or ".", thousands=self.thousands or "", date_format=self.date_format)
 
     def columns(self, file: Path, fetch: Fetch) -> list[tuple[str, str]]:
-        found = fetch(f"DESCRIBE SELECT * FROM {self.scan(file).sql('duckdb')}")
-        return [(name, "VARCHAR") for name in found["column_name"].to_pylist()]
+        found = fetch(f"DESCRIBE SELECT * FROM {self.scan(file).sql('duckdb')}")["column_name"].to_pylist()
+        return [(f"column_{number}" if self.no_header else name, "VARCHAR") for number, name in enumerate(found, start=1)]
 
     def classes(self, file: Path, columns: Sequence[tuple[str, str]], fetch: Fetch) -> dict[str, frozenset[str]]:
         """The classes of the first cells of each column that is read as texts."""
-        from sqlglot import exp
-
-        texts = [header for header, kind in columns if kind == "VARCHAR"]
-        if not texts:
-            return {}
+        texts = [header for header, _ in columns]
         num_rows = max(SAMPLE_ROWS // 100, min(SAMPLE_ROWS, SAMPLE_CELLS // len(texts)))
         chosen = ", ".join(f"{exp.column(header, quoted=True).sql('duckdb')} AS c{number}" for number, header in enumerate(texts))
         rows = fetch(f"""
             SELECT name, {self.spelling.class_of("cell")} AS class FROM (
                 SELECT DISTINCT name, cell FROM (
-                    UNPIVOT (SELECT {chosen} FROM {self.scan(file).sql("duckdb")} LIMIT {num_rows}) ON COLUMNS(*) INTO NAME name VALUE cell
+                    UNPIVOT (SELECT {chosen} FROM {self.scan(file, dict(columns)).sql("duckdb")} LIMIT {num_rows})
+                    ON COLUMNS(*) INTO NAME name VALUE cell
                 )
             ) GROUP BY ALL
         """).to_pylist()  # fmt: skip
@@ -82,24 +82,22 @@ class Csv(FileSource):
         return {header: frozenset(classes) for header, classes in found.items()}
 
     def line(self, file: Path, row: int, text: str) -> int | None:
-        return line_of_row(file, row, text)
+        quote = '"' if self.quote is None else self.quote
+        return line_of_row(file, row - 1 if self.no_header else row, text, quote.encode(), self.lines_before) if quote else None
 
     def scan(self, file: Path, types: dict[str, str] | None = None) -> exp.Expr:
-        options: dict[str, Any] = {"header": True, "nullstr": list(self.null_words), "allow_quoted_nulls": True}
-        options["compression"] = compression_of(file.name) or "none"
-        if self.delimiter is not None:
-            options["delim"] = self.delimiter
+        options = self.dialect(file.name, head_of(file, self.suffixes)[0])
+        if self.no_header and types:
+            options["names"] = list(types)
         # Asked for its columns too: one ragged row must not make one column of all.
         # The first rows may have no quotes yet; then the engine would take late ones for a part of their cells.
         options.setdefault("quote", '"')
-        typed = {header: kind for header, kind in (types or {}).items() if kind != "VARCHAR"}
-        options |= {"store_rejects": True, "strict_mode": True, "all_varchar": not typed}
-        return reader("read_csv", file, options, types if typed else None)
+        return reader("read_csv", file, options | {"store_rejects": True, "strict_mode": True, "all_varchar": True}, None)
 
     def headers(self, file: Path, names: Sequence[str], fetch: Fetch) -> Sequence[str]:
         """The first row read as cells: as headers the engine trims them, numbers equal ones and names empty ones."""
-        from sqlglot import exp
-
+        if self.no_header:
+            return names
         scan = self.scan(file)
         arguments = {argument.this.name: argument for argument in scan.this.expressions if isinstance(argument, exp.EQ)}
         # A header may be a word that means null in a cell; and a row that is no header is no row that does not fit.
@@ -123,7 +121,8 @@ class Csv(FileSource):
         # The engine keeps them in memory, a file's at a time is enough.
         fetch("DELETE FROM reject_errors")
         fetch("DELETE FROM reject_scans")
-        return Rejects(int(total), tuple((row["line"], _reason(row)) for row in rows), self.allow_rejects)
+        proposed = tuple(dict.fromkeys(hint for row in rows for hint in hints(str(row["message"]), self)))
+        return Rejects(int(total), tuple((row["line"], _reason(row)) for row in rows), self.allow_rejects, proposed)
 
 
 def _may_be_called(header: str, name: str, place: int) -> bool:
@@ -135,3 +134,10 @@ def _may_be_called(header: str, name: str, place: int) -> bool:
 def _reason(row: dict[str, Any]) -> str:
     message = str(row["message"]).strip().splitlines()[0]
     return f"column '{row['column_name']}': {message}" if row["column_name"] else message
+
+
+def _named(error: CengineError, label: str, options: CsvOptions) -> SourceError:
+    """The error with the file's name and the options that may mend it."""
+    (problem,) = error.problems
+    message = problem.message if label in problem.message else f"'{label}' cannot be read: {problem.message}"
+    return SourceError(message, *problem.notes, *(hint for hint in hints(problem.message, options) if hint not in problem.notes))

@@ -54,6 +54,8 @@ class FileSource(CopiedSource):
         description="A {title} file, a glob in quotes, or a folder; also s3://, gs://, az://."
     )
 
+    allow_missing_columns: bool = Field(default=False, description="A column that a file does not have is null in its rows; else an error.")
+
     @property
     def place(self) -> str:
         return self.path
@@ -80,7 +82,7 @@ class FileSource(CopiedSource):
         expected = self.expected_kind(label)
         if actual != expected:
             said = expected or f"a {self.name} file"
-            raise SourceError(f"'{label}' is {actual or 'something else'}, not {said} as its name and type say", *_type_hint(actual))
+            raise SourceError(f"'{label}' is {actual or 'something else'}, not {said} as its name and type say", *_type_hint(actual, label))
 
     @abstractmethod
     def expected_kind(self, name: str) -> str | None:
@@ -93,6 +95,11 @@ class FileSource(CopiedSource):
     @abstractmethod
     def rejects(self, fetch: Fetch) -> Rejects | None:
         """Rows of the last scan that did not fit their columns; None where such rows are an error of the scan."""
+
+    @contextlib.contextmanager
+    def readable(self, file: Path, label: str, reading: Reading, *, look: bool = False) -> Iterator[Path]:
+        """The file as the engine can read it; of `look` its first lines may be enough. `label` is what the user calls it."""
+        yield file
 
     def columns(self, file: Path, fetch: Fetch) -> list[tuple[str, str]]:
         """Header and SQL type of each column, as the file's first rows show them."""
@@ -168,8 +175,9 @@ class FileSource(CopiedSource):
                 raise SourceError(f"'{listed.file}' changed while it was read; nothing was registered", "run the command again")
 
         try:
-            own = self.looked_at(listed.file, reading.fetch)
-            classes = self.classes(listed.file, own.columns, reading.fetch)
+            with self.readable(listed.file, str(listed.file), reading, look=True) as text:
+                own = self.looked_at(text, reading.fetch)
+                classes = self.classes(text, own.columns, reading.fetch)
         except SourceError:
             for _ in verify_readable(listed.file):
                 pass  # a file that ends early is told to be one
@@ -198,13 +206,14 @@ class FileSource(CopiedSource):
         try:
             if self.reads_whole:
                 raise SourceError(f"the beginning of '{stored.url}' does not tell its columns")
-            own = self.looked_at(look, reading.fetch)
-            classes = self.classes(look, own.columns, reading.fetch)
+            with self.readable(look, stored.url, reading, look=True) as text:
+                own = self.looked_at(text, reading.fetch)
+                classes = self.classes(text, own.columns, reading.fetch)
         except CengineError:
             # An array of JSON has no whole lines, and the first lines of a CSV may not show enough.
-            with fetching.local(number) as file, _called(stored.url, file):
-                own = self.looked_at(file, reading.fetch)
-                classes = self.classes(file, own.columns, reading.fetch)
+            with fetching.local(number) as file, _called(stored.url, file), self.readable(file, stored.url, reading, look=True) as text:
+                own = self.looked_at(text, reading.fetch)
+                classes = self.classes(text, own.columns, reading.fetch)
         finally:
             look.unlink()
         part = self._part_of(stored.url, own, stored.partition, types, lambda: fetching.local(number), stored.num_bytes, reading)
@@ -223,8 +232,9 @@ class FileSource(CopiedSource):
             with local() as file, _called(label, file):
                 for _ in verify_readable(file):
                     reading.tick(0.0, 0)
-                scan = self.scan(file, {name: types[name] for name, _ in own.columns})
-                yield _with_constants(scan, partition) if partition else scan
+                with self.readable(file, label, reading) as text:
+                    scan = self.scan(text, {name: types[name] for name, _ in own.columns})
+                    yield _with_constants(scan, partition) if partition else scan
 
         columns = (*own.columns, *((key, folder_types[key]) for key in partition))
         headers = (*own.headers, *partition)
@@ -305,7 +315,11 @@ def _with_constants(scan: exp.Expr, values: dict[str, str | None]) -> exp.Expr:
     return exp.select("*", *texts).from_(scan).subquery("file")
 
 
-def _type_hint(actual: str | None) -> tuple[str, ...]:
+def _type_hint(actual: str | None, label: str) -> tuple[str, ...]:
+    if label.lower().endswith((".xlsx", ".xlsm")):
+        return ("use `datasource create excel`",)
+    if actual == "a zip archive":
+        return ("let its name end in .zip",)
     if actual == "a Parquet file":
         return ("use `datasource create parquet`",)
     if actual in ("gzip", "zstd"):

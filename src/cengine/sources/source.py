@@ -30,6 +30,10 @@ class Option:
     """The option's name without `--`, where it is not the field's."""
     adds: bool = False
     """What is typed comes on top of the default, which stays."""
+    adds_unless: str | None = None
+    """The flag (a field's name) that makes what is typed stand alone."""
+    metavar: str | None = None
+    """What help shows for the value."""
     is_path: bool = False
     """A path: kept as an absolute one, so that `commit` works from any folder. An address such as s3://... stays as it is."""
 
@@ -97,11 +101,15 @@ class Reading:
 
 @dataclass(frozen=True)
 class Rejects:
-    """Rows of a part that did not fit their columns: how many, the first ones as (line, reason), and whether that is allowed."""
+    """Rows of a part that did not fit their columns: how many, the first ones as (line, reason), and whether that is allowed.
+
+    `hints` are ways to mend them, beside leaving them out.
+    """
 
     num_rows: int
     first: tuple[tuple[int, str], ...]
     allowed: bool
+    hints: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -123,6 +131,8 @@ class Part:
     """The headers as the source has them, where the reader calls columns otherwise: it may have told equal ones apart."""
     classes: Mapping[str, frozenset[str]] | None = None
     """Of columns that are read as texts, whose types the whole table settles: the classes (`cells.py`) of a sample of their cells."""
+    declared: Mapping[str, str] = field(default_factory=dict)
+    """The kinds of such columns that the user has named."""
     spelling: Spelling | None = None
     """How numbers and dates are written in those texts."""
     line: Callable[[int, str], int | None] | None = None

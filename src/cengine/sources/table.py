@@ -80,6 +80,7 @@ SOURCES = Sources({
     "csv": ("cengine.sources.csv_files:Csv", "Register a table in CSV files, plain or compressed."),
     "parquet": ("cengine.sources.parquet_files:Parquet", "Register a table in Parquet files."),
     "json": ("cengine.sources.json_files:Json", "Register a table in JSON files, plain or compressed."),
+    "excel": ("cengine.sources.excel:Excel", "Register a sheet of an Excel workbook."),
     "postgres": ("cengine.sources.postgres:Postgres", "Register a table or a query of a PostgreSQL database."),
     "mysql": ("cengine.sources.mysql:Mysql", "Register a table or a query of a MySQL or MariaDB database."),
     "sqlite": ("cengine.sources.embedded:Sqlite", "Register a table or a query of an SQLite database."),
