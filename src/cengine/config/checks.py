@@ -16,8 +16,9 @@ from cengine.errors import ConfigError, Problem, near_miss
 from cengine.expressions.filters import NotAFilter, columns_of, parse_filter, with_columns
 from cengine.networks.losses import Loss
 from cengine.networks.metrics import METRICS
-from cengine.tables import TableSchema
+from cengine.tables import Column, TableSchema
 from cengine.transforms import Filling, InvertibleTransform
+from cengine.transforms.calendar import Calendar
 from cengine.transforms.fill import Custom
 
 # Why an expression cannot be evaluated on such a table, or None.
@@ -237,6 +238,7 @@ class _Checker:
                 self.add(f"feature '{feature.name}' is null in every row", path, "remove it", key=True)
             elif column.minimum is not None and column.minimum == column.maximum and not column.num_nulls:
                 self.add(f"feature '{feature.name}' has one value only: {column.minimum}", path, "remove it", key=True)
+            self._zones(feature, column)
             if _looks_like_id(feature, column.minimum, column.maximum):
                 self.add(
                     f"feature '{feature.name}' looks like an identifier, and is scaled as a quantity",
@@ -256,6 +258,16 @@ class _Checker:
                 f"save_checkpoints_steps ({every}) is more than train_steps ({steps}): one checkpoint, at the end",
                 ("trainer", "save_checkpoints_steps"),
             )
+
+    def _zones(self, feature: Feature, column: Column) -> None:
+        """A column without a time zone that is to be read in one."""
+        for i, word in enumerate(feature.transforms):
+            if isinstance(word, Calendar) and word.zone is not None and "WITH TIME ZONE" not in column.sql_type.upper():
+                self.add(
+                    f"column '{feature.name}' has no time zone: its times count as UTC, and are read as a clock in {word.zone} shows them",
+                    ("features", feature.name, "transform", i),
+                    "leave `zone` out if they are already those of such a clock",
+                )
 
 
 _GIVE_CODES = ("compute_and_apply_vocabulary", "one_hot_encode", "bucketize", "hash_strings")

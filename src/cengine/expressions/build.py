@@ -60,6 +60,12 @@ def finite(expression: exp.Expr) -> exp.Expr:
     )
 
 
+def bounded(expression: exp.Expr, low: float, high: float) -> exp.Expr:
+    """The DOUBLE, or the nearer one of two bounds where it lies beyond."""
+    above = exp.Greatest(this=expression, expressions=[double(low)], ignore_nulls=True)
+    return exp.Least(this=above, expressions=[double(high)], ignore_nulls=True)
+
+
 def step_function(value: exp.Expr, edges: Sequence[exp.Expr], results: Sequence[exp.Expr]) -> exp.Expr:
     """`results[number of edges <= value]` as a balanced tree of CASEs, so that n edges cost log2(n) comparisons.
 

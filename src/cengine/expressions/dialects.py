@@ -73,6 +73,26 @@ def _micros_of_bigquery(node: exp.Expr) -> exp.Expr | None:
     return _call("UNIX_MICROS", _call("TIMESTAMP", node.expressions[0])) if _is_call(node, "epoch_us") else None
 
 
+# What a clock in a zone shows: `timezone(zone, timezone('UTC', time))`
+
+
+def _clock(node: exp.Expr) -> tuple[exp.Expr, exp.Expr] | None:
+    """The zone and the time, which is UTC without a zone."""
+    if not _is_call(node, "timezone") or not _is_call(node.expressions[1], "timezone"):
+        return None
+    return node.expressions[0], node.expressions[1].expressions[1]
+
+
+def _clock_of_spark(node: exp.Expr) -> exp.Expr | None:
+    found = _clock(node)
+    return None if found is None else _call("convert_timezone", exp.Literal.string("UTC"), *found)
+
+
+def _clock_of_bigquery(node: exp.Expr) -> exp.Expr | None:
+    found = _clock(node)
+    return None if found is None else _call("DATETIME", _call("TIMESTAMP", found[1]), found[0])
+
+
 # Hexadecimal digits: `CAST('0x' || digits AS BIGINT)`
 
 
@@ -121,6 +141,15 @@ def _grouping_bits(node: exp.Expr) -> exp.Expr | None:
         bit = exp.cast(exp.Grouping(expressions=[cell]), "bigint") * bigint(2**place)
         total = bit if total is None else total + bit
     return exp.Paren(this=total)
+
+
+# Numbers of 32 bits, whose smallest PostgreSQL refuses to make of a DOUBLE; the file that they are written to has them
+
+
+def _real_as_double(node: exp.Expr) -> exp.Expr | None:
+    if isinstance(node, exp.Cast) and node.to.is_type("real"):
+        return exp.cast(node.this, "double")
+    return None
 
 
 # Shifts by a BIGINT
@@ -174,7 +203,23 @@ def _concat_in_parts(node: exp.Expr) -> exp.Expr | None:
 
 
 RULES: dict[str, tuple[Rule, ...]] = {
-    "spark": (_micros_of_spark, _hexadecimal_of_spark, _exact_sum("decimal(20, 0)"), _grouping_bits, _shift_by_int, _division),
-    "postgres": (_micros_of_postgres, _hexadecimal_of_postgres, _grouping_bits, _shift_by_int, _concat_in_parts, _division),
-    "bigquery": (_micros_of_bigquery, _exact_sum("bigdecimal"), _grouping_bits, _division_of_bigquery),
+    "spark": (
+        _micros_of_spark,
+        _clock_of_spark,
+        _hexadecimal_of_spark,
+        _exact_sum("decimal(20, 0)"),
+        _grouping_bits,
+        _shift_by_int,
+        _division,
+    ),
+    "postgres": (
+        _micros_of_postgres,
+        _real_as_double,
+        _hexadecimal_of_postgres,
+        _grouping_bits,
+        _shift_by_int,
+        _concat_in_parts,
+        _division,
+    ),
+    "bigquery": (_micros_of_bigquery, _clock_of_bigquery, _exact_sum("bigdecimal"), _grouping_bits, _division_of_bigquery),
 }

@@ -19,7 +19,7 @@ from cengine.preprocess.source import Rows
 from cengine.preprocess.split import Split
 from cengine.preprocess.summarize import Question, summarize
 from cengine.summaries import Needs, Summary
-from cengine.transforms import Filling, NoLookups, Transform, Value
+from cengine.transforms import Filling, NoLookups, Transform, Value, as_input
 from cengine.transforms.fill import filled
 
 Statistics = dict[str, Any]
@@ -112,7 +112,14 @@ class _Track:
         return word.needs()
 
     def question(self) -> Question:
-        return Question(f"column '{self.name}'", self.value.expression, self.value.kind, self.needs(), self.bounds)
+        word = self.words[0]
+        asked = self.value
+        if isinstance(word, Transform):
+            asked = word.asked(self.value)
+        elif isinstance(word, Encoding):  # learns of what the network reads
+            asked = as_input(self.value)
+        bounds = self.bounds if asked is self.value else None
+        return Question(f"column '{self.name}'", asked.expression, asked.kind, self.needs(), bounds)
 
     def answer(self, summary: Summary) -> None:
         word = self.words.pop(0)
