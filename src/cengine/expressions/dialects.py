@@ -11,11 +11,13 @@ from collections.abc import Callable
 
 from sqlglot import ErrorLevel, exp
 
-from cengine.expressions.build import bigint
+from cengine.expressions.build import bigint, double
 
 DUCKDB = "duckdb"
 # PostgreSQL's functions have at most 100 arguments.
 MAX_ARGUMENTS = 90
+# Products of numbers above LEAST by constants above NO_UNDERFLOW, and squares of those above SMALLEST_SQUARED, are not 0.
+LEAST, NO_UNDERFLOW, SMALLEST_SQUARED = 1e-300, 1e-20, 1e-150
 Rule = Callable[[exp.Expr], exp.Expr | None]
 
 
@@ -143,13 +145,37 @@ def _grouping_bits(node: exp.Expr) -> exp.Expr | None:
     return exp.Paren(this=total)
 
 
-# Numbers of 32 bits, whose smallest PostgreSQL refuses to make of a DOUBLE; the file that they are written to has them
+# What is below the least number: PostgreSQL refuses it, elsewhere it is 0
 
 
 def _real_as_double(node: exp.Expr) -> exp.Expr | None:
+    """The file that such numbers are written to makes them numbers of 32 bits."""
     if isinstance(node, exp.Cast) and node.to.is_type("real"):
         return exp.cast(node.this, "double")
     return None
+
+
+def _underflow(node: exp.Expr) -> exp.Expr | None:
+    """0 for the square of a tiny number, and where one is divided by a large constant."""
+    if isinstance(node, exp.Mul) and node.this == node.expression:
+        least: float = SMALLEST_SQUARED
+    elif isinstance(node, exp.Mul | exp.Div) and (constant := abs(_double_of(node.expression))):
+        factor = constant if isinstance(node, exp.Mul) else 1 / constant
+        if factor > NO_UNDERFLOW:
+            return None
+        least = LEAST / factor
+    else:
+        return None
+    tiny = exp.LT(this=exp.Abs(this=node.this.copy()), expression=double(least))
+    return exp.Case().when(tiny, double(0.0), copy=False).else_(node.copy(), copy=False)
+
+
+def _double_of(node: exp.Expr) -> float:
+    """The value of a literal that `double` has made, 0 for anything else."""
+    if not isinstance(node, exp.Cast) or not node.to.is_type("double"):
+        return 0.0
+    sign, number = (-1.0, node.this.this) if isinstance(node.this, exp.Neg) else (1.0, node.this)
+    return sign * float(number.name) if isinstance(number, exp.Literal) and not number.is_string else 0.0
 
 
 # Shifts by a BIGINT
@@ -215,6 +241,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "postgres": (
         _micros_of_postgres,
         _real_as_double,
+        _underflow,
         _hexadecimal_of_postgres,
         _grouping_bits,
         _shift_by_int,

@@ -117,7 +117,7 @@ def _label_value(label: Label, fitted: dict[str, Any], lookups: Lookups) -> exp.
         index = lookups.index_of(value.expression, value.kind, tuple(fitted["classes"]))
         return exp.Coalesce(this=index, expressions=[bigint(-1)])
     number, any_size = _label_number(label, fitted, lookups)
-    return bounded(scaled(number, fitted["offset"], fitted["scale"], any_size=any_size), -LARGEST_LABEL, LARGEST_LABEL)
+    return bounded(scaled(number, {"offset": fitted["offset"], "scale": fitted["scale"]}, any_size=any_size), -LARGEST_LABEL, LARGEST_LABEL)
 
 
 def _label_number(label: Label, fitted: dict[str, Any], lookups: Lookups) -> tuple[exp.Expr, bool]:

@@ -57,12 +57,17 @@ class FixedPoint:
 
     def moments(self, sums: Mapping[str, str], count: int) -> tuple[float, float]:
         """Mean and population deviation, in exact arithmetic until the last step."""
+        mean, deviation = self.exact_moments(sums, count)
+        return float(mean), deviation
+
+    def exact_moments(self, sums: Mapping[str, str], count: int) -> tuple[Fraction, float]:
+        """The same with all digits of the mean: of large numbers close together a mean of 53 bits may lie far from the middle."""
         whole = {name: int(text) for name, text in sums.items()}
         unit, scale = (Fraction(1), Fraction(1)) if self.whole else (Fraction(1, 2**BITS), Fraction(self.scale))
         first, second = whole["x"] * unit, whole["xx"] * unit
         mean = first / count
         variance = max(second / count - mean * mean, Fraction(0))
-        return float(Fraction(self.pivot) + scale * mean), math.sqrt(variance) * float(scale)
+        return Fraction(self.pivot) + scale * mean, math.sqrt(variance) * float(scale)
 
 
 def _digits(value: exp.Expr) -> exp.Expr:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from cengine.expressions.keys import drawn
 from cengine.expressions.queries import query
 from cengine.preprocess.fixed_point import FixedPoint
 from cengine.summaries import Needs, Summary
-from cengine.transforms.scale import epoch_seconds
+from cengine.transforms.scale import LARGE, epoch_seconds
 
 MAX_SAMPLE_ROWS = 2**20
 MAX_VOCABULARY = 2_000_000
@@ -51,10 +52,11 @@ def summarize(engine: Engine, train: TrainRows, num_rows: int, questions: list[Q
     summaries = []
     for i, _ in enumerate(questions):
         low, high, num_valid = ranges.get(i, (None, None, None))
-        mean, deviation, num_counted = moments.get(i, (None, None, None))
+        exact, deviation, num_counted = moments.get(i, (None, None, None))
+        mean, rest = (None, 0.0) if exact is None else (float(exact), float(exact - Fraction(float(exact))))
         valid = next((n for n in (num_valid, num_counted) if n is not None), num_rows)
         pairs, num_distinct = counts.get(i, ((), None))
-        summaries.append(Summary(num_rows, num_rows - valid, low, high, mean, deviation, pairs, num_distinct, quantiles.get(i, ())))
+        summaries.append(Summary(num_rows, num_rows - valid, low, high, mean, deviation, pairs, num_distinct, quantiles.get(i, ()), rest))
     return summaries
 
 
@@ -87,7 +89,7 @@ def _end(value: Any, question: Question) -> Any:
 
 def _moments(
     engine: Engine, train: TrainRows, questions: list[Question], ranges: dict[int, tuple[Any, Any, int]]
-) -> dict[int, tuple[float | None, float | None, int]]:
+) -> dict[int, tuple[Fraction | None, float | None, int]]:
     """Mean, deviation and number of values."""
     outputs: list[exp.Expr] = []
     plans: dict[int, FixedPoint | None] = {}
@@ -106,14 +108,14 @@ def _moments(
     if not plans:
         return {}
     row = engine.fetch(exp.select(*outputs).from_(train().subquery("train"))).to_pylist()[0] if outputs else {}
-    found: dict[int, tuple[float | None, float | None, int]] = {}
+    found: dict[int, tuple[Fraction | None, float | None, int]] = {}
     for i, planned in plans.items():
         count = row.get(f"num_{i}", 0)
         if planned is None or not count:
             found[i] = (None, None, 0)
         else:
             sums = {key.removeprefix(f"sum_{i}_"): value for key, value in row.items() if key.startswith(f"sum_{i}_")}
-            found[i] = (*planned.moments(sums, count), count)
+            found[i] = (*planned.exact_moments(sums, count), count)
     return found
 
 
@@ -162,8 +164,14 @@ def _quantiles(engine: Engine, train: TrainRows, num_rows: int, questions: list[
     found = {}
     for i in asked:
         values = sample[f"value_{i}"].drop_null().to_numpy()
-        found[i] = tuple(float(v) for v in np.quantile(values, questions[i].needs.probabilities)) if len(values) else ()
+        found[i] = _between(values, questions[i].needs.probabilities) if len(values) else ()
     return found
+
+
+def _between(values: np.ndarray, probabilities: tuple[float, ...]) -> tuple[float, ...]:
+    # Two numbers may be farther apart than a number can say; their halves are not.
+    unit = 2.0 if np.abs(values[[values.argmin(), values.argmax()]]).max() > LARGE else 1.0
+    return tuple(float(v) * unit for v in np.quantile(values / unit, probabilities))
 
 
 def _numbers(pair: tuple[Any, ...]) -> tuple[float, float] | None:

@@ -12,7 +12,7 @@ from sqlglot import exp
 
 from cengine.expressions.build import as_double, double
 from cengine.summaries import Needs, Summary
-from cengine.transforms.scale import epoch_seconds, scaled
+from cengine.transforms.scale import epoch_seconds, scaled, standardizing
 from cengine.transforms.value import Lookups, Transform, Value
 
 Part = Literal["year", "month", "day", "day_of_week", "hour", "minute"]
@@ -48,14 +48,14 @@ class Calendar(Transform):
         return Value(exp.cast(_extract("year", self._local(value)), "bigint"), "integer")
 
     def fit(self, summary: Summary, where: str) -> dict[str, Any]:
-        return {"offset": summary.mean or 0.0, "scale": summary.deviation or 1.0}
+        return standardizing(summary)
 
     def apply(self, value: Value, statistics: dict[str, Any], lookups: Lookups) -> tuple[Value, ...]:
         time = self._local(value)
         values = []
         for part in dict.fromkeys(self.parts):
             if part == "year":
-                year = scaled(as_double(_extract("year", time)), statistics["offset"], statistics["scale"])
+                year = scaled(as_double(_extract("year", time)), statistics)
                 values.append(Value(year, "float", part="year"))
                 continue
             angle = exp.Paren(this=_turn(part, time)) * double(2 * math.pi)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -47,11 +48,11 @@ class _Linear(InvertibleTransform):
 
     def apply(self, value: Value, statistics: dict[str, Any], lookups: Lookups) -> tuple[Value, ...]:
         number = as_double(as_number(value.expression, value.kind))
-        result = scaled(number, statistics["offset"], statistics["scale"], any_size=value.kind == "float")
+        result = scaled(number, statistics, any_size=value.kind == "float")
         return (Value(result, "float", part=value.part),)
 
     def inverse(self, array: np.ndarray, statistics: dict[str, Any]) -> np.ndarray:
-        return array * statistics["scale"] + statistics["offset"]
+        return array * statistics["scale"] + statistics.get("rest", 0.0) + statistics["offset"]
 
 
 class ScaleToZScore(_Linear):
@@ -63,7 +64,7 @@ class ScaleToZScore(_Linear):
         return Needs(moments=True)
 
     def fit(self, summary: Summary, where: str) -> dict[str, Any]:
-        return {"offset": summary.mean or 0.0, "scale": summary.deviation or 1.0}
+        return standardizing(summary)
 
 
 class ScaleTo01(_Linear):
@@ -176,10 +177,10 @@ class EpochSeconds(Transform):
         return Needs(moments=True)
 
     def fit(self, summary: Summary, where: str) -> dict[str, Any]:
-        return {"offset": summary.mean or 0.0, "scale": summary.deviation or 1.0}
+        return standardizing(summary)
 
     def apply(self, value: Value, statistics: dict[str, Any], lookups: Lookups) -> tuple[Value, ...]:
-        result = scaled(epoch_seconds(value.expression), statistics["offset"], statistics["scale"])
+        result = scaled(epoch_seconds(value.expression), statistics)
         return (Value(result, "float", part=value.part),)
 
 
@@ -189,19 +190,31 @@ def _slope(values: list[float], scores: list[float]) -> float:
     return min((scores[1] - scores[0]) / width, sys.float_info.max) if width else 0.0
 
 
-def scaled(number: exp.Expr, offset: float, scale: float, *, any_size: bool = False) -> exp.Expr:
+def standardizing(summary: Summary) -> dict[str, float]:
+    """Statistics for `scaled` that give mean 0 and deviation 1, or 0 where there is one value."""
+    scale = summary.deviation or 1.0
+    # The mean of large numbers that lie close together has more digits than a number holds.
+    rest = {"rest": summary.rest} if abs(summary.rest) > scale * 2**-30 else {}
+    return {"offset": summary.mean or 0.0, "scale": scale, **rest}
+
+
+def scaled(number: exp.Expr, statistics: Mapping[str, float], *, any_size: bool = False) -> exp.Expr:
     """(number - offset) / scale of a DOUBLE. One of `any_size` may be as large as a DOUBLE can be.
 
     No step of it overflows, which gives infinity on some engines and is an error on others: halves are subtracted of what
     is that large, and what would be beyond 2**1000 after the division counts as that.
     """
+    offset, scale = statistics["offset"], statistics["scale"]
     if any_size and scale < 1:
         far = scale * FAR
         number = bounded(number, max(offset - far, -sys.float_info.max), min(offset + far, sys.float_info.max))
     if any_size and abs(offset) >= LARGE:
         halved = exp.Paren(this=number * double(0.5)) - double(offset / 2)
         return exp.Paren(this=exp.Paren(this=halved) / double(scale / 2))
-    return exp.Paren(this=exp.Paren(this=number - double(offset)) / double(scale))
+    distance = number - double(offset)
+    if statistics.get("rest"):
+        distance = distance - double(statistics["rest"])
+    return exp.Paren(this=exp.Paren(this=distance) / double(scale))
 
 
 def epoch_seconds(expression: exp.Expr) -> exp.Expr:
