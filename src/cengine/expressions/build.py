@@ -17,12 +17,12 @@ def column(name: str, table: str | None = None) -> exp.Column:
 
 def double(value: float) -> exp.Expr:
     """A DOUBLE literal. A bare `0.1` is a DECIMAL on some engines and would change the arithmetic."""
-    return exp.cast(_number(repr(float(value))), "double")
+    return exp.Cast(this=_number(repr(float(value))), to=exp.DataType(this=exp.DType.DOUBLE))
 
 
 def bigint(value: int) -> exp.Expr:
     """A BIGINT literal."""
-    return exp.cast(_number(str(int(value))), "bigint")
+    return exp.Cast(this=_number(str(int(value))), to=exp.DataType(this=exp.DType.BIGINT))
 
 
 def literal(value: Any, kind: str) -> exp.Expr:

@@ -13,7 +13,8 @@ from sqlglot import exp
 from cengine.engines.duckdb import DuckDB
 from cengine.errors import SourceError
 from cengine.expressions.build import column
-from cengine.expressions.keys import content_hash, content_sums
+from cengine.expressions.keys import content_hash
+from cengine.expressions.wide_keys import content_sums_in_duckdb
 from cengine.pipeline.identities import content_digest, tell_duplicates_apart
 from cengine.pipeline.measured import measured_schema
 from cengine.sources.names import sql_names
@@ -131,12 +132,15 @@ class _Copying:
             if isinstance(rows, pa.RecordBatchReader):
                 self.engine.register("incoming", rows)
                 rows = exp.to_table("incoming")
-            cells = [exp.cast(column(spelled[c.name]), c.sql_type, dialect="duckdb").as_(c.name, quoted=True) for c in columns]
-            first, second = content_sums([c for c in columns if c.kind is not None])
-            inner = exp.select(*cells).from_(rows).subquery("cells")
-            sums = exp.select("*", first.as_("_first"), second.as_("_second")).from_(inner).subquery("sums")
-            identity = content_hash(column("_first"), column("_second")).as_(ROW_ID)
-            query = exp.select(*[column(c.name) for c in columns], identity).from_(sums)
+            # The trees of wide tables are large: they are handed on, not copied.
+            types = {c.sql_type: exp.DataType.build(c.sql_type, dialect="duckdb") for c in columns}
+            cells = [_named(exp.Cast(this=column(spelled[c.name]), to=types[c.sql_type].copy()), c.name) for c in columns]
+            first, second = content_sums_in_duckdb([c for c in columns if c.kind is not None])
+            inner = exp.select(*cells, copy=False).from_(rows).subquery("cells", copy=False)
+            outputs = [exp.Star(), _named(first, "_first"), _named(second, "_second")]
+            sums = exp.select(*outputs, copy=False).from_(inner, copy=False).subquery("sums", copy=False)
+            identity = _named(content_hash(column("_first"), column("_second")), ROW_ID)
+            query = exp.select(*[column(c.name) for c in columns], identity, copy=False).from_(sums, copy=False)
             self.num_rows += self.engine.write(query, self.folder / f"part-{number:05d}.parquet", self.tick)
         if part.rejects is not None and (rejects := part.rejects()) is not None:
             self.num_rejected += rejects.num_rows
@@ -151,6 +155,10 @@ class _Copying:
         total = self.num_rows + self.num_rejected
         return SourceError(f"{self.num_rejected:,} of {total:,} rows do not fit their columns; nothing was registered", *shown,
                            "mend the rows, or leave them out with --allow-rejects")  # fmt: skip
+
+
+def _named(expression: exp.Expr, name: str) -> exp.Expr:
+    return exp.Alias(this=expression, alias=exp.to_identifier(name, quoted=True))
 
 
 def _short(label: str) -> str:
