@@ -167,7 +167,8 @@ def _underflow(node: exp.Expr) -> exp.Expr | None:
     else:
         return None
     tiny = exp.LT(this=exp.Abs(this=node.this.copy()), expression=double(least))
-    return exp.Case().when(tiny, double(0.0), copy=False).else_(node.copy(), copy=False)
+    # A zero of no type of its own: whole numbers stay whole ones.
+    return exp.Case().when(tiny, exp.convert(0), copy=False).else_(node.copy(), copy=False)
 
 
 def _double_of(node: exp.Expr) -> float:
