@@ -43,7 +43,10 @@ def literal(value: Any, kind: str) -> exp.Expr:
 
 def as_double(expression: exp.Expr) -> exp.Expr:
     """The expression as DOUBLE."""
-    return exp.cast(expression, "double")
+    # Not by sqlglot's own `cast`, which parses the name of the type each time.
+    if isinstance(expression, exp.Cast) and expression.to.is_type(exp.DType.DOUBLE):
+        return expression.copy()
+    return exp.Cast(this=expression.copy(), to=exp.DataType(this=exp.DType.DOUBLE))
 
 
 def as_number(expression: exp.Expr, kind: str) -> exp.Expr:

@@ -86,14 +86,14 @@ def _sum_of_texts(half: str, columns: list[Column]) -> exp.Expr:
     return _list_sum([hashed], terms)
 
 
-def _list_sum(cells: list[exp.Expr], term: exp.Expr) -> exp.Expr:
+def _list_sum(cells: Sequence[exp.Expr], term: exp.Expr) -> exp.Expr:
     """The sum of a term over cells; DuckDB adds up in 128 bits."""
     return exp.Anonymous(this="list_sum", expressions=[_transformed(cells, term)])
 
 
-def _transformed(cells: list[exp.Expr], result: exp.Expr) -> exp.Expr:
+def _transformed(cells: Sequence[exp.Expr], result: exp.Expr) -> exp.Expr:
     parameters = [exp.to_identifier(CELL), exp.to_identifier(PLACE)]
-    return exp.Transform(this=exp.Array(expressions=cells), expression=exp.Lambda(this=result, expressions=parameters))
+    return exp.Transform(this=exp.Array(expressions=[*cells]), expression=exp.Lambda(this=result, expressions=parameters))
 
 
 def _at_place(numbers: list[int]) -> exp.Expr:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,14 +33,14 @@ def fit(engine: Engine, rows: Rows, split: Split, resolved: Resolved) -> Statist
     Each column passes its words one after the other; in each round the next word of every column asks what it needs,
     and all questions are answered together. So the number of queries grows with the longest chain, not with columns.
     """
-    names = list(dict.fromkeys([f.name for f in resolved.features] + [label.name for label in resolved.labels]))
     tracks: list[_Track] = [_FeatureTrack(feature, rows) for feature in resolved.features]
     tracks += [_LabelTrack(label, rows) for label in resolved.labels]
     num_rows = split.report.rows["train"]
 
-    def train() -> exp.Select:
-        assigned = split.assigned(engine, rows, names).subquery("assigned")
-        return exp.select("*").from_(assigned).where(exp.EQ(this=column("_split"), expression=exp.convert(0)))
+    def train(names: Sequence[str]) -> exp.Select:
+        assigned = split.assigned(engine, rows, [*names]).subquery("assigned", copy=False)
+        of_train = exp.EQ(this=column("_split"), expression=exp.convert(0))
+        return exp.select("*").from_(assigned, copy=False).where(of_train, copy=False)
 
     while True:
         open_tracks = [track for track in tracks if track.advance()]
