@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 from sqlglot import exp
 
 from cengine.engines.duckdb import DuckDB
@@ -25,8 +26,11 @@ def tell_duplicates_apart(engine: DuckDB, folder: Path, num_rows: int) -> None:
         return
     engine.register("repeated", pa.table({"hash": repeated}))
     scan = engine.parquet(parts, filename=True, file_row_number=True).sql("duckdb")
+    # Numbers that are not told apart by their row's identity (below 2**-31, above 2**61) must not be by the order of rows.
+    cells = ", ".join(f"rows.{column(name).sql('duckdb')}" for name in pq.read_schema(parts[0]).names if name != ROW_ID)
     engine.register("occurrences", engine.fetch(f"""
-        SELECT filename, file_row_number, CAST(ROW_NUMBER() OVER (PARTITION BY "{ROW_ID}" ORDER BY filename, file_row_number) - 1 AS BIGINT) AS occurrence
+        SELECT filename, file_row_number, CAST(ROW_NUMBER() OVER (
+            PARTITION BY "{ROW_ID}" ORDER BY HASH({cells}), filename, file_row_number) - 1 AS BIGINT) AS occurrence
         FROM {scan} AS rows SEMI JOIN repeated ON rows."{ROW_ID}" = repeated.hash
     """))  # fmt: skip
     for part in parts:

@@ -30,6 +30,8 @@ MAX_VOCABULARY = 2_000_000
 
 # Engines plan a query of many more expressions in a time that grows with their square.
 COLUMNS_PER_QUERY = 128
+# GROUPING() has a bit for each, and its sign none.
+COUNTED_PER_QUERY = 60
 
 # The train rows with these columns.
 TrainRows = Callable[[Sequence[str]], exp.Select]
@@ -137,12 +139,19 @@ def _moments(
 
 
 def _counts(engine: Engine, train: TrainRows, questions: list[Question]) -> dict[int, tuple[tuple[tuple[Any, int], ...], int]]:
-    """Values and their numbers of rows, most frequent first; all columns in one pass over the rows."""
+    """Values and their numbers of rows, most frequent first; many columns in one pass over the rows."""
+    asked = [i for i, q in enumerate(questions) if q.needs.counts]
+    found: dict[int, tuple[tuple[tuple[Any, int], ...], int]] = {}
+    for start in range(0, len(asked), COUNTED_PER_QUERY):
+        found |= _counts_of(engine, train, questions, asked[start : start + COUNTED_PER_QUERY])
+    return found
+
+
+def _counts_of(
+    engine: Engine, train: TrainRows, questions: list[Question], asked: list[int]
+) -> dict[int, tuple[tuple[tuple[Any, int], ...], int]]:
     import pyarrow.compute as pc
 
-    asked = [i for i, q in enumerate(questions) if q.needs.counts]
-    if not asked:
-        return {}
     names = {i: f"value_{i}" for i in asked}
     values = exp.select(*[questions[i].expression.copy().as_(names[i], quoted=True) for i in asked]).from_(
         _rows(train, [questions[i] for i in asked])
