@@ -11,6 +11,7 @@ import math
 from collections import Counter
 from fractions import Fraction
 from statistics import NormalDist
+from zoneinfo import ZoneInfo
 
 import numpy as np
 
@@ -104,17 +105,21 @@ def epoch_seconds(train, values):
     return scale_to_z_score([seconds(t) for t in train], [seconds(v) for v in values])
 
 
-def calendar(train, values, parts=("year", "month", "day_of_week", "hour", "minute")):
+def calendar(train, values, parts=("year", "month", "day_of_week", "hour", "minute"), zone="UTC"):
     columns = {}
+    train, values = ([clock(v, zone) for v in times] for times in (train, values))
     for part in parts:
         if part == "year":
-            # Years are placed by mean and deviation of the train rows' seconds, told in years of 365.2425 days.
-            years = np.array([seconds(t) for t in train]) / (365.2425 * 86_400)
-            columns["year"] = np.array([(v.year - 1970 - years.mean()) / max(years.std(), 1e-3) for v in values])
+            columns["year"] = scale_to_z_score([t.year for t in train], [v.year for v in values])[""]
             continue
         turns = np.array([TURNS[part](v) for v in values])
         columns[f"{part}_sin"], columns[f"{part}_cos"] = np.sin(2 * np.pi * turns), np.cos(2 * np.pi * turns)
     return columns
+
+
+def clock(time, zone):
+    """What a clock in the zone shows at a time of UTC."""
+    return time.replace(tzinfo=datetime.UTC).astimezone(ZoneInfo(zone)).replace(tzinfo=None)
 
 
 def day_share(time):

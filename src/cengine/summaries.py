@@ -25,7 +25,7 @@ class Summary:
     """Aggregates of one expression over the train rows; what was not asked for is None or empty.
 
     `deviation` is that of the population (divided by the number of rows). `counts` are (value, number of rows),
-    most frequent first, equal ones by value. Nulls enter `num_nulls` alone.
+    most frequent first, equal ones by value. Nulls enter `num_nulls` alone. `rest` is what the exact mean is more than `mean`.
     """
 
     num_rows: int
@@ -37,3 +37,4 @@ class Summary:
     counts: tuple[tuple[Any, int], ...] = ()
     num_distinct: int | None = None
     quantiles: tuple[float, ...] = ()
+    rest: float = 0.0

@@ -38,7 +38,6 @@ ENGINES = [
 GAPS = {
     ("nanoseconds", "spark"): ("notyet", "Spark reads no Parquet with times in nanoseconds"),
     ("the character 0", "postgres"): ("never", "PostgreSQL has no text with the character 0"),
-    ("tiny numbers", "postgres"): ("notimpl", "PostgreSQL refuses products of doubles that are below the least double"),
 }
 
 

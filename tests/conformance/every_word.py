@@ -58,7 +58,13 @@ PARAMETERS = {
     "compute_and_apply_vocabulary": [{}, {"top_k": 4}, {"num_oov_buckets": 5}, {"top_k": 2, "num_oov_buckets": 3}],
     "one_hot_encode": [{}, {"top_k": 3}],
     "hash_strings": [{}, {"hash_buckets": 7}],
-    "calendar": [{}, {"parts": ["day", "minute"]}, {"parts": ["year"]}],
+    "calendar": [
+        {},
+        {"parts": ["day", "minute"]},
+        {"parts": ["year"]},
+        {"zone": "Europe/Berlin"},
+        {"zone": "Asia/Kolkata", "parts": ["year", "hour"]},
+    ],
 }
 CASES = [
     pytest.param(name, kind, parameters, id=f"{name}-{kind}-{parameters}")

@@ -10,6 +10,8 @@ from sqlglot import exp
 from cengine.config.filter_facts import Range, outcomes, told_ranges
 from cengine.config.resolve import Feature, Resolved
 from cengine.config.schema import TRAIN
+from cengine.tables import Column
+from cengine.transforms.calendar import Calendar
 
 if TYPE_CHECKING:
     from cengine.config.checks import Checker
@@ -46,12 +48,24 @@ def of_splits(checker: Checker) -> None:
                          ("split", *path, name), key=True)  # fmt: skip
 
 
+def _of_zones(checker: Checker, feature: Feature, column: Column) -> None:
+    """A column without a time zone that is to be read in one."""
+    for i, word in enumerate(feature.transforms):
+        if isinstance(word, Calendar) and word.zone is not None and "WITH TIME ZONE" not in column.sql_type.upper():
+            checker.add(
+                f"column '{feature.name}' has no time zone: its times count as UTC, and are read as a clock in {word.zone} shows them",
+                ("features", feature.name, "transform", i),
+                "leave `zone` out if they are already those of such a clock",
+            )
+
+
 def of_columns(checker: Checker, resolved: Resolved) -> None:
     """Features that tell the answer, tell nothing, or are no quantity."""
     labels = {label.name for label in resolved.labels}
     for feature in resolved.features:
         path = ("features", feature.name)
         column = checker.schema[feature.name]
+        _of_zones(checker, feature, column)
         if feature.name in labels:
             checker.add(
                 f"'{feature.name}' is a label and a feature too: the network is told the answer",

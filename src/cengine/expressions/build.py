@@ -17,12 +17,12 @@ def column(name: str, table: str | None = None) -> exp.Column:
 
 def double(value: float) -> exp.Expr:
     """A DOUBLE literal. A bare `0.1` is a DECIMAL on some engines and would change the arithmetic."""
-    return exp.cast(_number(repr(float(value))), "double")
+    return exp.Cast(this=_number(repr(float(value))), to=exp.DataType(this=exp.DType.DOUBLE))
 
 
 def bigint(value: int) -> exp.Expr:
     """A BIGINT literal."""
-    return exp.cast(_number(str(int(value))), "bigint")
+    return exp.Cast(this=_number(str(int(value))), to=exp.DataType(this=exp.DType.BIGINT))
 
 
 def literal(value: Any, kind: str) -> exp.Expr:
@@ -43,7 +43,10 @@ def literal(value: Any, kind: str) -> exp.Expr:
 
 def as_double(expression: exp.Expr) -> exp.Expr:
     """The expression as DOUBLE."""
-    return exp.cast(expression, "double")
+    # Not by sqlglot's own `cast`, which parses the name of the type each time.
+    if isinstance(expression, exp.Cast) and expression.to.is_type(exp.DType.DOUBLE):
+        return expression.copy()
+    return exp.Cast(this=expression.copy(), to=exp.DataType(this=exp.DType.DOUBLE))
 
 
 def as_number(expression: exp.Expr, kind: str) -> exp.Expr:
@@ -58,6 +61,12 @@ def finite(expression: exp.Expr) -> exp.Expr:
     return exp.Case().when(
         exp.Between(this=expression.copy(), low=double(-sys.float_info.max), high=double(sys.float_info.max)), expression.copy()
     )
+
+
+def bounded(expression: exp.Expr, low: float, high: float) -> exp.Expr:
+    """The DOUBLE, or the nearer one of two bounds where it lies beyond."""
+    above = exp.Greatest(this=expression, expressions=[double(low)], ignore_nulls=True)
+    return exp.Least(this=above, expressions=[double(high)], ignore_nulls=True)
 
 
 def step_function(value: exp.Expr, edges: Sequence[exp.Expr], results: Sequence[exp.Expr]) -> exp.Expr:

@@ -13,13 +13,15 @@ from sqlglot import ErrorLevel, exp
 from sqlglot.errors import UnsupportedError
 
 from cengine.errors import PreprocessError
-from cengine.expressions.build import bigint
+from cengine.expressions.build import bigint, double
 from cengine.expressions.filter_rules import FILTER_RULES
 
 DUCKDB = "duckdb"
 CALLED = {DUCKDB: "DuckDB", "spark": "Spark", "postgres": "PostgreSQL", "bigquery": "BigQuery"}
 # PostgreSQL's functions have at most 100 arguments.
 MAX_ARGUMENTS = 90
+# Products of numbers above LEAST by constants above NO_UNDERFLOW, and squares of those above SMALLEST_SQUARED, are not 0.
+LEAST, NO_UNDERFLOW, SMALLEST_SQUARED = 1e-300, 1e-20, 1e-150
 Rule = Callable[[exp.Expr], exp.Expr | None]
 
 
@@ -85,6 +87,26 @@ def _micros_of_bigquery(node: exp.Expr) -> exp.Expr | None:
     return _call("UNIX_MICROS", _call("TIMESTAMP", node.expressions[0])) if _is_call(node, "epoch_us") else None
 
 
+# What a clock in a zone shows: `timezone(zone, timezone('UTC', time))`
+
+
+def _clock(node: exp.Expr) -> tuple[exp.Expr, exp.Expr] | None:
+    """The zone and the time, which is UTC without a zone."""
+    if not _is_call(node, "timezone") or not _is_call(node.expressions[1], "timezone"):
+        return None
+    return node.expressions[0], node.expressions[1].expressions[1]
+
+
+def _clock_of_spark(node: exp.Expr) -> exp.Expr | None:
+    found = _clock(node)
+    return None if found is None else _call("convert_timezone", exp.Literal.string("UTC"), *found)
+
+
+def _clock_of_bigquery(node: exp.Expr) -> exp.Expr | None:
+    found = _clock(node)
+    return None if found is None else _call("DATETIME", _call("TIMESTAMP", found[1]), found[0])
+
+
 # Hexadecimal digits: `CAST('0x' || digits AS BIGINT)`
 
 
@@ -133,6 +155,40 @@ def _grouping_bits(node: exp.Expr) -> exp.Expr | None:
         bit = exp.cast(exp.Grouping(expressions=[cell]), "bigint") * bigint(2**place)
         total = bit if total is None else total + bit
     return exp.Paren(this=total)
+
+
+# What is below the least number: PostgreSQL refuses it, elsewhere it is 0
+
+
+def _real_as_double(node: exp.Expr) -> exp.Expr | None:
+    """The file that such numbers are written to makes them numbers of 32 bits."""
+    if isinstance(node, exp.Cast) and node.to.is_type("real"):
+        return exp.cast(node.this, "double")
+    return None
+
+
+def _underflow(node: exp.Expr) -> exp.Expr | None:
+    """0 for the square of a tiny number, and where one is divided by a large constant."""
+    if isinstance(node, exp.Mul) and node.this == node.expression:
+        least: float = SMALLEST_SQUARED
+    elif isinstance(node, exp.Mul | exp.Div) and (constant := abs(_double_of(node.expression))):
+        factor = constant if isinstance(node, exp.Mul) else 1 / constant
+        if factor > NO_UNDERFLOW:
+            return None
+        least = LEAST / factor
+    else:
+        return None
+    tiny = exp.LT(this=exp.Abs(this=node.this.copy()), expression=double(least))
+    # A zero of no type of its own: whole numbers stay whole ones.
+    return exp.Case().when(tiny, exp.convert(0), copy=False).else_(node.copy(), copy=False)
+
+
+def _double_of(node: exp.Expr) -> float:
+    """The value of a literal that `double` has made, 0 for anything else."""
+    if not isinstance(node, exp.Cast) or not node.to.is_type("double"):
+        return 0.0
+    sign, number = (-1.0, node.this.this) if isinstance(node.this, exp.Neg) else (1.0, node.this)
+    return sign * float(number.name) if isinstance(number, exp.Literal) and not number.is_string else 0.0
 
 
 # Shifts by a BIGINT
@@ -190,6 +246,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "spark": (
         *FILTER_RULES["spark"],
         _micros_of_spark,
+        _clock_of_spark,
         _hexadecimal_of_spark,
         _exact_sum("decimal(20, 0)"),
         _grouping_bits,
@@ -199,11 +256,20 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "postgres": (
         *FILTER_RULES["postgres"],
         _micros_of_postgres,
+        _real_as_double,
+        _underflow,
         _hexadecimal_of_postgres,
         _grouping_bits,
         _shift_by_int,
         _concat_in_parts,
         _division,
     ),
-    "bigquery": (*FILTER_RULES["bigquery"], _micros_of_bigquery, _exact_sum("bigdecimal"), _grouping_bits, _division_of_bigquery),
+    "bigquery": (
+        *FILTER_RULES["bigquery"],
+        _micros_of_bigquery,
+        _clock_of_bigquery,
+        _exact_sum("bigdecimal"),
+        _grouping_bits,
+        _division_of_bigquery,
+    ),
 }

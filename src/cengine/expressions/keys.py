@@ -36,8 +36,10 @@ def content_sums(columns: Sequence[Column]) -> tuple[exp.Expr, exp.Expr]:
     """
     texts = [column for column in columns if column.kind == "string"]
     others = [column for column in columns if column.kind != "string"]
-    numbers = [(f"{column.name}:{part}", value) for column in others for part, value in enumerate(_cell_numbers(column))]
-    numbers += [(f"texts:{part}", value) for part, value in enumerate(_text_numbers(texts))] if texts else []
+    numbers = [
+        (part_label(column.name, part), value) for column in others for part, value in enumerate(cell_numbers(column, quoted(column.name)))
+    ]
+    numbers += [(text_label(part), value) for part, value in enumerate(_text_numbers(texts))] if texts else []
     numbers = numbers or [("no columns", bigint(0))]
     first, second = (_linear_hash(half, numbers) for half in ("high", "low"))
     return first, second
@@ -91,22 +93,48 @@ def occurrence_id(content: exp.Expr, occurrence: exp.Expr) -> exp.Expr:
 def _linear_hash(half: str, numbers: list[tuple[str, exp.Expr]]) -> exp.Expr:
     partial_sums = []
     for start in range(0, len(numbers), 24):
-        total: exp.Expr | None = None
+        terms: list[exp.Expr] = []
         for label, value in numbers[start : start + 24]:
             # Written alike in both halves, so that an engine works it out once.
-            present = exp.Coalesce(this=value.copy() + bigint(1), expressions=[bigint(0)])
-            term: exp.Expr = present * bigint(_draw(f"{half}:{label}", 2**27))
-            total = term if total is None else total + term
-        partial_sums.append(exp.Paren(this=exp.Paren(this=total) % bigint(PRIME)))
-    total = partial_sums[0]
-    for partial in partial_sums[1:]:
-        total = total + partial
-    return exp.Paren(this=total) % bigint(PRIME) if len(partial_sums) > 1 else total
+            terms.append(exp.Paren(this=exp.Mul(this=present(value.copy()), expression=bigint(coefficient(half, label)))))
+        partial_sums.append(_remainder(_added(terms)))
+    return partial_sums[0] if len(partial_sums) == 1 else _remainder(_added(partial_sums))
 
 
-def _cell_numbers(column: Column) -> list[exp.Expr]:
-    """Numbers in [0, 2**31) that stand for a cell; two or three for wide types."""
-    cell: exp.Expr = quoted(column.name)
+def part_label(name: str, part: int) -> str:
+    """What the coefficient of a number of a column's cell is drawn from."""
+    return f"{name}:{part}"
+
+
+def text_label(part: int) -> str:
+    """What the coefficient of a number of all texts is drawn from."""
+    return f"texts:{part}"
+
+
+def coefficient(half: str, label: str) -> int:
+    """A number below 2**27 by which one number of a row is multiplied."""
+    return _draw(f"{half}:{label}", 2**27)
+
+
+def present(value: exp.Expr) -> exp.Expr:
+    """The number plus one, 0 where there is none."""
+    return exp.Coalesce(this=exp.Paren(this=exp.Add(this=value, expression=bigint(1))), expressions=[bigint(0)])
+
+
+def _added(terms: list[exp.Expr]) -> exp.Expr:
+    """The sum as a tree of little depth, of which no part is copied: engines plan a deep one slowly, and may refuse it."""
+    if len(terms) == 1:
+        return terms[0]
+    middle = len(terms) // 2
+    return exp.Paren(this=exp.Add(this=_added(terms[:middle]), expression=_added(terms[middle:])))
+
+
+def _remainder(total: exp.Expr) -> exp.Expr:
+    return exp.Paren(this=exp.Mod(this=exp.Paren(this=total), expression=bigint(PRIME)))
+
+
+def cell_numbers(column: Column, cell: exp.Expr) -> list[exp.Expr]:
+    """Numbers in [0, 2**31) that stand for a cell of the column; two or three for wide types."""
     if column.kind == "boolean":
         return [as_number(cell, "boolean")]
     if column.kind == "integer":
@@ -137,12 +165,16 @@ def _text_numbers(columns: Sequence[Column]) -> list[exp.Expr]:
     """
     marked: list[exp.Expr] = []
     for column in sorted(columns, key=lambda c: c.name):
-        mark = hashlib.sha256(column.name.encode()).hexdigest()[:8]
-        text = exp.DPipe(this=exp.Literal.string(f"\x1f{mark}"), expression=exp.cast(quoted(column.name), "text"), safe=False)
+        text = exp.DPipe(this=exp.Literal.string(mark_of(column.name)), expression=exp.cast(quoted(column.name), "text"), safe=False)
         marked.append(exp.Coalesce(this=text, expressions=[exp.Literal.string("")]))
     # A chain of || would be as deep as the table is wide.
     joined = exp.Nullif(this=exp.Anonymous(this="CONCAT", expressions=marked), expression=exp.Literal.string(""))
     return [text_hash(joined), text_hash(joined.copy(), first_digit=8)]
+
+
+def mark_of(name: str) -> str:
+    """What stands before a text, so that texts that change their columns are told apart."""
+    return f"\x1f{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def _low_bits(value: exp.Expr) -> exp.Expr:

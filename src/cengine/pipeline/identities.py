@@ -29,8 +29,11 @@ def tell_duplicates_apart(engine: DuckDB, folder: Path, num_rows: int) -> None:
     # Columns are called by their places, since `filename` and `file_row_number` may be columns of the user's, too.
     aliases = ", ".join(f"c{place}" for place in range(len(names)))
     own = f"c{names.index(ROW_ID)}"
+    # Numbers that are not told apart by their row's identity (below 2**-31, above 2**61) must not be by the order of rows.
+    others = ", ".join(f"rows.c{place}" for place, name in enumerate(names) if name != ROW_ID)
     engine.register("occurrences", engine.fetch(f"""
-        SELECT filename, file_row_number, CAST(ROW_NUMBER() OVER (PARTITION BY {own} ORDER BY filename, file_row_number) - 1 AS BIGINT) AS occurrence
+        SELECT filename, file_row_number, CAST(ROW_NUMBER() OVER (
+            PARTITION BY {own} ORDER BY HASH({others}), filename, file_row_number) - 1 AS BIGINT) AS occurrence
         FROM {engine.parquet(parts).sql("duckdb")} AS rows({aliases}) SEMI JOIN repeated ON rows.{own} = repeated.hash
     """))  # fmt: skip
     occurrence = exp.Coalesce(this=column("occurrence", "occurrences"), expressions=[bigint(0)])

@@ -14,7 +14,8 @@ from sqlglot import exp
 from cengine.engines.duckdb import DuckDB
 from cengine.errors import SourceError
 from cengine.expressions.build import column
-from cengine.expressions.keys import content_hash, content_sums
+from cengine.expressions.keys import content_hash
+from cengine.expressions.wide_keys import content_sums_in_duckdb
 from cengine.names import free_name, names_over
 from cengine.pipeline.identities import content_digest, tell_duplicates_apart
 from cengine.pipeline.measured import measured_schema
@@ -215,7 +216,7 @@ class _Copying:
         texts = {name: free_name(f"_text_{number}", names) for number, name in enumerate(proved)}
         values += [f"{cells[name]} AS {_quoted(text)}" for name, text in texts.items()]
         proof = self._settling.misfits({name: _quoted(text) for name, text in texts.items()}, {name: _quoted(name) for name in proved})
-        first, second = content_sums([c for c in columns if c.kind is not None])
+        first, second = content_sums_in_duckdb([c for c in columns if c.kind is not None])
         one, other, misfits = (free_name(stem, [*names, *texts.values()]) for stem in ("_first", "_second", "_misfits"))
         identity = content_hash(column(one), column(other)).sql("duckdb")
         return self.engine.write(f"""

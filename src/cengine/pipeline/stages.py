@@ -388,7 +388,7 @@ def _evaluated_rows(context: Context, parents: dict[str, Path]) -> int:
 STAGES = (
     Stage("Split", "rows", _split_settings, _all_rows, _run_split),
     Stage("Fit", "rows", _fit_settings, _all_rows, _run_fit),
-    Stage("Transform", "rows", lambda context: {}, _all_rows, _run_transform, version=2),
+    Stage("Transform", "rows", lambda context: {}, _all_rows, _run_transform, version=3),
     Stage("Train", "steps", _train_settings, _train_steps, _run_train),
     Stage("Evaluate", "rows", _evaluate_settings, _evaluated_rows, _run_evaluate, version=3),
 )

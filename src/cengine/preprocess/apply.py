@@ -8,19 +8,25 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 from sqlglot import exp
 
 from cengine.config.resolve import Feature, Label
 from cengine.engines.engine import Engine, Progress
-from cengine.expressions.build import bigint, column, double
+from cengine.errors import PreprocessError
+from cengine.expressions.build import as_double, bigint, bounded, column, double
 from cengine.names import fold
 from cengine.networks.encodings import Auto, Encoding
 from cengine.preprocess.fit import Statistics
 from cengine.preprocess.source import Rows
 from cengine.preprocess.split import Split
 from cengine.tables import POSITION, ROW_ID
-from cengine.transforms import Lookups, NoLookups, Value
+from cengine.transforms import Lookups, NoLookups, Value, as_input
 from cengine.transforms.fill import filled
+from cengine.transforms.scale import scaled
+
+# A power of two in the upper range of numbers of 32 bits.
+LARGEST_LABEL = 2.0**126
 
 
 @dataclass(frozen=True)
@@ -57,6 +63,8 @@ def write_encoded(
 
     Columns: one for each input (REAL or INTEGER), one for each label (`label: NAME`, REAL), `_split`, and for rows
     that are not for training their identity, by which evaluation finds the label and slice columns again.
+
+    Raises PreprocessError for labels that are too large to train on.
     """
     names = list(dict.fromkeys([f.name for f in features] + [label.name for label in labels]))
     order = [] if engine.keeps_order else [POSITION]
@@ -71,7 +79,9 @@ def write_encoded(
     outputs += [number.as_("_split", quoted=True), identity.as_(ROW_ID, quoted=True)]
     schema = _encoded_schema(inputs_of(features, statistics), labels)
     outputs += [column(name) for name in order]
-    return engine.write(exp.select(*outputs).from_(assigned.subquery("assigned")), target, progress, schema)
+    num_rows = engine.write(exp.select(*outputs).from_(assigned.subquery("assigned")), target, progress, schema)
+    _refuse_large_labels(engine, assigned, target, labels, statistics)
+    return num_rows
 
 
 def _encoded_schema(inputs: Sequence[Input], labels: Sequence[Label]) -> pa.Schema:
@@ -92,8 +102,7 @@ def _feature_outputs(features: Sequence[Feature], statistics: Statistics, lookup
     for feature in features:
         for value in _values(feature, statistics["features"][feature.name], column(feature.name), lookups):
             sql_type = "int" if value.kind == "code" else "real"
-            number = value.expression if value.kind != "boolean" else exp.cast(value.expression, "int")
-            outputs.append(exp.cast(number, sql_type).as_(names(feature.name, value), quoted=True))
+            outputs.append(exp.cast(as_input(value).expression, sql_type).as_(names(feature.name, value), quoted=True))
     return outputs
 
 
@@ -106,18 +115,66 @@ def _values(feature: Feature, fitted: dict[str, Any], cell: exp.Expr, lookups: L
 
 def _label_value(label: Label, fitted: dict[str, Any], lookups: Lookups) -> exp.Expr:
     """The label as the network learns it: standardized, or the number of its class."""
-    value = Value(column(label.name), label.kind)
-    if label.filling is not None:
-        value = filled(value, fitted["filling"])
     if "classes" in fitted:
+        value = _filled_label(label, fitted)
         # A class that no train row has is none of the network's outputs.
         index = lookups.index_of(value.expression, value.kind, tuple(fitted["classes"]))
         return exp.Coalesce(this=index, expressions=[bigint(-1)])
+    number, any_size = _label_number(label, fitted, lookups)
+    return bounded(scaled(number, {"offset": fitted["offset"], "scale": fitted["scale"]}, any_size=any_size), -LARGEST_LABEL, LARGEST_LABEL)
+
+
+def _label_number(label: Label, fitted: dict[str, Any], lookups: Lookups) -> tuple[exp.Expr, bool]:
+    """The transformed label, DOUBLE, and whether it may be as large as a DOUBLE can be."""
+    value = _filled_label(label, fitted)
     for word, statistics in zip(label.transforms, fitted["transforms"], strict=True):
         (value,) = word.apply(value, statistics, lookups)
     number = exp.cast(value.expression, "int") if value.kind == "boolean" else value.expression
-    centred = exp.Paren(this=exp.cast(number, "double") - double(fitted["offset"]))
-    return centred / double(fitted["scale"])
+    return as_double(number), value.kind == "float"
+
+
+def _filled_label(label: Label, fitted: dict[str, Any]) -> Value:
+    value = Value(column(label.name), label.kind)
+    return value if label.filling is None else filled(value, fitted["filling"])
+
+
+def _refuse_large_labels(engine: Engine, assigned: exp.Select, file: Path, labels: Sequence[Label], statistics: Statistics) -> None:
+    """Raises PreprocessError for labels that are no numbers in the 32 bits a network calculates with.
+
+    An input of that size is bounded, a label is not: it would be another answer than the one in the table.
+    """
+    with pq.ParquetFile(file) as encoded:
+        suspects = [label for label in labels if _may_be_large(encoded, f"label: {label.name}", statistics["labels"][label.name])]
+    for label in suspects:
+        number, _ = _label_number(label, statistics["labels"][label.name], engine)
+        large = exp.GTE(this=exp.Abs(this=number), expression=double(LARGEST_LABEL))
+        outputs = [exp.Count(this=exp.Case().when(large, exp.convert(1))).as_("num_large"), exp.Count(this=exp.Star()).as_("num_rows")]
+        found = engine.fetch(exp.select(*outputs).from_(assigned.copy().subquery("assigned"))).to_pylist()[0]
+        if found["num_large"]:
+            name = label.name if label.name.isidentifier() else column(label.name).sql("duckdb")
+            raise PreprocessError(
+                f"label '{label.name}' is farther from 0 than {LARGEST_LABEL:.2g} in {found['num_large']:,} of {found['num_rows']:,} rows: "
+                "a network, which calculates in 32 bits, knows no such number",
+                f"leave these rows out, as in `where: [abs({name}) < 1e30]`",
+                "or take `transform: log`, where every label is positive",
+            )
+
+
+def _may_be_large(encoded: pq.ParquetFile, name: str, fitted: dict[str, Any]) -> bool:
+    """Whether the encoded rows' ranges leave room for such a label; the file's own statistics tell, so this costs nothing."""
+    if "classes" in fitted:
+        return False
+    place = encoded.schema_arrow.names.index(name)
+    ends: list[float] = []
+    for group in range(encoded.metadata.num_row_groups):
+        known = encoded.metadata.row_group(group).column(place).statistics
+        if known is None or not known.has_min_max:
+            ends += encoded.read_row_group(group, columns=[name]).column(0).to_pylist()
+        else:
+            ends += [known.min, known.max]
+    farthest = max((abs(end) for end in ends), default=0.0)
+    # Half of it, since numbers of 32 bits are rounded.
+    return farthest >= LARGEST_LABEL / 2 or farthest * fitted["scale"] + abs(fitted["offset"]) >= LARGEST_LABEL / 2
 
 
 class _EncodedNames:

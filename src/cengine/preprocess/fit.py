@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from cengine.preprocess.source import Rows
 from cengine.preprocess.split import Split
 from cengine.preprocess.summarize import Question, summarize
 from cengine.summaries import Needs, Summary
-from cengine.transforms import Filling, NoLookups, Transform, Value
+from cengine.transforms import Filling, NoLookups, Transform, Value, as_input
 from cengine.transforms.fill import filled
 
 Statistics = dict[str, Any]
@@ -32,14 +33,14 @@ def fit(engine: Engine, rows: Rows, split: Split, resolved: Resolved) -> Statist
     Each column passes its words one after the other; in each round the next word of every column asks what it needs,
     and all questions are answered together. So the number of queries grows with the longest chain, not with columns.
     """
-    names = list(dict.fromkeys([f.name for f in resolved.features] + [label.name for label in resolved.labels]))
     tracks: list[_Track] = [_FeatureTrack(feature, rows) for feature in resolved.features]
     tracks += [_LabelTrack(label, rows) for label in resolved.labels]
     num_rows = split.report.rows["train"]
 
-    def train() -> exp.Select:
-        assigned = split.assigned(engine, rows, names).subquery("assigned")
-        return exp.select("*").from_(assigned).where(exp.EQ(this=column(rows.split_column), expression=exp.convert(0)))
+    def train(names: Sequence[str]) -> exp.Select:
+        assigned = split.assigned(engine, rows, [*names]).subquery("assigned", copy=False)
+        of_train = exp.EQ(this=column(rows.split_column), expression=exp.convert(0))
+        return exp.select("*").from_(assigned, copy=False).where(of_train, copy=False)
 
     while True:
         open_tracks = [track for track in tracks if track.advance()]
@@ -112,7 +113,14 @@ class _Track:
         return word.needs()
 
     def question(self) -> Question:
-        return Question(f"column '{self.name}'", self.value.expression, self.value.kind, self.needs(), self.bounds)
+        word = self.words[0]
+        asked = self.value
+        if isinstance(word, Transform):
+            asked = word.asked(self.value)
+        elif isinstance(word, Encoding):  # learns of what the network reads
+            asked = as_input(self.value)
+        bounds = self.bounds if asked is self.value else None
+        return Question(f"column '{self.name}'", asked.expression, asked.kind, self.needs(), bounds)
 
     def answer(self, summary: Summary) -> None:
         word = self.words.pop(0)

@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import ClassVar
 
 from sqlglot import exp
 
@@ -23,6 +24,8 @@ MIN_EXPONENT, MAX_EXPONENT = -1000, 1023
 @dataclass(frozen=True)
 class FixedPoint:
     """Sums of x - pivot and of its square as integers; `scale`, a power of two, spans the values."""
+
+    NAMES: ClassVar[tuple[str, ...]] = ("x", "xx")
 
     pivot: float
     scale: float
@@ -49,7 +52,7 @@ class FixedPoint:
     def _terms(self, value: exp.Expr) -> dict[str, exp.Expr]:
         """Whole-numbered expressions to be summed."""
         if self.whole:
-            shifted = exp.Paren(this=exp.cast(value.copy(), "bigint") - bigint(int(self.pivot)))
+            shifted = exp.Paren(this=exp.Cast(this=value.copy(), to=exp.DataType(this=exp.DType.BIGINT)) - bigint(int(self.pivot)))
             return {"x": shifted, "xx": shifted.copy() * shifted.copy()}
         # The reciprocal of a power of two: the product is the quotient, bit for bit, and sooner there.
         unit = exp.Paren(this=exp.Paren(this=as_double(value.copy()) - double(self.pivot)) * double(1 / self.scale))
@@ -57,19 +60,24 @@ class FixedPoint:
 
     def moments(self, sums: Mapping[str, str], count: int) -> tuple[float, float]:
         """Mean and population deviation, in exact arithmetic until the last step."""
+        mean, deviation = self.exact_moments(sums, count)
+        return float(mean), deviation
+
+    def exact_moments(self, sums: Mapping[str, str], count: int) -> tuple[Fraction, float]:
+        """The same with all digits of the mean: of large numbers close together a mean of 53 bits may lie far from the middle."""
         whole = {name: int(text) for name, text in sums.items()}
         unit, scale = (Fraction(1), Fraction(1)) if self.whole else (Fraction(1, 2**BITS), Fraction(self.scale))
         first, second = whole["x"] * unit, whole["xx"] * unit
         mean = first / count
         variance = max(second / count - mean * mean, Fraction(0))
-        return float(Fraction(self.pivot) + scale * mean), math.sqrt(variance) * float(scale)
+        return Fraction(self.pivot) + scale * mean, math.sqrt(variance) * float(scale)
 
 
 def _digits(value: exp.Expr) -> exp.Expr:
     """A number in [-4, 4] as the integer of its first 60 binary digits behind the point; the product is exact."""
-    return exp.cast(exp.Floor(this=exp.Paren(this=value) * double(2.0**BITS)), "bigint")
+    return exp.Cast(this=exp.Floor(this=exp.Paren(this=value) * double(2.0**BITS)), to=exp.DataType(this=exp.DType.BIGINT))
 
 
 def _exact_sum(term: exp.Expr) -> exp.Expr:
     """A sum of BIGINTs that neither overflows nor rounds, as text: DuckDB adds them up in 128 bits."""
-    return exp.cast(exp.Sum(this=term), "text")
+    return exp.Cast(this=exp.Sum(this=term), to=exp.DataType(this=exp.DType.TEXT))

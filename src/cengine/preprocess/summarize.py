@@ -8,8 +8,9 @@ Quantiles come from at most 2**20 rows, drawn by identity: exact up to that size
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -22,13 +23,18 @@ from cengine.expressions.keys import drawn
 from cengine.expressions.queries import query
 from cengine.preprocess.fixed_point import FixedPoint
 from cengine.summaries import Needs, Summary
-from cengine.transforms.scale import epoch_seconds
+from cengine.transforms.scale import LARGE, epoch_seconds
 
 MAX_SAMPLE_ROWS = 2**20
 MAX_VOCABULARY = 2_000_000
 
-# The train rows with the columns that the expressions read.
-TrainRows = Callable[[], exp.Select]
+# Engines plan a query of many more expressions in a time that grows with their square.
+COLUMNS_PER_QUERY = 128
+# GROUPING() has a bit for each, and its sign none.
+COUNTED_PER_QUERY = 60
+
+# The train rows with these columns.
+TrainRows = Callable[[Sequence[str]], exp.Select]
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,13 @@ class Question:
 
 def summarize(engine: Engine, train: TrainRows, num_rows: int, questions: list[Question]) -> list[Summary]:
     """One summary a question; `num_rows` is the number of train rows."""
+    # What a table in a warehouse costs is its scans, each of all columns: they are as few as can be.
+    size = COLUMNS_PER_QUERY if engine.reads_files else max(1, len(questions))
+    parts = [questions[start : start + size] for start in range(0, len(questions), size)]
+    return [summary for part in parts for summary in _summarized(engine, train, num_rows, part)]
+
+
+def _summarized(engine: Engine, train: TrainRows, num_rows: int, questions: list[Question]) -> list[Summary]:
     ranges = _ranges(engine, train, questions)
     moments = _moments(engine, train, questions, ranges)
     counts = _counts(engine, train, questions)
@@ -51,11 +64,18 @@ def summarize(engine: Engine, train: TrainRows, num_rows: int, questions: list[Q
     summaries = []
     for i, _ in enumerate(questions):
         low, high, num_valid = ranges.get(i, (None, None, None))
-        mean, deviation, num_counted = moments.get(i, (None, None, None))
+        exact, deviation, num_counted = moments.get(i, (None, None, None))
+        mean, rest = (None, 0.0) if exact is None else (float(exact), float(exact - Fraction(float(exact))))
         valid = next((n for n in (num_valid, num_counted) if n is not None), num_rows)
         pairs, num_distinct = counts.get(i, ((), None))
-        summaries.append(Summary(num_rows, num_rows - valid, low, high, mean, deviation, pairs, num_distinct, quantiles.get(i, ())))
+        summaries.append(Summary(num_rows, num_rows - valid, low, high, mean, deviation, pairs, num_distinct, quantiles.get(i, ()), rest))
     return summaries
+
+
+def _rows(train: TrainRows, questions: Sequence[Question]) -> exp.Subquery:
+    """The train rows with what the expressions read, as an item of FROM."""
+    names = dict.fromkeys(cell.name for question in questions for cell in question.expression.find_all(exp.Column))
+    return train([*names]).subquery("train", copy=False)
 
 
 def _numeric(question: Question) -> exp.Expr:
@@ -77,7 +97,7 @@ def _ranges(engine: Engine, train: TrainRows, questions: list[Question]) -> dict
         value = question.expression if question.needs.range and question.kind != "boolean" else _numeric(question)
         outputs += [exp.Min(this=value.copy()).as_(f"low_{i}", quoted=True), exp.Max(this=value.copy()).as_(f"high_{i}", quoted=True),
                     exp.Count(this=value.copy()).as_(f"num_{i}")]  # fmt: skip
-    row = engine.fetch(exp.select(*outputs).from_(train().subquery("train"))).to_pylist()[0]
+    row = engine.fetch(exp.select(*outputs, copy=False).from_(_rows(train, [questions[i] for i in asked]), copy=False)).to_pylist()[0]
     return {i: (_end(row[f"low_{i}"], questions[i]), _end(row[f"high_{i}"], questions[i]), row[f"num_{i}"]) for i in asked}
 
 
@@ -87,7 +107,7 @@ def _end(value: Any, question: Question) -> Any:
 
 def _moments(
     engine: Engine, train: TrainRows, questions: list[Question], ranges: dict[int, tuple[Any, Any, int]]
-) -> dict[int, tuple[float | None, float | None, int]]:
+) -> dict[int, tuple[Fraction | None, float | None, int]]:
     """Mean, deviation and number of values."""
     outputs: list[exp.Expr] = []
     plans: dict[int, FixedPoint | None] = {}
@@ -105,27 +125,37 @@ def _moments(
         outputs.append(exp.Count(this=value.copy()).as_(f"num_{i}"))
     if not plans:
         return {}
-    row = engine.fetch(exp.select(*outputs).from_(train().subquery("train"))).to_pylist()[0] if outputs else {}
-    found: dict[int, tuple[float | None, float | None, int]] = {}
+    rows = _rows(train, [questions[i] for i in plans])
+    row = engine.fetch(exp.select(*outputs, copy=False).from_(rows, copy=False)).to_pylist()[0] if outputs else {}
+    found: dict[int, tuple[Fraction | None, float | None, int]] = {}
     for i, planned in plans.items():
         count = row.get(f"num_{i}", 0)
         if planned is None or not count:
             found[i] = (None, None, 0)
         else:
-            sums = {key.removeprefix(f"sum_{i}_"): value for key, value in row.items() if key.startswith(f"sum_{i}_")}
-            found[i] = (*planned.moments(sums, count), count)
+            sums = {name: row[f"sum_{i}_{name}"] for name in FixedPoint.NAMES}
+            found[i] = (*planned.exact_moments(sums, count), count)
     return found
 
 
 def _counts(engine: Engine, train: TrainRows, questions: list[Question]) -> dict[int, tuple[tuple[tuple[Any, int], ...], int]]:
-    """Values and their numbers of rows, most frequent first; all columns in one pass over the rows."""
+    """Values and their numbers of rows, most frequent first; many columns in one pass over the rows."""
+    asked = [i for i, q in enumerate(questions) if q.needs.counts]
+    found: dict[int, tuple[tuple[tuple[Any, int], ...], int]] = {}
+    for start in range(0, len(asked), COUNTED_PER_QUERY):
+        found |= _counts_of(engine, train, questions, asked[start : start + COUNTED_PER_QUERY])
+    return found
+
+
+def _counts_of(
+    engine: Engine, train: TrainRows, questions: list[Question], asked: list[int]
+) -> dict[int, tuple[tuple[tuple[Any, int], ...], int]]:
     import pyarrow.compute as pc
 
-    asked = [i for i, q in enumerate(questions) if q.needs.counts]
-    if not asked:
-        return {}
     names = {i: f"value_{i}" for i in asked}
-    values = exp.select(*[questions[i].expression.copy().as_(names[i], quoted=True) for i in asked]).from_(train().subquery("train"))
+    values = exp.select(*[questions[i].expression.copy().as_(names[i], quoted=True) for i in asked]).from_(
+        _rows(train, [questions[i] for i in asked])
+    )
     columns = ", ".join(names.values())
     sets = ", ".join(f"({name})" for name in names.values())
     every = 2 ** len(asked) - 1
@@ -155,15 +185,23 @@ def _quantiles(engine: Engine, train: TrainRows, num_rows: int, questions: list[
     asked = [i for i, q in enumerate(questions) if q.needs.probabilities]
     if not asked:
         return {}
-    query = exp.select(*[as_double(_numeric(questions[i])).as_(f"value_{i}") for i in asked]).from_(train().subquery("train"))
+    query = exp.select(*[as_double(_numeric(questions[i])).as_(f"value_{i}") for i in asked]).from_(
+        _rows(train, [questions[i] for i in asked])
+    )
     if num_rows > MAX_SAMPLE_ROWS:
         query = query.where(drawn("sample", MAX_SAMPLE_ROWS, num_rows))
     sample = engine.fetch(query)
     found = {}
     for i in asked:
         values = sample[f"value_{i}"].drop_null().to_numpy()
-        found[i] = tuple(float(v) for v in np.quantile(values, questions[i].needs.probabilities)) if len(values) else ()
+        found[i] = _between(values, questions[i].needs.probabilities) if len(values) else ()
     return found
+
+
+def _between(values: np.ndarray, probabilities: tuple[float, ...]) -> tuple[float, ...]:
+    # Two numbers may be farther apart than a number can say; their halves are not.
+    unit = 2.0 if np.abs(values[[values.argmin(), values.argmax()]]).max() > LARGE else 1.0
+    return tuple(float(v) * unit for v in np.quantile(values / unit, probabilities))
 
 
 def _numbers(pair: tuple[Any, ...]) -> tuple[float, float] | None:

@@ -111,8 +111,7 @@ def _read(row: dict[str, Any] | None, place: int, plan: FixedPoint | None, known
     if num_values and low is not None and low == high and not isinstance(low, bool):
         mean, deviation = float(low), 0.0
     elif num_values and plan is not None:
-        prefix = f"sum_{place}_"
-        mean, deviation = plan.moments({key.removeprefix(prefix): text for key, text in row.items() if key.startswith(prefix)}, num_values)
+        mean, deviation = plan.moments({name: row[f"sum_{place}_{name}"] for name in FixedPoint.NAMES}, num_values)
     about = row.get(f"distinct_{place}")
     return Totals(row["num_rows"], num_values, low, high, mean, deviation, None if about is None else min(about, num_values))
 

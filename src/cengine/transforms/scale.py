@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import sys
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -9,12 +12,14 @@ from pydantic import model_validator
 from sqlglot import exp
 
 from cengine.errors import PreprocessError
-from cengine.expressions.build import as_double, as_number, double, step_function
+from cengine.expressions.build import as_double, as_number, bounded, double, step_function
 from cengine.summaries import Needs, Summary
 from cengine.tables import KINDS
-from cengine.transforms.value import NUMBERS, InvertibleTransform, Lookups, Transform, Value
+from cengine.transforms.value import LARGEST_INPUT, NUMBERS, InvertibleTransform, Lookups, Transform, Value
 
 NUM_QUANTILES = 129
+# Where a sum of two numbers may be larger than a number can be, and how far from 0 a scaled number may be before it is one.
+LARGE, FAR = 1e290, 2.0**1000
 
 
 class NoTransform(InvertibleTransform):
@@ -43,11 +48,11 @@ class _Linear(InvertibleTransform):
 
     def apply(self, value: Value, statistics: dict[str, Any], lookups: Lookups) -> tuple[Value, ...]:
         number = as_double(as_number(value.expression, value.kind))
-        scaled = exp.Paren(this=number - double(statistics["offset"])) / double(statistics["scale"])
-        return (Value(exp.Paren(this=scaled), "float", part=value.part),)
+        result = scaled(number, statistics, any_size=value.kind == "float")
+        return (Value(result, "float", part=value.part),)
 
     def inverse(self, array: np.ndarray, statistics: dict[str, Any]) -> np.ndarray:
-        return array * statistics["scale"] + statistics["offset"]
+        return array * statistics["scale"] + statistics.get("rest", 0.0) + statistics["offset"]
 
 
 class ScaleToZScore(_Linear):
@@ -59,7 +64,7 @@ class ScaleToZScore(_Linear):
         return Needs(moments=True)
 
     def fit(self, summary: Summary, where: str) -> dict[str, Any]:
-        return {"offset": summary.mean or 0.0, "scale": summary.deviation or 1.0}
+        return standardizing(summary)
 
 
 class ScaleTo01(_Linear):
@@ -71,7 +76,7 @@ class ScaleTo01(_Linear):
         return Needs(range=True)
 
     def fit(self, summary: Summary, where: str) -> dict[str, Any]:
-        return _range_statistics(summary, 0.0, 1.0)
+        return _range_statistics(summary, 0.0, 1.0, where)
 
 
 class ScaleByMinMax(_Linear):
@@ -85,13 +90,15 @@ class ScaleByMinMax(_Linear):
     def _ordered(self) -> ScaleByMinMax:
         if not self.min < self.max:
             raise ValueError(f"min ({self.min}) must be less than max ({self.max})")
+        if max(-self.min, self.max) > LARGEST_INPUT:
+            raise ValueError(f"min ({self.min}) and max ({self.max}) must lie between {-LARGEST_INPUT:.4g} and {LARGEST_INPUT:.4g}")
         return self
 
     def needs(self) -> Needs:
         return Needs(range=True)
 
     def fit(self, summary: Summary, where: str) -> dict[str, Any]:
-        return _range_statistics(summary, self.min, self.max)
+        return _range_statistics(summary, self.min, self.max, where)
 
 
 class Log(InvertibleTransform):
@@ -151,7 +158,7 @@ class QuantileNormal(InvertibleTransform):
         x = as_double(value.expression)
         lines: list[exp.Expr] = [double(scores[0])]
         for left in range(len(values) - 1):
-            slope = (scores[left + 1] - scores[left]) / (values[left + 1] - values[left])
+            slope = _slope(values[left : left + 2], scores[left : left + 2])
             lines.append(double(scores[left]) + exp.Paren(this=x.copy() - double(values[left])) * double(slope))
         lines.append(double(scores[-1]))
         return (Value(step_function(x, [double(v) for v in values], lines), "float", part=value.part),)
@@ -170,12 +177,44 @@ class EpochSeconds(Transform):
         return Needs(moments=True)
 
     def fit(self, summary: Summary, where: str) -> dict[str, Any]:
-        return {"offset": summary.mean or 0.0, "scale": summary.deviation or 1.0}
+        return standardizing(summary)
 
     def apply(self, value: Value, statistics: dict[str, Any], lookups: Lookups) -> tuple[Value, ...]:
-        seconds = epoch_seconds(value.expression)
-        scaled = exp.Paren(this=seconds - double(statistics["offset"])) / double(statistics["scale"])
-        return (Value(exp.Paren(this=scaled), "float", part=value.part),)
+        result = scaled(epoch_seconds(value.expression), statistics)
+        return (Value(result, "float", part=value.part),)
+
+
+def _slope(values: list[float], scores: list[float]) -> float:
+    """How steep the line is between two points, as steep as a number can say where they are closer together than that."""
+    width = values[1] - values[0]
+    return min((scores[1] - scores[0]) / width, sys.float_info.max) if width else 0.0
+
+
+def standardizing(summary: Summary) -> dict[str, float]:
+    """Statistics for `scaled` that give mean 0 and deviation 1, or 0 where there is one value."""
+    scale = summary.deviation or 1.0
+    # The mean of large numbers that lie close together has more digits than a number holds.
+    rest = {"rest": summary.rest} if abs(summary.rest) > scale * 2**-30 else {}
+    return {"offset": summary.mean or 0.0, "scale": scale, **rest}
+
+
+def scaled(number: exp.Expr, statistics: Mapping[str, float], *, any_size: bool = False) -> exp.Expr:
+    """(number - offset) / scale of a DOUBLE. One of `any_size` may be as large as a DOUBLE can be.
+
+    No step of it overflows, which gives infinity on some engines and is an error on others: halves are subtracted of what
+    is that large, and what would be beyond 2**1000 after the division counts as that.
+    """
+    offset, scale = statistics["offset"], statistics["scale"]
+    if any_size and scale < 1:
+        far = scale * FAR
+        number = bounded(number, max(offset - far, -sys.float_info.max), min(offset + far, sys.float_info.max))
+    if any_size and abs(offset) >= LARGE:
+        halved = exp.Paren(this=number * double(0.5)) - double(offset / 2)
+        return exp.Paren(this=exp.Paren(this=halved) / double(scale / 2))
+    distance = number - double(offset)
+    if statistics.get("rest"):
+        distance = distance - double(statistics["rest"])
+    return exp.Paren(this=exp.Paren(this=distance) / double(scale))
 
 
 def epoch_seconds(expression: exp.Expr) -> exp.Expr:
@@ -184,9 +223,15 @@ def epoch_seconds(expression: exp.Expr) -> exp.Expr:
     return exp.Paren(this=as_double(micros) / double(1e6))
 
 
-def _range_statistics(summary: Summary, low: float, high: float) -> dict[str, Any]:
+def _range_statistics(summary: Summary, low: float, high: float, where: str) -> dict[str, Any]:
     if summary.minimum is None:
         return {"offset": 0.0, "scale": 1.0}
     minimum, width = float(summary.minimum), float(summary.maximum) - float(summary.minimum)
     scale = (width or 1.0) / (high - low)
-    return {"offset": minimum - low * scale, "scale": scale}
+    offset = minimum - low * scale
+    if not (math.isfinite(scale) and math.isfinite(offset)):
+        raise PreprocessError(
+            f"{where}: the train rows lie between {summary.minimum} and {summary.maximum}, wider apart than a number can say",
+            "leave such rows out with `where`, or use quantile_normal",
+        )
+    return {"offset": offset, "scale": scale}

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from sqlglot import exp
 
+from cengine.expressions.build import as_double, bounded
 from cengine.summaries import Needs, Summary
 from cengine.words import Word
 
 NUMBERS = ("boolean", "integer", "float")
 DISCRETE = ("boolean", "integer", "string")
+# Beyond it, on either side of 0, an input counts as this: a network of 32 bits can still square it and add up some of them.
+LARGEST_INPUT = 2.0**60
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,16 @@ class Value:
     size: int | None = None
     part: str = ""
     one_hot: bool = False
+
+
+def as_input(value: Value) -> Value:
+    """The value as the network reads it: booleans as 0 and 1, numbers within `LARGEST_INPUT`, so that they are numbers in 32 bits too."""
+    if value.kind == "boolean":
+        return replace(value, expression=exp.cast(value.expression, "int"))
+    if value.kind not in ("integer", "float"):
+        return value
+    number = bounded(as_double(value.expression.copy()), -LARGEST_INPUT, LARGEST_INPUT)
+    return replace(value, expression=number, kind="float")
 
 
 class Lookups(Protocol):
@@ -68,7 +81,11 @@ class Transform(Word):
 
     @abstractmethod
     def needs(self) -> Needs:
-        """What `fit` has to know of the train rows of the expression it is applied to."""
+        """What `fit` has to know of the train rows of the expression `asked`."""
+
+    def asked(self, value: Value) -> Value:
+        """The expression that `needs` is about, the one it is applied to unless the word says otherwise."""
+        return value
 
     @abstractmethod
     def fit(self, summary: Summary, where: str) -> dict[str, Any]:
