@@ -102,10 +102,12 @@ def _create(kind: str, name: str, options: dict[str, Any], *, as_json: bool, mem
     warn([value.reminder for _, value in source if getattr(value, "reminder", None)])
     if as_json:
         print_json({"id": record["id"], "name": name, "rows": snapshot.schema.num_rows, "columns": list(snapshot.schema.names),
-                    "renamed": snapshot.renamed, "rejected": snapshot.num_rejected, "content": snapshot.content})  # fmt: skip
+                    "renamed": snapshot.renamed, "rejected": snapshot.num_rejected, "notes": list(snapshot.notes), "content": snapshot.content})  # fmt: skip
         return
     for header, column in snapshot.renamed.items():
         echo(f"  {header} -> {column}")
+    for note in snapshot.notes:
+        echo(f"  {note}")
     echo(f"datasource {record['id']} ({name}): {_told(snapshot)}")
 
 

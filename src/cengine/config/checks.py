@@ -13,7 +13,7 @@ from cengine.config.normalize import Problems
 from cengine.config.read import ConfigFile
 from cengine.config.resolve import BUILT_IN, Feature, Label, Resolved, resolve
 from cengine.errors import ConfigError, Problem, near_miss
-from cengine.expressions.filters import NotAFilter, columns_of, parse_filter, with_columns
+from cengine.expressions.filters import NotAFilter, columns_of, comparing_digits, parse_filter, with_columns
 from cengine.networks.losses import Loss
 from cengine.networks.metrics import METRICS
 from cengine.tables import TableSchema
@@ -46,7 +46,7 @@ def check(file: ConfigFile, schema: TableSchema, bind: Bind | None = None) -> tu
 
 def filters_of(resolved: Resolved, schema: TableSchema) -> list[exp.Expr]:
     """The parsed row filters of a checked configuration."""
-    return [with_columns(parse_filter(text), schema.names) for text in resolved.split.where]
+    return [comparing_digits(with_columns(parse_filter(text), schema.names), schema) for text in resolved.split.where]
 
 
 class _Checker:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,19 @@ from sqlglot import exp
 
 from cengine.engines.duckdb import DuckDB
 from cengine.expressions.build import bigint, column
-from cengine.expressions.keys import occurrence_id
-from cengine.tables import ROW_ID
+from cengine.expressions.keys import content_hash, content_sums, occurrence_id
+from cengine.tables import ROW_ID, Column
 
 DUPLICATE_SEARCH_ROWS = 2**25
+
+
+def identified(cells: Sequence[exp.Expr], columns: Sequence[Column], rows: exp.Expr) -> exp.Select:
+    """The cells, which are called as the columns are, with the content hash of each row."""
+    first, second = content_sums([known for known in columns if known.kind is not None])
+    inner = exp.select(*cells).from_(rows).subquery("cells")
+    sums = exp.select("*", first.as_("_first"), second.as_("_second")).from_(inner).subquery("sums")
+    identity = content_hash(column("_first"), column("_second")).as_(ROW_ID)
+    return exp.select(*[column(known.name) for known in columns], identity).from_(sums)
 
 
 def tell_duplicates_apart(engine: DuckDB, folder: Path, num_rows: int) -> None:

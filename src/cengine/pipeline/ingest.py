@@ -13,12 +13,13 @@ from sqlglot import exp
 from cengine.engines.duckdb import DuckDB
 from cengine.errors import SourceError
 from cengine.expressions.build import column
-from cengine.expressions.keys import content_hash, content_sums
-from cengine.pipeline.identities import content_digest, tell_duplicates_apart
+from cengine.pipeline.identities import content_digest, identified, tell_duplicates_apart
 from cengine.pipeline.measured import measured_schema
+from cengine.pipeline.moments import refuse_far_moments
+from cengine.pipeline.widening import NOTHING, Widening, cast
 from cengine.sources.names import sql_names
 from cengine.sources.source import CopiedSource, Part, Reading, State
-from cengine.tables import RESERVED_NAMES, ROW_ID, Column, kind_of
+from cengine.tables import RESERVED_NAMES, Column
 
 NUM_SHOWN_REJECTS = 5
 # What a source may hold beside the engine, as a divisor of the whole.
@@ -50,6 +51,7 @@ def ingest(
         "schema": measured_schema(folder, columns, copying.num_rows).to_json(),
         "renamed": copying.renamed,
         "num_rejected": copying.num_rejected,
+        "notes": copying.notes,
         "source_bytes": sum(part.num_bytes for part in parts),
         **digest,
     }
@@ -65,6 +67,7 @@ class _Copying:
         self.report = report
         self.num_rows = 0
         self.num_rejected = 0
+        self.notes: list[str] = []
         self.renamed: dict[str, str] = {}
         self._rejected: list[tuple[str, int, str]] = []
         self._done = 0.0
@@ -73,21 +76,23 @@ class _Copying:
     def run(self, parts: Sequence[Part]) -> list[Column]:
         """The columns of the snapshot, whose parts are written."""
         headers, types = self._columns(parts)
+        widening = Widening([part.label for part in parts], types)
         names = self._names(headers)
         taken = [name for name in names if name.lower() in RESERVED_NAMES]
         if taken:
             raise SourceError(f"a column must not be called {taken[0]}", "rename it, or leave --keep-headers out")
         self.renamed = {header: name for header, name in zip(headers, names, strict=True) if header != name}
-        columns = [Column(name, sql_type, kind_of(sql_type)) for name, sql_type in zip(names, types, strict=True)]
         total = sum(part.num_bytes for part in parts)
         for number, part in enumerate(parts):
             self._share = part.num_bytes / total if total else 1 / len(parts)
-            self._copy(part, number, columns)
+            self._copy(part, number, widening.columns_of(number))
             self._done += self._share
         if self._rejected:
             raise self._misfits()
         if self.num_rows == 0:
             raise SourceError(f"'{self.source.place}' holds no rows")
+        columns = widening.settle(self.engine, [self._file(number) for number in range(len(parts))])
+        self.notes += widening.notes
         self.report("read", 1.0, self.num_rows)
         return columns
 
@@ -99,17 +104,17 @@ class _Copying:
         """Header and SQL type of each column of an Arrow table."""
         self.engine.register("described", schema.empty_table())
         found = self.engine.fetch("DESCRIBE SELECT * FROM described")
-        types = ["VARCHAR" if kind == '"NULL"' else kind for kind in found["column_type"].to_pylist()]
+        types = [NOTHING if kind == '"NULL"' else kind for kind in found["column_type"].to_pylist()]
         return list(zip(found["column_name"].to_pylist(), types, strict=True))
 
     def _names(self, headers: list[str]) -> list[str]:
         """What columns of these headers are called in the snapshot."""
         return headers if self.source.keep_headers else sql_names(headers)
 
-    def _columns(self, parts: Sequence[Part]) -> tuple[list[str], list[str]]:
-        """The headers all parts share, and a type for each that holds the values of all parts."""
+    def _columns(self, parts: Sequence[Part]) -> tuple[list[str], dict[str, list[str]]]:
+        """The headers all parts share, and for each column its type in each part."""
         headers = [header for header, _ in parts[0].columns]
-        types = dict(zip(self._names(headers), (sql_type for _, sql_type in parts[0].columns), strict=True))
+        types: dict[str, list[str]] = {name: [] for name in self._names(headers)}
         for part in parts:
             names = self._names([header for header, _ in part.columns])
             if set(names) != set(types):
@@ -120,8 +125,11 @@ class _Copying:
                 raise SourceError(f"'{one}' and '{other}' have different columns", *details,
                                   "register them as two datasources, or give them the same header")  # fmt: skip
             for (_, sql_type), name in zip(part.columns, names, strict=True):
-                types[name] = _wider(types[name], sql_type)
-        return headers, list(types.values())
+                types[name].append(sql_type)
+        return headers, types
+
+    def _file(self, number: int) -> Path:
+        return self.folder / f"part-{number:05d}.parquet"
 
     def _copy(self, part: Part, number: int, columns: list[Column]) -> None:
         """One part -> one file with the content hash of each row."""
@@ -131,13 +139,9 @@ class _Copying:
             if isinstance(rows, pa.RecordBatchReader):
                 self.engine.register("incoming", rows)
                 rows = exp.to_table("incoming")
-            cells = [exp.cast(column(spelled[c.name]), c.sql_type, dialect="duckdb").as_(c.name, quoted=True) for c in columns]
-            first, second = content_sums([c for c in columns if c.kind is not None])
-            inner = exp.select(*cells).from_(rows).subquery("cells")
-            sums = exp.select("*", first.as_("_first"), second.as_("_second")).from_(inner).subquery("sums")
-            identity = content_hash(column("_first"), column("_second")).as_(ROW_ID)
-            query = exp.select(*[column(c.name) for c in columns], identity).from_(sums)
-            self.num_rows += self.engine.write(query, self.folder / f"part-{number:05d}.parquet", self.tick)
+            cells = [cast(column(spelled[c.name]), c.sql_type).as_(c.name, quoted=True) for c in columns]
+            self.num_rows += self.engine.write(identified(cells, columns, rows), self._file(number), self.tick)
+        refuse_far_moments(self.engine, self._file(number), part.label, columns)
         if part.rejects is not None and (rejects := part.rejects()) is not None:
             self.num_rejected += rejects.num_rows
             if not rejects.allowed:
@@ -156,17 +160,3 @@ class _Copying:
 def _short(label: str) -> str:
     """The last name of a path or an address."""
     return label.rstrip("/").rpartition("/")[2]
-
-
-def _wider(one: str, other: str) -> str:
-    """A type that holds the values of both."""
-    if one == other:
-        return one
-    kinds = {kind_of(one), kind_of(other)}
-    if kinds == {"integer"}:
-        return "BIGINT"
-    if kinds <= {"integer", "float"}:
-        return "DOUBLE"
-    if kinds == {"timestamp"}:
-        return "TIMESTAMP"
-    return "VARCHAR"

@@ -31,6 +31,7 @@ class Snapshot:
     """A stored table: its Parquet parts in order, its schema, the identity of its content.
 
     A table that stays where it is has no parts; `remote` is what its source needs to read it again in the same state.
+    `notes` are sentences for people: what should be known of how it was read.
     """
 
     content: str
@@ -41,6 +42,7 @@ class Snapshot:
     num_rejected: int
     source_bytes: int
     remote: dict[str, Any] | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -63,6 +65,7 @@ def read_snapshot(project: Project, content: str) -> Snapshot:
         data["num_rejected"],
         data["source_bytes"],
         data.get("remote"),
+        tuple(data.get("notes", ())),
     )
 
 

@@ -17,7 +17,7 @@ from cengine.evaluation.predictions import roles_of
 from cengine.evaluation.predictions import with_columns as with_table_columns
 from cengine.evaluation.results import SliceTable
 from cengine.evaluation.slices import INTERVAL_ENDS, OVERALL, measure, with_split_names
-from cengine.expressions.filters import NotAFilter, columns_of, parse_filter, with_columns
+from cengine.expressions.filters import NotAFilter, columns_of, comparing_digits, parse_filter, with_columns
 from cengine.networks.metric import Metric
 from cengine.networks.metrics import metric_label
 from cengine.pipeline.finished import FinishedRun
@@ -142,7 +142,7 @@ def _condition(engine: Engine, text: str, schema: TableSchema, told: dict[str, e
     unbound = engine.bind_error(condition, _as_read(readable))
     if unbound is not None:
         raise SourceError(f"the condition cannot be used: {unbound}", HINT)
-    return condition
+    return comparing_digits(condition, readable)
 
 
 def _as_read(schema: TableSchema) -> TableSchema:
