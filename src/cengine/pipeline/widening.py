@@ -41,7 +41,7 @@ def cast(cell: exp.Expr, sql_type: str) -> exp.Expr:
 def candidates_of(types: Iterable[str]) -> tuple[str, ...]:
     """The types that may hold the values of columns of these types, the best first; none if there is no such type.
 
-    One alone holds all values for certain. DIGITS stands for whole numbers that are kept as texts.
+    One alone holds all values for certain, but for BIGINT of booleans, whose numbers must be 0 or 1. DIGITS stands for whole numbers that are kept as texts.
     """
     found = {re.sub(r'"NULL"(?=\s*([,)\[]|$))', _TEXT, one) if one.startswith("STRUCT") else one for one in types} - {NOTHING, '"NULL"'}
     if not found:
@@ -145,7 +145,7 @@ class Widening:
         return columns
 
     def _staged(self, name: str, number: int) -> str:
-        if len(self._candidates[name]) == 1:
+        if self._is_certain(name):
             return self._candidates[name][0]
         own = self.own[name][number]
         # Parquet has no such numbers, and a double in their place would lose digits.
@@ -156,12 +156,15 @@ class Widening:
         candidates = self._candidates[name]
         wrong: tuple[int, str] | None = None
         for sql_type in candidates:
-            needs_proof = len(candidates) > 1 or self._is_truth(name)
-            wrong = self._changed(engine, files, name, sql_type) if needs_proof else None
+            wrong = None if self._is_certain(name) else self._changed(engine, files, name, sql_type)
             if wrong is None:
                 self._note(engine, files, name, sql_type)
                 return Column(name, sql_type, "string" if sql_type == DIGITS else kind_of(sql_type))
         raise self._refusal(name, wrong)
+
+    def _is_certain(self, name: str) -> bool:
+        """Whether the types alone say that one type holds all values."""
+        return len(self._candidates[name]) == 1 and not self._is_truth(name)
 
     def _is_truth(self, name: str) -> bool:
         """Whether some parts say true and others a number."""
@@ -174,7 +177,7 @@ class Widening:
         for number, file in enumerate(files):
             staged = self._staged(name, number)
             again = f"TRY_CAST(TRY_CAST({cell} AS {sql_type}) AS {staged}) IS DISTINCT FROM {cell}"
-            if self._is_truth(name):
+            if self._is_truth(name) and staged != "BOOLEAN":
                 again = f"{cell} NOT IN (0, 1)"
             elif staged == sql_type:
                 continue

@@ -267,7 +267,7 @@ def _beyond_decimals(connection: Any, text: str, columns: list[tuple[str, str]])
     wide = [name for name, kind in columns if kind in ("HUGEINT", "UHUGEINT")]
     limit = 10**38
     asked = ", ".join(f"max({cell} >= {limit}::UHUGEINT OR {cell} <= -{limit}::HUGEINT)" for cell in map(_quoted, wide))
-    found = (connection.execute(f"SELECT {asked} FROM {text}").fetchone() or ()) if wide else ()
+    (found,) = connection.execute(f"SELECT {asked} FROM {text}").fetchall() if wide else ((),)
     return {name for name, is_beyond in zip(wide, found, strict=True) if is_beyond}
 
 

@@ -27,6 +27,7 @@ _SCHEMES = ("mysql", "mariadb")
 BATCH_ROWS = 20_000
 NULL = r"\N"
 ACCESS_DENIED, NO_SUCH_TABLE, NO_SUCH_DATABASE = 1045, 1146, 1049
+UNSIGNED = 32  # among a column's flags
 LOST = (2002, 2003, 2006, 2013, 1053, 1317, 1927)
 
 
