@@ -124,9 +124,9 @@ class Widening:
 
     def __post_init__(self) -> None:
         self._candidates = {name: candidates_of(types) for name, types in self.own.items()}
-        for name, candidates in self._candidates.items():
-            if not candidates:
-                raise self._refusal(name)
+        refused = [self._refusal(name) for name, candidates in self._candidates.items() if not candidates]
+        if refused:
+            raise _together(refused)
 
     def columns_of(self, number: int) -> list[Column]:
         """The columns of a part as it is written first."""
@@ -134,7 +134,11 @@ class Widening:
 
     def settle(self, engine: DuckDB, files: Sequence[Path]) -> list[Column]:
         """The columns of the table, whose parts are written again where their types are others now."""
-        columns = [self._settled(engine, files, name) for name in self.own]
+        settled = [self._settled(engine, files, name) for name in self.own]
+        columns = [known for known in settled if isinstance(known, Column)]
+        refused = [known for known in settled if isinstance(known, SourceError)]
+        if refused:
+            raise _together(refused)
         for number, file in enumerate(files):
             if all(self._staged(known.name, number) == known.stored_type for known in columns):
                 continue
@@ -151,8 +155,8 @@ class Widening:
         # Parquet has no such numbers, and a double in their place would lose digits.
         return _TEXT if _name(own) in ("HUGEINT", "UHUGEINT") else self._candidates[name][0] if own == NOTHING else own
 
-    def _settled(self, engine: DuckDB, files: Sequence[Path], name: str) -> Column:
-        """The column with the first type that holds all values."""
+    def _settled(self, engine: DuckDB, files: Sequence[Path], name: str) -> Column | SourceError:
+        """The column with the first type that holds all values, or why there is none."""
         candidates = self._candidates[name]
         wrong: tuple[int, str] | None = None
         for sql_type in candidates:
@@ -160,7 +164,7 @@ class Widening:
             if wrong is None:
                 self._note(engine, files, name, sql_type)
                 return Column(name, sql_type, "string" if sql_type == DIGITS else kind_of(sql_type))
-        raise self._refusal(name, wrong)
+        return self._refusal(name, wrong)
 
     def _is_certain(self, name: str) -> bool:
         """Whether the types alone say that one type holds all values."""
@@ -212,6 +216,12 @@ class Widening:
         details = [f"'{_short(self.labels[wrong[0]])}' has the value {wrong[1]}, for one"] if wrong else []
         return SourceError(f"column '{name}' is {' and '.join(seen)}: {why}; nothing was registered", *details,
                            "give the column one type in all files, or register the files as datasources of their own")  # fmt: skip
+
+
+def _together(refused: Sequence[SourceError]) -> SourceError:
+    """One error for all columns that are refused."""
+    first, *others = (error.problems[0] for error in refused)
+    return SourceError(first.message, *(other.message for other in others), *first.notes)
 
 
 def _short(label: str) -> str:
