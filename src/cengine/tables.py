@@ -17,6 +17,10 @@ LOOKUP_KEY, LOOKUP_VALUE = "_lookup_key", "_lookup_value"
 # Columns that are stored beside a table's own, and whose names none of those may have.
 RESERVED_NAMES = (ROW_ID, POSITION)
 
+# The type of whole numbers beyond 64 bits in a schema. They are identifiers, and every engine keeps all digits of a text: their
+# column is of the kind string and stored as such, and a filter reads it as this type (`expressions/filters.py`).
+DIGITS = "DECIMAL(38,0)"
+
 _KIND_OF_SQL_TYPE = {
     "BOOLEAN": "boolean",
     "TINYINT": "integer", "SMALLINT": "integer", "INTEGER": "integer", "BIGINT": "integer",
@@ -32,9 +36,9 @@ _KIND_OF_SQL_TYPE = {
 def kind_of(sql_type: str) -> str | None:
     """The kind of a column of this SQL type, None for one that no word can use (lists, structs, times of day, ...)."""
     name = sql_type.split("(")[0].strip().upper()
-    if name == "DECIMAL":
+    if name == "DECIMAL" and not sql_type.endswith("]"):
         return "float"
-    return None if "[" in sql_type else _KIND_OF_SQL_TYPE.get(name)
+    return None if sql_type.endswith("]") else _KIND_OF_SQL_TYPE.get(name)
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,16 @@ class Column:
     num_nulls: int | None = None
     minimum: Any = None
     maximum: Any = None
+
+    @property
+    def has_digits(self) -> bool:
+        """Whether the column holds whole numbers as texts, which a filter compares as numbers."""
+        return self.kind == "string" and self.sql_type == DIGITS
+
+    @property
+    def stored_type(self) -> str:
+        """The SQL type of the column in the snapshot's files."""
+        return "VARCHAR" if self.has_digits else self.sql_type
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import duckdb
 import pyarrow as pa
 import pytest
 
-from cengine.expressions.filters import NotAFilter, columns_of, parse_filter, with_columns
+from cengine.expressions.filters import NotAFilter, columns_of, comparing_digits, parse_filter, with_columns
+from cengine.tables import DIGITS, Column, TableSchema
 
 TABLE = pa.table({
     "row": [1, 2, 3, 4],
@@ -136,3 +138,13 @@ def test_quoted_names_may_hold_anything(name, engine) -> None:
 
 def test_comments_do_not_reach_the_engine() -> None:
     assert parse_filter("a /* x */ > 1 -- y").sql("duckdb") == '"a" > 1'
+
+
+def test_whole_numbers_kept_as_texts_are_compared_as_numbers() -> None:
+    schema = TableSchema((Column("id", DIGITS, "string"), Column("age", "BIGINT", "integer")), 3)
+    condition = comparing_digits(with_columns(parse_filter("id > 18446744073709551600 AND age > 9"), schema.names), schema)
+    rows = pa.table({"id": ["9", "18446744073709551600", "18446744073709551601"], "age": [10, 10, 10]})  # noqa: F841  DuckDB reads it
+    found = duckdb.sql(f"SELECT id FROM rows WHERE {condition.sql('duckdb')}").fetchall()
+    assert found == [("18446744073709551601",)]
+    for dialect in ("postgres", "spark"):
+        assert "AS DECIMAL(38, 0)) > 18446744073709551600" in condition.sql(dialect)

@@ -41,6 +41,8 @@ TYPES = {
     "tiny": ("tinyint", "-3", "integer", -3), "big": ("bigint", "9007199254740993", "integer", 9007199254740993), "flag": ("bool", "1", "integer", 1),
     "bits": ("bit(4)", "b'1010'", "integer", 10), "born": ("year", "1984", "integer", 1984), "single": ("float", "0.5", "float", 0.5),
     "tenth": ("float", "0.1", "float", 0.10000000149011612), "real": ("double", "0.1", "float", 0.1), "money": ("decimal(12,2)", "1234.25", "float", 1234.25),
+    "serial": ("bigint unsigned", "18446744073709551615", "string", "18446744073709551615"),
+    "code": ("decimal(20,0)", "99999999999999999999", "string", "99999999999999999999"),
     "whole": ("decimal(15,0)", "123456789012345", "integer", 123456789012345), "word": ("varchar(20)", "'ü 日'", "string", "ü 日"),
     "latin": ("varchar(20) character set latin1", "'é'", "string", "é"), "long": ("mediumtext", "'x'", "string", "x"),
     "mood": ("enum('glad','sad')", "'sad'", "string", "sad"), "many": ("set('a','b')", "'a,b'", "string", "a,b"),

@@ -73,6 +73,15 @@ def test_every_type_is_mapped(database, project) -> None:
     assert second == {"id": 2, **dict.fromkeys(TYPES)}
 
 
+def test_whole_numbers_of_numeric_keep_their_digits(database, project) -> None:
+    database.run("CREATE TABLE ids (y int, wide numeric(20,0), long numeric, short numeric, part numeric(20,3))",
+                 "INSERT INTO ids VALUES (1, 18446744073709551615, 9007199254740993, 5, 0.125), (2, NULL, -1, NULL, 2)")  # fmt: skip
+    snapshot = register(project, "postgres", uri=database.uri, table="ids")
+    assert kinds(snapshot) == {"y": "integer", "wide": "string", "long": "integer", "short": "float", "part": "float"}
+    assert rows(snapshot, "y") == [{"y": 1, "wide": "18446744073709551615", "long": 9007199254740993, "short": 5.0, "part": 0.125},
+                                   {"y": 2, "wide": None, "long": -1, "short": None, "part": 2.0}]  # fmt: skip
+
+
 def test_a_time_with_zone_is_the_same_moment_whatever_the_session_says(database, project, monkeypatch) -> None:
     monkeypatch.setenv("PGTZ", "America/New_York")
     database.run("CREATE TABLE t (at timestamptz)", "INSERT INTO t VALUES ('2020-06-01 12:00:00+02')")

@@ -133,7 +133,8 @@ def _create(kind: str, name: str | None, options: dict[str, Any], *, as_json: bo
     warn([f"note: {line}" for line in found])
     if as_json:
         print_json({"id": record["id"], "name": name, "rows": snapshot.schema.num_rows, "columns": list(snapshot.schema.names),
-                    "renamed": snapshot.renamed, "rejected": snapshot.num_rejected, "notices": found, "content": snapshot.content})  # fmt: skip
+                    "renamed": snapshot.renamed, "rejected": snapshot.num_rejected, "notes": list(snapshot.notes), "notices": found,
+                    "content": snapshot.content})  # fmt: skip
         return
     for header, column in list(snapshot.renamed.items())[:NUM_SHOWN_RENAMED]:
         echo(f"  {header} -> {column}")

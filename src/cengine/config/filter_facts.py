@@ -273,5 +273,7 @@ def _kind(value: exp.Expr, schema: TableSchema) -> str | None:
     if isinstance(value, exp.Literal):
         return "text" if value.is_string else "number"
     if isinstance(value, exp.Column) and _known(value, schema):
+        if schema[value.name].has_digits:
+            return "number"
         return {"string": "text", "integer": "number", "float": "number"}.get(schema[value.name].kind or "")
     return "number" if isinstance(value, _NUMBERS) else "text" if isinstance(value, _TEXTS) else None

@@ -9,6 +9,7 @@ from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
 from cengine.names import Names
+from cengine.tables import TableSchema
 
 # What a row filter may be made of. Anything else (a sub-query, a statement, a function that reads a file, an
 # aggregate, a random number) is refused by name.
@@ -64,6 +65,18 @@ def with_columns(expression: exp.Expr, names: Iterable[str]) -> exp.Expr:
         lambda node: (
             exp.to_identifier(known.find(node.name) or node.name, quoted=True)
             if isinstance(node, exp.Identifier) and isinstance(node.parent, exp.Column)
+            else node
+        )
+    )
+
+
+def comparing_digits(expression: exp.Expr, schema: TableSchema) -> exp.Expr:
+    """The expression with columns of whole numbers beyond 64 bits read as numbers of all their digits; `schema` spells them."""
+    digits = {known.name: known for known in schema.columns if known.has_digits}
+    return expression.transform(
+        lambda node: (
+            exp.cast(exp.column(node.name, quoted=True), digits[node.name].sql_type, dialect="duckdb")
+            if isinstance(node, exp.Column) and node.name in digits and not isinstance(node.parent, exp.Cast)
             else node
         )
     )

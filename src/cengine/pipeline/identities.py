@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,24 @@ from sqlglot import exp
 
 from cengine.engines.duckdb import DuckDB
 from cengine.expressions.build import bigint, column
-from cengine.expressions.keys import occurrence_id
-from cengine.tables import ROW_ID
+from cengine.expressions.keys import content_hash, occurrence_id
+from cengine.expressions.wide_keys import content_sums_in_duckdb
+from cengine.names import free_name
+from cengine.tables import ROW_ID, Column
 
 DUPLICATE_SEARCH_ROWS = 2**25
+
+
+def identified(cells: Sequence[exp.Expr], columns: Sequence[Column], rows: exp.Expr) -> exp.Select:
+    """The cells, which are called as the columns are, with the content hash of each row."""
+    first, second = content_sums_in_duckdb([known for known in columns if known.kind is not None])
+    names = [known.name for known in columns]
+    one, other = (free_name(stem, names) for stem in ("_first", "_second"))
+    inner = exp.select(*cells, copy=False).from_(rows).subquery("cells", copy=False)
+    outputs = [exp.Star(), first.as_(one, quoted=True, copy=False), second.as_(other, quoted=True, copy=False)]
+    sums = exp.select(*outputs, copy=False).from_(inner, copy=False).subquery("sums", copy=False)
+    identity = content_hash(column(one), column(other)).as_(ROW_ID, quoted=True)
+    return exp.select(*[column(name) for name in names], identity, copy=False).from_(sums, copy=False)
 
 
 def tell_duplicates_apart(engine: DuckDB, folder: Path, num_rows: int) -> None:

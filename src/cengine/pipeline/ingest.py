@@ -19,7 +19,9 @@ from cengine.expressions.wide_keys import content_sums_in_duckdb
 from cengine.names import free_name, names_over
 from cengine.pipeline.identities import content_digest, tell_duplicates_apart
 from cengine.pipeline.measured import measured_schema
+from cengine.pipeline.moments import refuse_far_moments
 from cengine.pipeline.settling import Settling
+from cengine.pipeline.widening import NOTHING, Widening
 from cengine.sources.source import CopiedSource, Part, Reading, State
 from cengine.tables import RESERVED_NAMES, ROW_ID, Column, kind_of
 
@@ -85,21 +87,25 @@ class _Copying:
         """The columns of the snapshot, whose parts are written."""
         self._named = names_over([_headers(part) for part in parts], RESERVED_NAMES)
         self.renamed = _renamed(parts, self._named)
-        types = self._types(parts)
-        columns = [Column(name, sql_type, kind_of(sql_type)) for name, sql_type in types.items()]
+        widening = self._widening = Widening([part.label for part in parts], self._types(parts))
         self._settling = Settling.of(parts, self._named)
-        columns = self._settled(columns)
+        files = [self._file(number) for number in range(len(parts))]
         suspects: set[str] = set()
         for number, part in self._each(parts):
+            columns = self._columns_of(number)
             self._copy(part, number, columns)
-            suspects |= self._settling.suspects(self.engine, self._file(number), self._proved(columns))
+            suspects |= self._settling.suspects(self.engine, files[number], self._proved(columns))
         if suspects:
-            columns = self._copy_again(parts, columns, suspects)
-        self.notes += self._settling.ambiguous(self.engine, [self._file(number) for number in range(len(parts))])
+            self._copy_again(parts, suspects)
+        self.notes += self._settling.ambiguous(self.engine, files)
         if self._rejected:
             raise self._misfits()
         if self.num_rows == 0:
             raise SourceError(f"'{self.source.place}' holds no rows")
+        for name in self._settling.kinds:
+            widening.fix(name, self._settling.type_of(name))
+        columns = widening.settle(self.engine, files)
+        self.notes += widening.notes
         self.report("read", 1.0, self.num_rows)
         return columns
 
@@ -111,34 +117,31 @@ class _Copying:
         """Header and SQL type of each column of an Arrow table."""
         self.engine.register("described", schema.empty_table())
         found = self.engine.fetch("DESCRIBE SELECT * FROM described")
-        types = ["VARCHAR" if kind == '"NULL"' else kind for kind in found["column_type"].to_pylist()]
+        types = [NOTHING if kind == '"NULL"' else kind for kind in found["column_type"].to_pylist()]
         return list(zip(found["column_name"].to_pylist(), types, strict=True))
 
-    def _types(self, parts: Sequence[Part]) -> dict[str, str]:
-        """The columns, which all parts share, with a type for each that holds the values of all parts."""
-        types = dict(zip(self._named[0], (sql_type for _, sql_type in parts[0].columns), strict=True))
-        for part, names in zip(parts, self._named, strict=True):
-            if getattr(self.source, "allow_missing_columns", False):
-                types |= {name: sql_type for name, (_, sql_type) in zip(names, part.columns, strict=True) if name not in types}
-            elif set(names) != set(types):
+    def _types(self, parts: Sequence[Part]) -> dict[str, list[str]]:
+        """The columns, which all parts share, each with its type in each part; NOTHING for one that a part may lack and does."""
+        found = [dict(zip(names, (kind for _, kind in part.columns), strict=True)) for part, names in zip(parts, self._named, strict=True)]
+        names = list(dict.fromkeys(name for one in found for name in one))
+        for part, own in zip(parts, found, strict=True):
+            if set(own) != set(found[0]) and not getattr(self.source, "allow_missing_columns", False):
                 one, other = _short(part.label), _short(parts[0].label)
-                missing, more = set(types) - set(names), set(names) - set(types)
+                missing, more = set(found[0]) - set(own), set(own) - set(found[0])
                 details = [f"not in '{one}': {', '.join(sorted(missing))}"] if missing else []
                 details += [f"only in '{one}': {', '.join(sorted(more))}"] if more else []
-                raise SourceError(f"'{one}' and '{other}' have different columns", *details,
-                                  *self._way_out())  # fmt: skip
-            for (_, sql_type), name in zip(part.columns, names, strict=True):
-                types[name] = _wider(types[name], sql_type)
-        return types
+                raise SourceError(f"'{one}' and '{other}' have different columns", *details, *self._way_out())
+        return {name: [one.get(name, NOTHING) for one in found] for name in names}
 
     def _way_out(self) -> tuple[str, ...]:
         if not hasattr(self.source, "allow_missing_columns"):
             return ("register them as two datasources, or give them the same header",)
         return ("register them as two datasources, or take what a file does not have for null: --allow-missing-columns",)
 
-    def _settled(self, columns: list[Column]) -> list[Column]:
-        """The columns with the types that their cells have shown so far."""
-        types = {c.name: self._settling.type_of(c.name) if c.name in self._settling.kinds else c.sql_type for c in columns}
+    def _columns_of(self, number: int) -> list[Column]:
+        """The columns of a part with the types that they are written with, as far as their cells have shown them."""
+        settled = self._settling.kinds
+        types = {c.name: self._settling.type_of(c.name) if c.name in settled else c.sql_type for c in self._widening.columns_of(number)}
         return [Column(name, sql_type, kind_of(sql_type)) for name, sql_type in types.items()]
 
     def _proved(self, columns: list[Column]) -> list[str]:
@@ -161,13 +164,15 @@ class _Copying:
         """One part -> one file with the content hash of each row."""
         with self._cells(part, number, columns) as (rows, texts):
             self.num_rows += self._write(rows, texts, self._proved(columns), columns, self._file(number))
+        refuse_far_moments(self.engine, self._file(number), part.label, columns)
         self._take_rejects(part)
 
-    def _copy_again(self, parts: Sequence[Part], columns: list[Column], suspects: set[str]) -> list[Column]:
-        """Writes the parts once more with types that all cells of the suspected columns have settled; gives the columns."""
+    def _copy_again(self, parts: Sequence[Part], suspects: set[str]) -> None:
+        """Writes the parts once more with types that all cells of the suspected columns have settled."""
         self.held.mkdir(parents=True, exist_ok=True)
-        names = [c.name for c in columns if c.name in suspects]
+        names = [c.name for c in self._columns_of(0) if c.name in suspects]
         for number, part in self._each(parts):
+            columns = self._columns_of(number)
             with self._cells(part, number, columns) as (rows, texts):
                 cells = ", ".join(
                     f"{self._settling.value(c.name, text) if c.name in self._settling.kinds and c.name not in suspects else text} AS {_quoted(c.name)}"
@@ -180,15 +185,15 @@ class _Copying:
         before = dict(self._settling.kinds)
         self.notes += [self._settling.reason(name, before[name], parts) for name in self._settling.settle_wholly()]
         self._settling.check_declared(parts)
-        columns = self._settled(columns)
-        for number in range(len(parts)):
+        for number, part in enumerate(parts):
+            columns = self._columns_of(number)
             held = self.held / self._file(number).name
             texts = {c.name: _quoted(c.name) for c in columns}
             self._write(self.engine.parquet([held]).sql("duckdb"), texts, names, columns, self._file(number))
             held.unlink()
             wrong = self._settling.suspects(self.engine, self._file(number), names)
             assert not wrong, f"cells of {wrong} do not read back as their texts"
-        return columns
+            refuse_far_moments(self.engine, self._file(number), part.label, columns)
 
     @contextlib.contextmanager
     def _cells(self, part: Part, number: int, columns: list[Column]) -> Iterator[tuple[str, dict[str, str]]]:
@@ -275,17 +280,3 @@ def _renamed(parts: Sequence[Part], named: Sequence[Sequence[str]]) -> dict[str,
 def _short(label: str) -> str:
     """The last name of a path or an address."""
     return label.rstrip("/").rpartition("/")[2]
-
-
-def _wider(one: str, other: str) -> str:
-    """A type that holds the values of both."""
-    if one == other:
-        return one
-    kinds = {kind_of(one), kind_of(other)}
-    if kinds == {"integer"}:
-        return "BIGINT"
-    if kinds <= {"integer", "float"}:
-        return "DOUBLE"
-    if kinds == {"timestamp"}:
-        return "TIMESTAMP"
-    return "VARCHAR"

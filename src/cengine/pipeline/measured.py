@@ -11,12 +11,15 @@ import pyarrow.parquet as pq
 
 from cengine.tables import Column, TableSchema
 
+NUMBERS = ("boolean", "integer", "float")
+
 
 def measured_schema(folder: Path, columns: list[Column], num_rows: int) -> TableSchema:
     """The schema with nulls and ranges, read from the Parquet files' own statistics."""
     nulls: Counter[str] = Counter()
     ranges: dict[str, tuple[Any, Any]] = {}
     unknown: set[str] = set()
+    numbers = {known.name for known in columns if known.kind in NUMBERS}
     for part in sorted(folder.glob("part-*.parquet")):
         metadata = pq.ParquetFile(part).metadata
         for group in range(metadata.num_row_groups):
@@ -27,6 +30,8 @@ def measured_schema(folder: Path, columns: list[Column], num_rows: int) -> Table
                     unknown.add(name)
                     continue
                 nulls[name] += statistics.null_count
+                if name not in numbers:  # a time may be one that Python has not
+                    continue
                 if statistics.has_min_max:
                     low, high = ranges.get(name, (statistics.min, statistics.max))
                     ranges[name] = (min(low, statistics.min), max(high, statistics.max))
@@ -39,7 +44,7 @@ def _with_statistics(known: Column, nulls: Counter[str], ranges: dict[str, tuple
     if known.name in unknown:
         return known
     low, high = ranges.get(known.name, (None, None))
-    if known.kind not in ("boolean", "integer", "float") or not _finite(low, high):
+    if known.kind not in NUMBERS or not _finite(low, high):
         low = high = None
     if known.kind == "float" and low is not None:
         low, high = float(low), float(high)

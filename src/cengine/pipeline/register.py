@@ -32,6 +32,7 @@ class Snapshot:
     """A stored table: its Parquet parts in order, its schema, the identity of its content.
 
     A table that stays where it is has no parts; `remote` is what its source needs to read it again in the same state.
+    `notes` are sentences for people: what should be known of how it was read.
     """
 
     content: str
@@ -43,7 +44,6 @@ class Snapshot:
     source_bytes: int
     remote: dict[str, Any] | None = None
     notes: tuple[str, ...] = ()
-    """What a person should know of how the table was read."""
 
     @property
     def files(self) -> tuple[Path, ...]:

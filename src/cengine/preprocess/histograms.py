@@ -26,7 +26,8 @@ def edges_of(found: ValueCounts, *, whole: bool) -> list[float]:
     low, high = min(bulk[0] for bulk in bulks), max(bulk[1] for bulk in bulks)
     if low == high:  # nearly all rows have one value; the others show where the bulk does not
         low, high = lowest, highest
-    if low == high:
+    if float(low) == float(high):  # whole numbers near 2**62 may differ and be one number to an edge
+        low = float(low)
         half = max(0.5, abs(low) * 1e-9)
         return [low - half, low + half]
     return _whole_steps(low, high) if whole else _steps(low, high)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -130,11 +131,35 @@ def _sqlite_columns(connection: sqlite3.Connection, text: str) -> list[tuple[str
     )
     first, last = held[::2], held[1::2]
     texts = [name for name, one, other in zip(names, first, last, strict=True) if one == other == "text"]
+    mixed = [name for name, one, other in zip(names, first, last, strict=True) if (one, other) == ("integer", "real")]
+    whole = {name for name in mixed if _is_whole(connection, text, name)}
     strangers = dict(zip(texts, _aggregated(connection, text, [f"max({_is_no_time(name)})" for name in texts]), strict=True))
     return [
-        (name, *_sqlite_type(name, one, other, is_time=strangers.get(name) == 0))
+        (
+            name,
+            *_sqlite_type(
+                name, "integer" if name in whole else one, "integer" if name in whole else other, is_time=strangers.get(name) == 0
+            ),
+        )
         for name, one, other in zip(names, first, last, strict=True)
     ]
+
+
+def _is_whole(connection: sqlite3.Connection, text: str, name: str) -> bool:
+    """Whether a column of integers and reals is to be read as integers, since reals would lose digits of them.
+
+    Raises SourceError for one whose reals are no integers either.
+    """
+    cell = _quoted(name)
+    # A real has the digits of whole numbers up to 2**53.
+    loses, fraction = _aggregated(connection, text, [
+        f"max(typeof({cell}) = 'integer' AND ({cell} > {2**53} OR {cell} < -{2**53}))",
+        f"max(typeof({cell}) = 'real' AND NOT ({cell} = round({cell}) AND {cell} BETWEEN -9.2e18 AND 9.2e18))",
+    ])  # fmt: skip
+    if loses and fraction:
+        raise SourceError(f"column '{name}' holds whole numbers above 2**53 beside numbers with a fraction; no type holds both without a change",
+                          f"choose one with --query, for example: CAST({name} AS TEXT)")  # fmt: skip
+    return bool(loses)
 
 
 def _aggregated(connection: sqlite3.Connection, text: str, aggregates: list[str]) -> list[Any]:
@@ -151,7 +176,7 @@ def _sqlite_type(name: str, first: str | None, last: str | None, *, is_time: boo
 
     cell = _quoted(name)
     if first == last == "integer":
-        return cell, pa.int64()
+        return f"CAST({cell} AS INTEGER)", pa.int64()
     if first in ("integer", "real") and last == "real":
         return f"CAST({cell} AS REAL)", pa.float64()
     if first == last == "blob":
@@ -163,7 +188,10 @@ def _sqlite_type(name: str, first: str | None, last: str | None, *, is_time: boo
         seconds = f"CAST(strftime('%s', {cell}) AS INTEGER)"
         fraction = f"CASE WHEN instr({cell}, '.') > 0 THEN CAST(round(CAST('0' || substr({cell}, instr({cell}, '.')) AS REAL) * 1e6) AS INTEGER) ELSE 0 END"
         return f"{seconds} * 1000000 + {fraction}", pa.timestamp("us")
-    return f"CAST({cell} AS TEXT)", pa.string()
+    short = f"CAST({cell} AS TEXT)"
+    # Of a real beside texts SQLite writes 15 digits, which may be another number.
+    exact = f"CASE WHEN typeof({cell}) = 'real' AND CAST({short} AS REAL) <> {cell} THEN printf('%!.17g', {cell}) ELSE {short} END"
+    return (exact if first == "real" or (first, last) == ("integer", "text") else short), pa.string()
 
 
 def _is_no_time(name: str) -> str:
@@ -191,7 +219,9 @@ class DuckDBFile(FileDatabase):
             connection.execute("SET enable_external_access = false; SET TimeZone = 'UTC'; BEGIN")
             text = self._text(connection)
             (num_rows,) = connection.execute(f"SELECT count(*) FROM {text}").fetchone() or (0,)
-            cells = ", ".join(_duckdb_cell(name, kind) for name, kind in _duckdb_columns(connection, text))
+            columns = _duckdb_columns(connection, text)
+            beyond = _beyond_decimals(connection, text, columns)
+            cells = ", ".join(_duckdb_cell(name, kind, beyond) for name, kind in columns)
             query = f"SELECT {cells} FROM {text}"
             schema = connection.sql(f"{query} LIMIT 0").to_arrow_table().schema
 
@@ -232,14 +262,32 @@ def _duckdb_columns(connection: Any, text: str) -> list[tuple[str, str]]:
     return [(row[0], row[1]) for row in described]
 
 
-def _duckdb_cell(name: str, kind: str) -> str:
+def _beyond_decimals(connection: Any, text: str, columns: list[tuple[str, str]]) -> set[str]:
+    """The columns of 128-bit numbers with more digits than a decimal has."""
+    wide = [name for name, kind in columns if kind in ("HUGEINT", "UHUGEINT")]
+    limit = 10**38
+    asked = ", ".join(f"max({cell} >= {limit}::UHUGEINT OR {cell} <= -{limit}::HUGEINT)" for cell in map(_quoted, wide))
+    (found,) = connection.execute(f"SELECT {asked} FROM {text}").fetchall() if wide else ((),)
+    return {name for name, is_beyond in zip(wide, found, strict=True) if is_beyond}
+
+
+# What Arrow or Parquet would carry as something else.
+_NO_LIKE = re.compile(r"\b(BIT|TIME WITH TIME ZONE|INTERVAL|BIGNUM|UNION|TYPE|VARIANT|GEOMETRY)\b")
+
+
+def _duckdb_cell(name: str, kind: str, beyond: set[str]) -> str:
     """A column as Arrow can carry it to another DuckDB."""
     cell, plain = _quoted(name), kind.split("(")[0].upper()
-    if plain in ("HUGEINT", "UHUGEINT"):
-        return f"CAST({cell} AS DOUBLE) AS {cell}"
-    if plain in ("UUID", "ENUM", "JSON", "BIT", "TIME WITH TIME ZONE", "INTERVAL"):
+    if name in beyond or plain in ("UUID", "ENUM", "JSON") or (not plain.startswith("ENUM") and _NO_LIKE.search(_outside_quotes(kind))):
         return f"CAST({cell} AS VARCHAR) AS {cell}"
+    if "HUGEINT" in _outside_quotes(kind):  # digits of Parquet's decimals, not a double
+        return f"CAST({cell} AS {re.sub(r'U?HUGEINT', 'DECIMAL(38,0)', kind)}) AS {cell}"
     return str(cell)
+
+
+def _outside_quotes(kind: str) -> str:
+    """A type without the names and values in it."""
+    return re.sub(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"", "", kind)
 
 
 def _quoted(name: str) -> str:

@@ -104,8 +104,8 @@ class FileSource(CopiedSource):
     def columns(self, file: Path, fetch: Fetch) -> list[tuple[str, str]]:
         """Header and SQL type of each column, as the file's first rows show them."""
         described = fetch(f"DESCRIBE SELECT * FROM {self.scan(file).sql('duckdb')}")
-        # A Parquet column of nulls may have no type at all.
-        types = ["VARCHAR" if kind == '"NULL"' else kind for kind in described["column_type"].to_pylist()]
+        # A Parquet column of nulls may have no type at all, which says nothing of the other files.
+        types = ["NULL" if kind == '"NULL"' else kind for kind in described["column_type"].to_pylist()]
         return list(zip(described["column_name"].to_pylist(), types, strict=True))
 
     def headers(self, file: Path, names: Sequence[str], fetch: Fetch) -> Sequence[str]:

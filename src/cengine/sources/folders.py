@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import glob
 import re
 import urllib.parse
@@ -75,7 +76,7 @@ def partition_of(folders: Iterable[str]) -> tuple[tuple[str, str | None], ...]:
 
 
 def partition_types(partitions: Sequence[tuple[tuple[str, str | None], ...]]) -> dict[str, str]:
-    """An SQL type for each column of the partitions that holds the values of all of them: whole numbers, days, or texts."""
+    """An SQL type for each column of the partitions that holds the values of all of them as written: whole numbers, days, or texts."""
     values: dict[str, list[str]] = {}
     for partition in partitions:
         for key, value in partition:
@@ -84,7 +85,21 @@ def partition_types(partitions: Sequence[tuple[tuple[str, str | None], ...]]) ->
 
 
 def _type_of(texts: list[str]) -> str:
-    for sql_type, pattern in (("BIGINT", r"0|-?[1-9]\d{0,17}"), ("DATE", r"\d{4}-\d{2}-\d{2}")):
-        if texts and all(re.fullmatch(pattern, text) for text in texts):
-            return sql_type
-    return "VARCHAR"
+    if texts and all(_is_whole(text) for text in texts):
+        return "BIGINT"
+    return "DATE" if texts and all(_is_day(text) for text in texts) else "VARCHAR"
+
+
+def _is_whole(text: str) -> bool:
+    """Whether a text is how a whole number of 64 bits is written, as in a cell: 007 is a code."""
+    return bool(re.fullmatch(r"0|-?[1-9][0-9]{0,18}", text)) and -(2**63) <= int(text) < 2**63
+
+
+def _is_day(text: str) -> bool:
+    if not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text):
+        return False
+    try:
+        datetime.date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True

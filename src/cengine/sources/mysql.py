@@ -27,6 +27,7 @@ _SCHEMES = ("mysql", "mariadb")
 BATCH_ROWS = 20_000
 NULL = r"\N"
 ACCESS_DENIED, NO_SUCH_TABLE, NO_SUCH_DATABASE = 1045, 1146, 1049
+UNSIGNED = 32  # among a column's flags
 LOST = (2002, 2003, 2006, 2013, 1053, 1317, 1927)
 
 
@@ -183,26 +184,31 @@ def _columns(source: Mysql, connection: Any, item: exp.Expr) -> list[tuple[str, 
                 raise source.missing([row[0].decode() for row in _rows(connection, "SHOW TABLES")]) from None
             raise
         described = [(_text(column[0]), column[1], column[4], column[5]) for column in cursor.description]
+        unsigned = [bool(known.flags & UNSIGNED) for known in cursor._result.fields]
     differ([name for name, *_ in described])
     sets = ", ".join(f"CHARSET({_quoted(name)})" for name, *_ in described)
     # Without reading a row: a join that finds nothing still knows its columns.
     ((*charsets,),) = _rows(connection, f"SELECT {sets} FROM (SELECT 1) AS one LEFT JOIN (SELECT * FROM {text} LIMIT 0) AS asked ON 0 = 1")
-    return [(name, *_conversion(name, kind, precision, scale, _text(charset) == "binary"))
-            for (name, kind, precision, scale), charset in zip(described, charsets, strict=True)]  # fmt: skip
+    return [(name, *_conversion(name, kind, precision, scale, _text(charset) == "binary", is_unsigned))
+            for (name, kind, precision, scale), charset, is_unsigned in zip(described, charsets, unsigned, strict=True)]  # fmt: skip
 
 
-def _conversion(name: str, kind: int, precision: int, scale: int, binary: bool) -> tuple[str, Any]:
+def _conversion(name: str, kind: int, precision: int, scale: int, binary: bool, unsigned: bool) -> tuple[str, Any]:
     """SQL that gives a cell as CSV, and the Arrow type that it becomes."""
     import pyarrow as pa
     from pymysql.constants import FIELD_TYPE as T
 
     cell = _quoted(name)
+    if kind == T.LONGLONG and unsigned:
+        return f"CAST({cell} AS CHAR)", pa.uint64()
     if kind in (T.TINY, T.SHORT, T.INT24, T.LONG, T.YEAR, T.LONGLONG):
         return f"CAST({cell} AS CHAR)", pa.int64()
     if kind in (T.FLOAT, T.DOUBLE):
         return f"CAST({cell} + 0e0 AS CHAR)", pa.float64()
     if kind in (T.DECIMAL, T.NEWDECIMAL):
-        return f"CAST({cell} AS CHAR)", pa.int64() if scale == 0 and precision <= 18 else pa.float64()
+        # Whole numbers of more digits than a double has are identifiers.
+        exact = pa.int64() if precision <= 18 else pa.decimal128(38, 0)
+        return f"CAST({cell} AS CHAR)", exact if scale == 0 else pa.float64()
     if kind == T.BIT:
         return f"CAST({cell} + 0 AS CHAR)", pa.int64()
     if kind in (T.DATE, T.NEWDATE):

@@ -77,7 +77,7 @@ class Postgres(Database):
         columns = _columns(self, first, item)
         ranges = _page_ranges(self, first) or [(None, None)]
         queries = [_query(item, columns, pages) for pages in ranges]
-        schema = first.schema(queries[0])
+        schema = _with_digits(first.schema(queries[0]), columns)
         num_more = min(reading.threads, MAX_CONNECTIONS, len(ranges)) - 1
         snapshot = first.rows("SELECT pg_export_snapshot()")[0][0] if num_more > 0 else None
         sessions = [first, *(stack.enter_context(_session(self, snapshot)) for _ in range(num_more))]
@@ -199,6 +199,8 @@ class _Column:
 
     name: str
     expression: str
+    has_digits: bool = False
+    """Whether the expression gives texts of whole numbers that no plain type holds."""
 
 
 def _columns(source: Postgres, session: _Session, item: exp.Expr) -> list[_Column]:
@@ -223,7 +225,32 @@ def _columns(source: Postgres, session: _Session, item: exp.Expr) -> list[_Colum
             SELECT k.asked, t.oid, t.typname, t.typtype, t.typbasetype FROM kinds k JOIN pg_type t ON t.oid = k.typbasetype WHERE k.typtype = 'd'
         ) SELECT CAST(asked AS bigint), CAST(typname AS text), CAST(typtype AS text) FROM kinds WHERE typtype <> 'd'
     """)}  # fmt: skip
-    return [_Column(name, _expression(name, *known[kind])) for name, kind in zip(names, kinds, strict=True)]
+    numbers = [name for name, kind in zip(names, kinds, strict=True) if known[kind][0] == "numeric"]
+    exact = _whole_numbers(session, text, numbers)
+    return [exact.get(name) or _Column(name, _expression(name, *known[kind])) for name, kind in zip(names, kinds, strict=True)]
+
+
+def _whole_numbers(session: _Session, text: str, names: Sequence[str]) -> dict[str, _Column]:
+    """Of columns of NUMERIC, which a server tells no range of, those of whole numbers that a double would not hold.
+
+    Greater ones than 38 digits, infinity and NaN are numbers as before.
+    """
+    found = {}
+    for start in range(0, len(names), 500):  # a row of PostgreSQL has 1,664 columns
+        part = names[start : start + 500]
+        asked = ", ".join(
+            f"CAST(CASE WHEN bool_and({cell} = trunc({cell})) THEN CASE WHEN max(abs({cell})) < 1e15 THEN 0 "
+            f"WHEN max(abs({cell})) < 9e18 THEN 1 WHEN max(abs({cell})) < 1e38 THEN 2 ELSE 3 END ELSE 0 END AS bigint)"
+            for cell in (f"asked.{_quoted(name)}" for name in part)
+        )  # fmt: skip
+        ((*sizes,),) = session.rows(f"SELECT {asked} FROM {text} AS asked")
+        for name, size in zip(part, sizes, strict=True):
+            cell = f"asked.{_quoted(name)}"
+            if size == 1:
+                found[name] = _Column(name, f"CAST({cell} AS bigint)")
+            elif size == 2:
+                found[name] = _Column(name, f"CAST(trunc({cell}) AS text)", has_digits=True)
+    return found
 
 
 def _expression(name: str, kind: str, category: str) -> str:
@@ -300,9 +327,21 @@ def _reader(source: Postgres, session: _Session, queries: list[str], schema: pa.
 
         with _translated(source):
             for batch in session.stream(queries[number]):
-                yield pa.RecordBatch.from_arrays(batch.columns, schema=schema)
+                cells = [
+                    cell.cast(kind) if pa.types.is_decimal(kind) else cell for cell, kind in zip(batch.columns, schema.types, strict=True)
+                ]
+                yield pa.RecordBatch.from_arrays(cells, schema=schema)
 
     return read
+
+
+def _with_digits(schema: pa.Schema, columns: Sequence[_Column]) -> pa.Schema:
+    """The schema with decimals where the server sends texts of digits."""
+    import pyarrow as pa
+
+    return pa.schema(
+        [field.with_type(pa.decimal128(38, 0)) if known.has_digits else field for field, known in zip(schema, columns, strict=True)]
+    )
 
 
 def _quoted(name: str) -> str:

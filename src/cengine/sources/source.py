@@ -114,11 +114,11 @@ class Rejects:
 
 @dataclass(frozen=True)
 class Part:
-    """A piece of a table that is read by itself; `columns` are (header, SQL type of DuckDB), `num_bytes` what it takes up
+    """A piece of a table that is read by itself; `columns` are (header, SQL type of DuckDB, NULL for nothing but nulls), `num_bytes` what it takes up
     in the source, 0 where that is not known.
 
-    `rows` opens it: an item of FROM for DuckDB, or Arrow batches. It is told the type each header will have in the
-    snapshot, which holds the values of all parts; what comes back may have other types and is cast.
+    `rows` opens it: an item of FROM for DuckDB, or Arrow batches. It is told the type that each header
+    is written with, which holds the values of the part; what comes back may have other types and is cast.
     """
 
     label: str

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from sqlglot import exp
 
+from cengine.expressions.filters import comparing_digits
 from cengine.expressions.meanings import casts, conditions, numbers, texts, times
 from cengine.expressions.meanings.meant import (
     BOOLEAN,
@@ -56,7 +59,8 @@ def meant(expression: exp.Expr, schema: TableSchema) -> exp.Expr:
 
     Raises NotAFilter for what engines do not agree on, with a sentence that says what to write instead.
     """
-    known = {column.name: column for column in schema.columns}
+    # Whole numbers that are kept as texts are numbers to a filter, and every digit counts.
+    known = {column.name: replace(column, kind="integer", sql_type="BIGINT") if column.has_digits else column for column in schema.columns}
 
     def read(node: exp.Expr) -> Meant:
         if isinstance(node, exp.Column):
@@ -68,7 +72,7 @@ def meant(expression: exp.Expr, schema: TableSchema) -> exp.Expr:
         found = meaning(node, read)
         return found if type(found.tree) is type(node) else Meant(_closed(found.tree), found.kind, found.literal)
 
-    return read(expression).tree
+    return comparing_digits(read(expression).tree, schema)
 
 
 def _closed(tree: exp.Expr) -> exp.Expr:
