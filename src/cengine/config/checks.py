@@ -263,7 +263,7 @@ class Checker:
             try:
                 expression = parse_filter(text)
             except NotAFilter as reason:
-                self.add(f"the filter cannot be used: {reason}", path)
+                self.add(f"the filter cannot be used: {reason}", path, *reason.notes)
                 continue
             spelled = {name.lower() for name in self.schema.names}
             missing = [name for name in columns_of(expression) if name.lower() not in spelled]

@@ -136,7 +136,7 @@ def _condition(engine: Engine, text: str, schema: TableSchema, told: dict[str, e
     try:
         condition = with_columns(parse_filter(text), readable.names)
     except NotAFilter as reason:
-        raise SourceError(f"the condition cannot be used: {reason}", HINT) from None
+        raise SourceError(f"the condition cannot be used: {reason}", *reason.notes, HINT) from None
     for name in columns_of(condition):
         _known(name, readable.names)
     unbound = engine.bind_error(condition, _as_read(readable))
