@@ -9,6 +9,8 @@ from typing import Any
 import duckdb
 from sqlglot import exp
 
+from cengine.expressions.filters import NotAFilter
+from cengine.expressions.reading_back import check_reads_back
 from cengine.tables import TableSchema
 
 MEMORY_LIMIT = "256MB"
@@ -41,6 +43,10 @@ class Checking:
 
         It is evaluated on a row of nulls, since a text that is no time (`t > 'yesterday'`) only fails then.
         """
+        try:
+            check_reads_back(expression, "duckdb")
+        except NotAFilter as reason:
+            return str(reason)
         try:
             self._take(schema)
             found = self.connection.sql(single(self.connection, f"SELECT {expression.sql('duckdb')} FROM bind_check"))

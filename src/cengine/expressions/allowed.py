@@ -46,6 +46,8 @@ UNITS: Mapping[tuple[type[exp.Expr], str], tuple[str, ...]] = {
     (exp.DateDiff, "unit"): _PERIODS,
     (exp.Interval, "unit"): _PERIODS,
 }
+# Units with two names, by the one that they are rendered with.
+UNIT_NAMES: Mapping[str, str] = {"DOW": "DAYOFWEEK", "DOY": "DAYOFYEAR"}
 
 # The other slots that hold a bare text, not a node. A slot that is not listed holds none.
 WORDS: Mapping[tuple[type[exp.Expr], str], tuple[str, ...]] = {

@@ -12,7 +12,7 @@ from sqlglot.errors import SqlglotError
 from sqlglot.tokens import TokenType
 
 from cengine.errors import near_miss
-from cengine.expressions.allowed import NODES, TYPE_PARAMETERS, TYPES, UNITS, WORDS
+from cengine.expressions.allowed import NODES, TYPE_PARAMETERS, TYPES, UNIT_NAMES, UNITS, WORDS
 
 MAX_LENGTH = 20_000
 # Of nodes within nodes, chains of AND and OR left out: what renders and copies expressions is recursive.
@@ -182,6 +182,12 @@ def _check_whole(node: exp.Expr) -> None:
         raise NotAFilter(f"{type(node).__name__.upper()} takes one number here", "write for example: floor(a * 100) / 100")
 
 
+def _check_moment(node: exp.Expr) -> None:
+    if node.this is None or any(node.args.get(slot) for slot in ("zone", "expressions", "with_tz")):
+        name = type(node).__name__.upper()
+        raise NotAFilter(f"{name} takes one value here", f"write for example: cast(a as {name})")
+
+
 def _check_interval(node: exp.Expr) -> None:
     quantity = node.this
     if not (isinstance(quantity, exp.Literal) and _QUANTITY.fullmatch(quantity.name) and node.args.get("unit") is not None):
@@ -217,6 +223,8 @@ _CHECKS: dict[type[exp.Expr], Callable[[exp.Expr], None]] = {
     exp.Between: _check_between,
     exp.Floor: _check_whole,
     exp.Ceil: _check_whole,
+    exp.Date: _check_moment,
+    exp.Timestamp: _check_moment,
     exp.Interval: _check_interval,
     exp.DataType: _check_type,
 }
@@ -249,9 +257,12 @@ def _plain(node: exp.Expr) -> exp.Expr:
     if isinstance(node, exp.Column):
         # A text in double quotes is a column in SQL.
         return exp.column(node.name, quoted=True)
+    if isinstance(node, exp.Date | exp.Timestamp):
+        return exp.cast(node.this, "date" if isinstance(node, exp.Date) else exp.DType.TIMESTAMPNTZ)
     for (kind, slot), _ in UNITS.items():
         if isinstance(node, kind) and node.args.get(slot) is not None:
-            node.set(slot, exp.var(_unit(node.args[slot].name)))
+            unit = _unit(node.args[slot].name)
+            node.set(slot, exp.var(UNIT_NAMES.get(unit, unit)))
     return node
 
 
