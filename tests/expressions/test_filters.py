@@ -135,3 +135,37 @@ def test_quoted_names_may_hold_anything(name, engine) -> None:
 
 def test_comments_do_not_reach_the_engine() -> None:
     assert parse_filter("a /* x */ > 1 -- y").sql("duckdb") == '"a" > 1'
+
+
+CLOSED = [
+    ("cast(speed as integr) > 1", "'integr' is no type that is allowed here", "did you mean 'INTEGER'?"),
+    ('cast(speed as "marked type") > 1', "is no type that is allowed here", "types: BOOLEAN, "),
+    ("cast(speed as decimal('marked')) > 1", "are not whole numbers", "write for example: DECIMAL(10, 2)"),
+    ("cast(speed as decimal(marked)) > 1", "are not whole numbers", "write for example: DECIMAL(10, 2)"),
+    ("cast(speed as timestamp(3)) > 1", "the type TIMESTAMP takes no parameters here", "write TIMESTAMP"),
+    ("cast(speed as int[]) is null", "'INT[]' is no type that is allowed here", "types: BOOLEAN, "),
+    ("extract(wek from \"start time\") = 1", "'wek' is no unit of time that is allowed here", "did you mean 'week'?"),
+    ("extract(\"a b\" from \"start time\") = 1", "'a b' is no unit of time", "units: year, "),
+    ("extract('a b' from \"start time\") = 1", "'a b' is no unit of time", "units: year, "),
+    ("date_trunc('marked', \"start time\") is null", "'marked' is no unit of time", "units: year, "),
+    ("date_trunc(lower('day'), \"start time\") is null", "is no unit of time", "units: year, "),
+    ("date_trunc('day', \"start time\", 'x') is null", "'x' would be ignored where it stands", "leave it out"),
+    ("date_diff('marked', \"start time\", \"start time\") > 1", "'marked' is no unit of time", "units: year, "),
+    ("\"start time\" > \"start time\" + interval '1 day 2 hours'", "is not one number and one unit", "interval '1' day + interval '2' hour"),
+    ("t.birth_year > 1900", "names a table", 'write "birth_year"'),
+    ("birth_year in name", "what follows IN stands in brackets", "write for example: birth_year in (1, 2)"),
+    ("birth_year in ()", "nothing stands in the brackets after IN", "write for example: birth_year in (1, 2)"),
+    ("birth_year between symmetric 3 and 1", "BETWEEN SYMMETRIC", "least"),
+    ("name = 'a\0b'", "NUL", "remove it"),
+    ("(" * 60 + "true" + ")" * 60, "it is nested too deeply", "several filters"),
+    ("birth_year" + " + 1" * 300 + " > 0", "it is nested too deeply", "several filters"),
+    ("name = '" + "x" * 30_000 + "'", "more than 20,000", "several filters"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "sentence", "way_out"), CLOSED)
+def test_types_units_and_names_are_of_closed_lists(text, sentence, way_out) -> None:
+    with pytest.raises(NotAFilter) as caught:
+        parse_filter(text)
+    assert sentence in str(caught.value)
+    assert any(way_out in note for note in caught.value.notes)
