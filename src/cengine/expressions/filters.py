@@ -78,6 +78,10 @@ def _parsed(text: str) -> exp.Expr:
         if reason.startswith("Required keyword"):  # told in terms of the parser's classes
             reason = "something is missing in it"
         raise NotAFilter(f"it is not an SQL expression: {reason.rstrip('.')}") from None
+    except RecursionError:
+        raise
+    except Exception:  # the parser stumbles over some texts, an empty name among the parameters of a type for one
+        raise NotAFilter("it is not an SQL expression") from None
     if len(parsed) != 1 or parsed[0] is None:
         raise NotAFilter("it holds more than one statement")
     return parsed[0]
