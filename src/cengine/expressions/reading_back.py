@@ -25,6 +25,8 @@ _NEVER = (
     exp.Query, exp.Table, exp.Command, exp.DDL, exp.DML, exp.Set, exp.Copy, exp.Attach, exp.Pragma, exp.Semicolon, exp.Alias, exp.Star,
     exp.Window, exp.AggFunc, exp.Parameter, exp.Placeholder, exp.SessionParameter,
 )  # fmt: skip
+# What holds a free text: it is written in quotes.
+_QUOTED = (exp.Literal, exp.Identifier, exp.RawString, exp.ByteString)
 
 
 def check_reads_back(expression: exp.Expr, dialect: str) -> None:
@@ -114,7 +116,7 @@ def _is_same(one: exp.Expr, other: exp.Expr, words: Mapping[str, str]) -> bool:
                 if not isinstance(theirs[place], exp.Expr):
                     return False
                 pairs.append((value, theirs[place]))
-            elif _filled(value, words) != theirs[place]:
+            elif _filled(value, words) != theirs[place] or (_filled(value, words) != value and not isinstance(left, _QUOTED)):
                 return False
     return True
 
