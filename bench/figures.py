@@ -109,7 +109,7 @@ from cengine.networks.metrics import METRICS
 from cengine.expressions.build import column, double
 project = open_project({str(self.project)!r})
 predictions = max(Path(project.folder).glob("artifacts/Evaluate/*/*/predictions.parquet"), key=lambda file: file.stat().st_size)
-with DuckDB(project.scratch) as engine:
+with DuckDB(project.scratch, folders=project.table_folders) as engine:
     roles = lambda role: double(1977.0) if role == "center" else column(f"{{role}}: birth_year")
     slices = [(), ("birth_year",), ("gender",), ("start_station_name",)]
     began = time.perf_counter()

@@ -264,7 +264,7 @@ class Checker:
             try:
                 expression = parse_filter(text)
             except NotAFilter as reason:
-                self.add(f"the filter cannot be used: {reason}", path)
+                self.add(f"the filter cannot be used: {reason}", path, *reason.notes)
                 continue
             missing = [name for name in columns_of(expression) if self.schema.lookup.find(name) is None]
             for name in missing:

@@ -193,6 +193,8 @@ class Connection:
         with self.translating():
             config = bigquery.QueryJobConfig(dry_run=True, use_query_cache=False, query_parameters=_parameters(parameters))
             job = self.client.query(text, job_config=config, retry=self.retry, job_retry=None)
+            if job.statement_type not in (None, "SELECT"):
+                raise PreprocessError(f"BigQuery reads a {job.statement_type} where one SELECT was to be sent; it was not run")
             return int(job.total_bytes_processed or 0)
 
     def run(self, text: str, parameters: Mapping[str, Any], budget: Budget, progress: Progress | None = None) -> Any:

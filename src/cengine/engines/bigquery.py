@@ -16,7 +16,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from sqlglot import exp
+from sqlglot import exp, tokenize
+from sqlglot.tokens import TokenType
 
 from cengine.connections.bigquery import Account, Budget, Connection
 from cengine.connections.bigquery_streams import MAX_STREAMS, download
@@ -131,7 +132,10 @@ class BigQuery(RemoteEngine):
                 assert isinstance(item, exp.Query)
                 table.replace(item.subquery(exp.to_identifier(alias, quoted=True)))
         names = {node.name for node in query.find_all(exp.Parameter)}
-        return render(query, self.dialect), {name: self._lists[name] for name in sorted(names)}
+        text = render(query, self.dialect)
+        if ";" in text and any(token.token_type == TokenType.SEMICOLON for token in tokenize(text, dialect=self.dialect)):
+            raise PreprocessError("one statement was to be sent to BigQuery, and the text holds several", "this is a bug; please report it")
+        return text, {name: self._lists[name] for name in sorted(names)}
 
     # Queries
 
@@ -210,7 +214,7 @@ class BigQuery(RemoteEngine):
         """One file of the parts: sorted, names and types as they were asked for."""
         found = pq.read_schema(parts[0])
         called = list(names or found.names)
-        with DuckDB(self.scratch, memory_bytes=self.setup.memory_bytes, threads=self.setup.threads) as local:
+        with DuckDB(self.scratch, memory_bytes=self.setup.memory_bytes, threads=self.setup.threads, folders=self.setup.folders) as local:
             outputs = []
             for there, here in zip(found.names, called, strict=True):
                 if here != POSITION:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import json
 import os
 import shutil
 import threading
@@ -17,6 +16,7 @@ import pyarrow as pa
 from sqlglot import exp
 
 from cengine import memory
+from cengine.engines.checking import CLOSED, Checking, first_line, single
 from cengine.engines.engine import Engine, Progress, Setup
 from cengine.errors import CengineError, PreprocessError, SourceError, StoreError
 from cengine.expressions.dialects import render
@@ -24,13 +24,15 @@ from cengine.tables import LOOKUP_KEY, LOOKUP_VALUE, TableSchema
 
 DEFAULT_ROW_GROUP_ROWS = 122_880
 POLL_SECONDS = 0.1
+MAX_LISTED_FILES = 2_000
 _numbers = itertools.count(1)
 
 
 class DuckDB(Engine):
     """One connection. `memory_bytes` bounds what queries hold; what does not fit goes to a folder of its own under `scratch`.
 
-    The folder goes when the engine is closed, and `scratch` with the last one.
+    The folder goes when the engine is closed, and `scratch` with the last one. Queries read and write files in `scratch` and
+    in `folders` (where none are named, in the folder that `scratch` lies in) and those that `files` names, no others.
     """
 
     name = "duckdb"
@@ -41,9 +43,12 @@ class DuckDB(Engine):
     @classmethod
     def open(cls, setup: Setup) -> DuckDB:
         """An engine of this process."""
-        return cls(setup.scratch, memory_bytes=setup.memory_bytes, threads=setup.threads)
+        return cls(setup.scratch, memory_bytes=setup.memory_bytes, threads=setup.threads, folders=setup.folders)
 
-    def __init__(self, scratch: Path, *, memory_bytes: int = 2 * 2**30, threads: int | None = None) -> None:
+    def __init__(
+        self, scratch: Path, *, memory_bytes: int = 2 * 2**30, threads: int | None = None,
+        folders: Sequence[Path] | None = None, files: Sequence[Path] = (),
+    ) -> None:  # fmt: skip
         self.scratch = scratch / f"engine-{next(_numbers)}"
         scratch.mkdir(parents=True, exist_ok=True)  # DuckDB makes the folder itself, but none above it
         self._types: list[tuple[pa.Array | pa.ChunkedArray, str]] = []
@@ -55,21 +60,24 @@ class DuckDB(Engine):
             "memory_limit": f"{memory_bytes}B",
             "temp_directory": str(self.scratch),
             "threads": threads or os.cpu_count() or 1,
-            "autoinstall_known_extensions": False,
-            "autoload_known_extensions": False,
             "enable_external_file_cache": False,
             "preserve_insertion_order": True,
+            **CLOSED,
         })  # fmt: skip
         # Progress can only be asked for when the bar is on, and the bar must not draw into our own.
         self.connection.execute("SET TimeZone = 'UTC'")
         with contextlib.suppress(duckdb.InvalidInputException):  # a notebook without widgets has no bar; nobody asks for one there
             self.connection.execute("SET enable_progress_bar = true; SET enable_progress_bar_print = false")
+        self._checking: Checking | None = None
+        close_to_others(self.connection, [scratch, *([scratch.parent] if folders is None else folders)], files)
 
     def __enter__(self) -> DuckDB:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.connection.close()
+        if self._checking is not None:
+            self._checking.__exit__()
         shutil.rmtree(self.scratch, ignore_errors=True)
         with contextlib.suppress(OSError):  # another engine is at work there
             self.scratch.parent.rmdir()
@@ -118,7 +126,7 @@ class DuckDB(Engine):
         """The result as an Arrow table. Raises PreprocessError where the query fails for what the rows hold."""
         text = query if isinstance(query, str) else render(query, self.dialect)
         with self._translated(), self._watched(progress):
-            return self.connection.sql(text).to_arrow_table()
+            return self.connection.sql(single(self.connection, text)).to_arrow_table()
 
     def write(
         self,
@@ -134,7 +142,7 @@ class DuckDB(Engine):
         path = exp.Literal.string(str(target)).sql(self.dialect)
         copy = f"COPY ({text}) TO {path} (FORMAT parquet, COMPRESSION {compression}, ROW_GROUP_SIZE {row_group_rows})"
         with self._translated(), self._watched(progress):
-            row = self.connection.execute(copy).fetchone()
+            row = self.connection.execute(single(self.connection, copy)).fetchone()
         return int(row[0]) if row else 0
 
     def bind_error(self, expression: exp.Expr, schema: TableSchema) -> str | None:
@@ -142,15 +150,9 @@ class DuckDB(Engine):
 
         It is evaluated on a row of nulls, since a text that is no time (`t > 'yesterday'`) only fails then.
         """
-        columns = ", ".join(f"{exp.to_identifier(c.name, quoted=True).sql(self.dialect)} {c.sql_type}" for c in schema.columns)
-        try:
-            self.connection.execute(f"CREATE OR REPLACE TEMP TABLE bind_check ({columns})")
-            self.connection.execute("INSERT INTO bind_check DEFAULT VALUES")
-            kind = self.connection.execute(f"DESCRIBE SELECT {expression.sql(self.dialect)} FROM bind_check").fetchall()[0][1]
-            self.connection.execute(f"SELECT {expression.sql(self.dialect)} FROM bind_check").fetchall()
-        except duckdb.Error as error:
-            return _first_line(error)
-        return None if kind == "BOOLEAN" else f"it gives a {kind.lower()}, not true or false"
+        if self._checking is None:
+            self._checking = Checking()
+        return self._checking.bind_error(expression, schema)
 
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:
@@ -196,9 +198,20 @@ class DuckDB(Engine):
         return lambda share: report(min(1.0, (finished + share) / expected))
 
 
+def close_to_others(connection: duckdb.DuckDBPyConnection, folders: Sequence[Path], files: Sequence[Path] = ()) -> None:
+    """Lets a connection reach these folders and files and nothing else, for good. DuckDB follows links before it compares."""
+    if len(files) > MAX_LISTED_FILES:  # setting a hundred thousand takes seconds
+        folders, files = [*folders, *dict.fromkeys(file.parent for file in files)], ()
+    for setting, paths in (("allowed_directories", folders), ("allowed_paths", files)):
+        listed = exp.Array(expressions=[exp.Literal.string(str(path.absolute())) for path in paths])
+        connection.execute(f"SET {setting} = {listed.sql('duckdb')}")
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")
+
+
 def translated(error: duckdb.Error) -> CengineError | KeyboardInterrupt:
     """DuckDB's exception as one of ours."""
-    message = _first_line(error)
+    message = first_line(error)
     if isinstance(error, duckdb.InterruptException):
         return KeyboardInterrupt()
     # The last is said where what does not fit into memory does not fit on the disk either.
@@ -211,11 +224,3 @@ def translated(error: duckdb.Error) -> CengineError | KeyboardInterrupt:
     if isinstance(error, duckdb.IOException | duckdb.InvalidInputException):
         return SourceError(message)
     return PreprocessError(message)
-
-
-def _first_line(error: Exception) -> str:
-    text = str(error).strip()
-    if text.startswith("{"):  # errors as JSON
-        text = json.loads(text).get("exception_message", text)
-    line = text.splitlines()[0]
-    return line.split("Error: ", 1)[-1]

@@ -21,7 +21,8 @@ Progress = Callable[[float], None]
 class Setup:
     """What an engine is opened with: a folder for what does not fit into memory, limits, and workers where it has any.
 
-    `settings` are the engine's own, by name (`spark.executor.memory`, `uri`, ...).
+    `settings` are the engine's own, by name (`spark.executor.memory`, `uri`, ...). `folders` are where files of this machine are
+    read and written beside `scratch`, None for the folder that it lies in.
     """
 
     scratch: Path
@@ -31,6 +32,7 @@ class Setup:
     workers: int | None = None
     cpus_per_worker: int | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
+    folders: Sequence[Path] | None = None
 
 
 class Engine(ABC):

@@ -52,7 +52,9 @@ class Postgres(Engine):
         self._expected, self._finished = 0, 0
         self._loaded: dict[tuple[Path, ...], str] = {}
         try:
-            self.connection = psycopg.connect(uri, autocommit=True, options="-c timezone=UTC -c extra_float_digits=1")
+            self.connection = psycopg.connect(
+                uri, autocommit=True, options="-c timezone=UTC -c extra_float_digits=1 -c standard_conforming_strings=on"
+            )
         except psycopg.OperationalError as error:
             raise SourceError(f"PostgreSQL cannot be reached: {_first_line(error)}", "is the server up, and the address right?") from None
 
@@ -133,8 +135,10 @@ class Postgres(Engine):
         self.scratch.mkdir(parents=True, exist_ok=True)
         file = self.scratch / f"{self.new_name('answer')}.csv"
         try:
-            with _translated(), self.connection.cursor() as cursor:
-                cursor.execute(f"SELECT * FROM ({text}) AS described LIMIT 0")
+            with _translated(), self.connection.transaction(), self.connection.cursor() as cursor:
+                cursor.execute("SET TRANSACTION READ ONLY")
+                # As one prepared statement (`binary` asks for that): the server refuses a text that holds several.
+                cursor.execute(f"SELECT * FROM ({text}) AS described LIMIT 0", binary=True)
                 schema = pa.schema([(known.name, self._arrow_type(known.name, known.type_code)) for known in cursor.description or ()])
                 with cursor.copy(f"COPY ({text}) TO STDOUT (FORMAT csv)") as copy, file.open("wb") as stream:
                     for block in copy:

@@ -107,6 +107,8 @@ def _conf(setup: Setup, master: str, scratch: Path, log_settings: Path) -> dict[
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.ansi.enabled": "true",
         "spark.sql.caseSensitive": "true",
+        # Else `${env:HOME}` in a text is replaced by what the environment holds.
+        "spark.sql.variable.substitute": "false",
         "spark.sql.autoBroadcastJoinThreshold": str(MAX_BROADCAST_BYTES),
         "spark.sql.warehouse.dir": (scratch / "warehouse").as_uri(),
         "spark.sql.parquet.inferTimestampNTZ.enabled": "true",

@@ -180,7 +180,7 @@ class FinishedRun:
 
 def looking_engine(project: Project) -> DuckDB:
     """An engine that looks at what is stored, within a memory limit that leaves room for other work."""
-    return DuckDB(project.scratch, memory_bytes=min(default_memory_bytes(), LOOKING_MEMORY_BYTES))
+    return DuckDB(project.scratch, memory_bytes=min(default_memory_bytes(), LOOKING_MEMORY_BYTES), folders=project.table_folders)
 
 
 def find_run(project: Project, key: str | int) -> FinishedRun:

@@ -11,7 +11,6 @@ from typing import Any
 from cengine.config.checks import check, filters_of
 from cengine.config.read import ConfigFile
 from cengine.config.resolve import Resolved
-from cengine.engines.duckdb import DuckDB
 from cengine.errors import Problem
 from cengine.memory import default_memory_bytes
 from cengine.pipeline.fingerprint import fingerprint
@@ -108,8 +107,10 @@ def checked(project: Project, file: ConfigFile, schema: TableSchema) -> tuple[Re
     """The resolved configuration and warnings; filters are bound by an engine that reads nothing."""
     if not file.config.split.where:
         return check(file, schema)
-    with DuckDB(project.scratch, memory_bytes=2**28, threads=1) as engine:
-        return check(file, schema, engine.bind_error)
+    from cengine.engines.checking import Checking
+
+    with Checking() as checking:
+        return check(file, schema, checking.bind_error)
 
 
 def proposed_resources(resolved: Resolved, schema: TableSchema) -> Resources:

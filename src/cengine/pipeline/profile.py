@@ -33,7 +33,7 @@ def profile(project: Project, snapshot: Snapshot, say: Say = lambda text: None) 
         return list(json.loads(kept.read_text()))
     warehouse = warehouse_of(project, snapshot, say=say)
     if warehouse is None:
-        with DuckDB(project.scratch, memory_bytes=PROFILE_MEMORY_BYTES) as engine:
+        with DuckDB(project.scratch, memory_bytes=PROFILE_MEMORY_BYTES, folders=project.table_folders) as engine:
             columns = _profiled(engine, engine.parquet(snapshot.files), snapshot.schema)
     else:
         with warehouse.engine(PROFILE_MEMORY_BYTES, None) as remote:
@@ -51,7 +51,7 @@ def sample_rows(project: Project, snapshot: Snapshot, num_rows: int, seed: int |
     names = ", ".join(column(name).sql("duckdb") for name in snapshot.schema.names)
     repeatable = f" REPEATABLE ({seed})" if seed is not None else ""
     threads = 1 if seed is not None else None
-    with DuckDB(project.scratch, memory_bytes=PROFILE_MEMORY_BYTES, threads=threads) as engine:
+    with DuckDB(project.scratch, memory_bytes=PROFILE_MEMORY_BYTES, threads=threads, folders=project.table_folders) as engine:
         source = engine.parquet(snapshot.files).sql("duckdb")
         return engine.fetch(f"SELECT {names} FROM {source} USING SAMPLE reservoir({num_rows} ROWS){repeatable}")
 

@@ -85,7 +85,8 @@ def take_snapshot(
     state = source.state(lambda share: report("hash", share, 0))
 
     def copied(folder: Path) -> dict[str, Any]:
-        with DuckDB(project.scratch, memory_bytes=memory_bytes, threads=threads) as engine:
+        with DuckDB(project.scratch, memory_bytes=memory_bytes, threads=threads, folders=project.table_folders,
+                    files=state.files if state is not None else ()) as engine:  # fmt: skip
             return ingest(engine, source, state, folder, report, memory_bytes=memory_bytes, threads=threads or os.cpu_count() or 1)
 
     if state is not None and state.is_content:

@@ -135,7 +135,7 @@ def _condition(engine: Engine, text: str, schema: TableSchema, told: dict[str, e
             _known(name, readable.lookup)
         condition = meant(condition, readable)
     except NotAFilter as reason:
-        raise SourceError(f"the condition cannot be used: {reason}", HINT) from None
+        raise SourceError(f"the condition cannot be used: {reason}", *reason.notes, HINT) from None
     unbound = engine.bind_error(condition, _as_read(readable))
     if unbound is not None:
         raise SourceError(f"the condition cannot be used: {unbound}", HINT)

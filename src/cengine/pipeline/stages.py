@@ -61,7 +61,7 @@ class Context:
     def table_engine(self) -> AbstractContextManager[Engine]:
         """An engine where the table is: that of its warehouse, the workers' that were asked for, or one here."""
         if self.warehouse is None and self.workers.name != EMBEDDED:
-            return self.workers.engine(self.project.scratch, self.memory_bytes, self.threads)
+            return self.workers.engine(self.project, self.memory_bytes, self.threads)
         if self.warehouse is None:
             return self.engine()
         self.warehouse.say = self.progress.say
@@ -71,7 +71,7 @@ class Context:
         """An engine within the memory limit; workers are given back, for what follows is this machine's."""
         self.workers.release()
         available = max(self.memory_bytes - BASE_BYTES, 2**28)
-        return DuckDB(self.project.scratch, memory_bytes=int(0.7 * available), threads=self.threads)
+        return DuckDB(self.project.scratch, memory_bytes=int(0.7 * available), threads=self.threads, folders=self.project.table_folders)
 
     def report_rows(self, share: float) -> None:
         """Tells how much of the table a stage has been through."""

@@ -66,7 +66,9 @@ class Warehouse:
             "budget": self.budget,
             "say": lambda text: self.say(text),
         }
-        engine = engine_class(self.source.engine).open(Setup(self.project.scratch, memory_bytes, threads, settings=settings))
+        engine = engine_class(self.source.engine).open(
+            Setup(self.project.scratch, memory_bytes, threads, settings=settings, folders=self.project.table_folders)
+        )
         assert isinstance(engine, RemoteEngine)
         return engine
 

@@ -7,7 +7,6 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cengine.config.resolve import Resolved
@@ -45,10 +44,12 @@ class Workers:
     _opened: Engine | None = field(default=None, init=False, repr=False)
 
     @contextmanager
-    def engine(self, scratch: Path, memory_bytes: int, threads: int | None) -> Iterator[Engine]:
+    def engine(self, project: Project, memory_bytes: int, threads: int | None) -> Iterator[Engine]:
         """The engine, given back where the block fails. Raises PreprocessError where it cannot be had."""
         if self._opened is None:
-            setup = Setup(scratch, memory_bytes, threads, self.master, self.workers, self.cpus_per_worker, self.options)
+            setup = Setup(
+                project.scratch, memory_bytes, threads, self.master, self.workers, self.cpus_per_worker, self.options, project.table_folders
+            )
             self._opened = engine_class(self.name).open(setup).__enter__()
         try:
             yield self._opened

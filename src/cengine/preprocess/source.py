@@ -11,9 +11,12 @@ from sqlglot import exp
 
 from cengine.config.resolve import Label
 from cengine.engines.engine import Engine
+from cengine.errors import PreprocessError
 from cengine.expressions.build import bigint, column, finite
 from cengine.expressions.dialects import collated
+from cengine.expressions.filters import NotAFilter
 from cengine.expressions.keys import content_hash, content_sums, occurrence_id
+from cengine.expressions.reading_back import check_reads_back
 from cengine.names import free_name
 from cengine.tables import POSITION, ROW_ID, TableSchema
 
@@ -63,12 +66,17 @@ class Rows:
         if isinstance(self.table, WarehouseTable):
             return _identified(self, self.table, engine, names)
         query = exp.select(*[self.cell(name).as_(name, quoted=True) for name in names]).from_(engine.parquet(self.table))
-        for condition in self.conditions():
+        for condition in self.conditions(engine.dialect):
             query = query.where(condition)
         return query
 
-    def conditions(self) -> list[exp.Expr]:
-        """The filters, and one for each label that is not filled."""
+    def conditions(self, dialect: str) -> list[exp.Expr]:
+        """The filters, and one for each label that is not filled. Raises PreprocessError for a filter that the engine would misread."""
+        for known in self.filters:
+            try:
+                check_reads_back(known, dialect)
+            except NotAFilter as reason:
+                raise PreprocessError(f"the filter {known.sql('duckdb')} cannot be used: {reason}", *reason.notes) from None
         present = [
             exp.Not(this=exp.Is(this=self.cell(label.name), expression=exp.null())) for label in self.labels if label.filling is None
         ]
@@ -98,7 +106,7 @@ def _identified(rows: Rows, table: WarehouseTable, engine: Engine, names: Sequen
         *[rows.cell(name).as_(name, quoted=True) for name in taken], first.as_(one, quoted=True), second.as_(other, quoted=True)
     )
     hashed = hashed.from_(exp.select(*cells).from_(table.item.copy()).subquery("cells"))
-    for condition in rows.conditions():
+    for condition in rows.conditions(engine.dialect):
         hashed = hashed.where(condition)
     outputs = [column(name) for name in taken]
     query = exp.select(*outputs, content_hash(column(one), column(other)).as_(content, quoted=True)).from_(hashed.subquery("sums"))

@@ -50,7 +50,7 @@ class SplitRows:
         if split is not None:
             return SplitRows(engine, rows, split, split.names, tuple(split.report.rows[name] for name in split.names))
         num_rows = rows.schema.num_rows
-        if rows.conditions():
+        if rows.conditions(engine.dialect):
             counted = exp.select(exp.Count(this=exp.Star()).as_("n")).from_(rows.select(engine, []).subquery("rows"))
             num_rows = engine.fetch(counted)["n"][0].as_py()
         return SplitRows(engine, rows, None, ("all",), (num_rows,))

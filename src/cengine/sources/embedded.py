@@ -86,6 +86,8 @@ class Sqlite(FileDatabase):
             self._translated(),
             contextlib.closing(sqlite3.connect(address, uri=True, check_same_thread=False, isolation_level=None)) as connection,
         ):
+            connection.execute("PRAGMA trusted_schema = OFF")  # a view of the file calls no function that reaches beyond it
+            connection.set_authorizer(_within_the_file)
             connection.execute("BEGIN")
             text = self._text(connection)
             columns = _sqlite_columns(connection, text)
@@ -119,6 +121,15 @@ class Sqlite(FileDatabase):
             yield
         except sqlite3.Error as error:
             raise SourceError(f"{self.place} cannot be read: {error}") from None
+
+
+def _within_the_file(action: int, first: str | None, second: str | None, *_: str | None) -> int:
+    """Whether SQLite may do this: no other database is opened, no code is loaded. The file itself is open for reading only."""
+    import sqlite3
+
+    opens = action in (sqlite3.SQLITE_ATTACH, sqlite3.SQLITE_DETACH)
+    loads = action == sqlite3.SQLITE_FUNCTION and (second or "").lower() == "load_extension"
+    return sqlite3.SQLITE_DENY if opens or loads else sqlite3.SQLITE_OK
 
 
 def _sqlite_columns(connection: sqlite3.Connection, text: str) -> list[tuple[str, str, pa.DataType]]:
@@ -213,12 +224,14 @@ class DuckDBFile(FileDatabase):
         import duckdb
 
         config: dict[str, Any] = {"memory_limit": f"{max(reading.memory_bytes, 2**27)}B", "threads": reading.threads,
-                                  "temp_directory": str(reading.scratch), "autoinstall_known_extensions": False}  # fmt: skip
+                                  "temp_directory": str(reading.scratch), "autoinstall_known_extensions": False,
+                                  "autoload_known_extensions": False, "python_enable_replacements": False}  # fmt: skip
         with self._translated(), contextlib.closing(duckdb.connect(str(self.file()), read_only=True, config=config)) as connection:
             # A query reads this database, not files of whoever registers it.
-            connection.execute("SET enable_external_access = false; SET TimeZone = 'UTC'; BEGIN")
+            for statement in ("SET TimeZone = 'UTC'", "SET enable_external_access = false", "SET lock_configuration = true", "BEGIN"):
+                connection.execute(statement)
             text = self._text(connection)
-            (num_rows,) = connection.execute(f"SELECT count(*) FROM {text}").fetchone() or (0,)
+            (num_rows,) = connection.execute(_single(connection, f"SELECT count(*) FROM {text}")).fetchone() or (0,)
             columns = _duckdb_columns(connection, text)
             beyond = _beyond_decimals(connection, text, columns)
             cells = ", ".join(_duckdb_cell(name, kind, beyond) for name, kind in columns)
@@ -227,7 +240,7 @@ class DuckDBFile(FileDatabase):
 
             def batches() -> Iterator[pa.RecordBatch]:
                 with self._translated():
-                    yield from connection.sql(query).to_arrow_reader(BATCH_ROWS)
+                    yield from connection.sql(_single(connection, query)).to_arrow_reader(BATCH_ROWS)
 
             yield [batches_part(self.place, schema, batches, reading, num_rows)]
 
@@ -256,8 +269,16 @@ class DuckDBFile(FileDatabase):
             raise SourceError(f"{self.place} cannot be read: {told}") from None
 
 
+def _single(connection: Any, text: str) -> Any:
+    """The one statement of a text. Raises SourceError where it holds several: `execute` would run them all."""
+    statements = connection.extract_statements(text)
+    if len(statements) != 1:
+        raise SourceError(f"--query holds {len(statements)} statements", "expected one SELECT")
+    return statements[0]
+
+
 def _duckdb_columns(connection: Any, text: str) -> list[tuple[str, str]]:
-    described = connection.execute(f"DESCRIBE SELECT * FROM {text}").fetchall()
+    described = connection.execute(_single(connection, f"DESCRIBE SELECT * FROM {text}")).fetchall()
     differ([row[0] for row in described])
     return [(row[0], row[1]) for row in described]
 

@@ -149,7 +149,8 @@ class FileSource(CopiedSource):
             digest = file_digest(listed.file, hashed)
             digested.append((digest if not listed.partition else [digest, *map(list, listed.partition)], listed, stamp))
         digested.sort(key=lambda one: (json.dumps(one[0]), one[1].file))
-        return State([content for content, _, _ in digested], is_content=True, found=[(listed, stamp) for _, listed, stamp in digested])
+        return State([content for content, _, _ in digested], is_content=True, found=[(listed, stamp) for _, listed, stamp in digested],
+                     files=[listed.file for _, listed, _ in digested])  # fmt: skip
 
     @contextlib.contextmanager
     def opened(self, reading: Reading) -> Iterator[Sequence[Part]]:

@@ -37,12 +37,24 @@ def query_item(text: str, dialect: str) -> exp.Subquery:
 
     logging.getLogger("sqlglot").setLevel(logging.ERROR)  # what it cannot read is refused below, in our words
     try:
-        statements = [statement for statement in sqlglot.parse(text, dialect=dialect) if statement is not None]
+        query = _one_that_reads(sqlglot.parse(text, dialect=dialect))
+        # What is sent is rendered of it: that has to be one SELECT too.
+        _one_that_reads(sqlglot.parse(query.sql(dialect), dialect=dialect))
     except sqlglot.errors.SqlglotError as error:
         described = error.errors[0] if isinstance(error, sqlglot.errors.ParseError) and error.errors else {}
         where = f" (line {described['line']}, column {described['col']})" if described.get("line") else ""
         raise SourceError(f"--query cannot be read: {described.get('description') or str(error).splitlines()[0]}{where}",
                           f"it is read as {dialect}") from None  # fmt: skip
+    for node in query.walk():
+        node.comments = None
+    return exp.Subquery(this=query, alias=exp.TableAlias(this=exp.to_identifier("asked", quoted=True)))
+
+
+def _one_that_reads(parsed: list[exp.Expr | None]) -> exp.Query:
+    """The one SELECT of what was parsed. Raises SourceError where it is something else."""
+    from sqlglot import exp
+
+    statements = [statement for statement in parsed if statement is not None]
     if len(statements) != 1:
         raise SourceError(f"--query holds {len(statements)} statements", "expected one SELECT")
     (query,) = statements
@@ -51,9 +63,7 @@ def query_item(text: str, dialect: str) -> exp.Subquery:
     writing = query.find(exp.DML, exp.DDL, exp.Into, exp.Lock, exp.Command)
     if writing is not None and not isinstance(writing, exp.Query):
         raise SourceError(f"--query holds {_name(writing)}; it may only read", "expected one SELECT")
-    for node in query.walk():
-        node.comments = None
-    return exp.Subquery(this=query, alias=exp.TableAlias(this=exp.to_identifier("asked", quoted=True)))
+    return query
 
 
 def _name(statement: exp.Expr) -> str:

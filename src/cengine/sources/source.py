@@ -73,13 +73,15 @@ class State:
 
     `data` is JSON and tells this state from every other. `is_content`: equal data means equal content and the other way
     round (digests of files), so that it names the snapshot. `must_hold`: a change while the rows are read spoils them.
-    `found` is what was come by on the way and saves `opened` looking again.
+    `found` is what was come by on the way and saves `opened` looking again. `files` are those of this machine that the engine is
+    to read: it reaches no others.
     """
 
     data: Any
     is_content: bool = False
     must_hold: bool = False
     found: Any = None
+    files: Sequence[Path] = ()
 
 
 @dataclass(frozen=True)

@@ -95,6 +95,11 @@ class Project:
         return f"/{user}@{socket.gethostname()}{self.folder}"
 
     @property
+    def table_folders(self) -> tuple[Path, ...]:
+        """Where engines read and write tables. The records are elsewhere: no query reaches them."""
+        return (self.folder / "artifacts", self.folder / "scratch")
+
+    @property
     def cache(self) -> Path:
         """What can be made again at any time, and is kept because making it takes seconds."""
         return (self.aside or self.folder) / "cache"
