@@ -131,7 +131,7 @@ def _whole(
     outputs += [f"APPROX_COUNT_DISTINCT({column(name).sql('duckdb')}) AS distinct_{place}" for place, name in enumerate(distinct)]
     if not outputs:
         return {}
-    with DuckDB(project.scratch, memory_bytes=MEMORY_BYTES) as engine:
+    with DuckDB(project.scratch, memory_bytes=MEMORY_BYTES, folders=project.table_folders) as engine:
         scan = engine.parquet(snapshot.files, file_row_number=True).sql("duckdb")
         return dict(engine.fetch(f"SELECT {', '.join(outputs)} FROM {scan}").to_pylist()[0])
 

@@ -101,7 +101,7 @@ class Csv(CsvOptions):
         scan = self.scan(file)
         arguments = {argument.this.name: argument for argument in scan.this.expressions if isinstance(argument, exp.EQ)}
         # A header may be a word that means null in a cell; and a row that is no header is no row that does not fit.
-        kept = [argument for name, argument in arguments.items() if name not in ("header", "nullstr", "store_rejects", "types")]
+        kept = [argument for name, argument in arguments.items() if name not in ("header", "nullstr", "store_rejects", "all_varchar")]
         kept += [exp.EQ(this=exp.var(name), expression=exp.convert(value)) for name, value in (("header", False), ("all_varchar", True))]
         scan.this.set("expressions", [scan.this.expressions[0], *kept])
         row = list(fetch(f"SELECT * FROM {scan.sql('duckdb')} LIMIT 1").to_pylist()[0].values())

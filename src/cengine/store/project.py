@@ -97,7 +97,8 @@ class Project:
     @property
     def table_folders(self) -> tuple[Path, ...]:
         """Where engines read and write tables. The records are elsewhere: no query reaches them."""
-        return (self.folder / "artifacts", self.folder / "scratch")
+        roots = [root for root in (self.folder, self.aside) if root is not None]
+        return tuple(root / name for root in roots for name in ("artifacts", "scratch"))
 
     @property
     def cache(self) -> Path:
