@@ -6,6 +6,7 @@ A gap is marked as ibis marks it: `notimpl` (nobody has done it yet), `notyet` (
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -128,6 +129,7 @@ def opened(name: str, scratch: Path, request: pytest.FixtureRequest) -> Iterator
     if name == "spark":
         pytest.importorskip("pyspark", reason="PySpark is not installed: pip install 'cengine-ml[spark]'")
         settings |= {"spark.executor.memory": "1g", "spark.sql.shuffle.partitions": "4"}
-    setup = Setup(scratch, memory_bytes=2**29, threads=2, master=SPARK_MASTER if name == "spark" else None, settings=settings)
+    setup = Setup(scratch, memory_bytes=2**29, threads=2, master=SPARK_MASTER if name == "spark" else None, settings=settings,
+                  folders=[Path(tempfile.gettempdir())])  # fmt: skip
     with (BigQueryText if name == "bigquery" else engine_class(name)).open(setup) as engine:
         yield engine

@@ -26,7 +26,7 @@ REQUIRED = {
     "piecewise_constant_decay": {"boundaries": [1], "values": [0.1, 0.2]}, "csv": {"path": "x"}, "parquet": {"path": "x"},
     "json": {"path": "x"}, "postgres": {"uri": "postgresql://u@h/d", "table": "x"}, "mysql": {"uri": "mysql://u@h/d", "query": "select 1"},
     "sqlite": {"uri": "x.db", "table": "x"}, "duckdb": {"uri": "x.db", "table": "x"}, "delta": {"path": "x"}, "iceberg": {"path": "x"},
-    "bq": {"project": "some-project", "dataset": "bikes", "table": "trips"},
+    "excel": {"path": "x"}, "bq": {"project": "some-project", "dataset": "bikes", "table": "trips"},
 }  # fmt: skip
 
 

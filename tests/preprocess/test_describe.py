@@ -69,7 +69,7 @@ COLUMNS = {
     "zeros": pa.array(RANDOM.choice([0.0, -0.0], NUM_ROWS)),
     "single": pa.array(RANDOM.normal(0, 1, NUM_ROWS).astype(np.float32)),
     "decimal": pa.array(RANDOM.integers(0, 1000, NUM_ROWS)).cast(pa.decimal128(21, 2)),
-    "unsigned": pa.array(RANDOM.integers(0, 2**63, NUM_ROWS).astype(np.uint64) * 2),
+    "unsigned": pa.array(RANDOM.integers(0, 2**62, NUM_ROWS).astype(np.uint64) * 2),
     "constant": pa.array(np.full(NUM_ROWS, 42)),
     "constant text": pa.array(["only"] * NUM_ROWS),
     "constant float": pa.array(np.full(NUM_ROWS, 0.1)),
