@@ -82,6 +82,14 @@ def free_name(stem: str, taken: Iterable[str]) -> str:
     return stem
 
 
+def free_stem(stem: str, taken: Iterable[str]) -> str:
+    """The beginning of names, with as many _ before it as it takes that none of `taken` begins so."""
+    folded = [fold(name) for name in taken]
+    while any(name.startswith(fold(stem)) for name in folded):
+        stem = f"_{stem}"
+    return stem
+
+
 def set_aside(name: str, is_ours: Callable[[str], bool]) -> str:
     """The name under which a user's column stands beside columns of ours; no two columns get the same one."""
     return f"{ASIDE}{name}" if is_ours(name) or name.startswith(ASIDE) else name

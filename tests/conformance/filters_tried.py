@@ -130,7 +130,8 @@ TRIED: dict[type[exp.Expr], list[str]] = {
     exp.If: ["if(w > 1, 'a', 'b')", "if(b, w, 0)", "if(b, 1, 2.5)"],
     exp.Coalesce: ["coalesce(w, 0)", "coalesce(x, 1.5)", "coalesce(s, '')", "ifnull(w, k)", "coalesce(b, false)", "coalesce(t, v)", "coalesce(small, 1000)"],
     exp.Nullif: ["nullif(w, 5)", "nullif(s, '')", "nullif(x, 2.5)", "nullif(x, y)", "nullif(t, v)"],
-    exp.Cast: ["date(t)", "date(t) = '2018-06-02'", "cast(w as varchar)", "cast(b as integer)", "cast(day as varchar)", "cast(t as varchar)", "cast(t as date)", "cast(day as timestamp)",
+    exp.Cast: ["date(t)", "date(t) = '2018-06-02'",
+               "cast(w as varchar)", "cast(b as integer)", "cast(day as varchar)", "cast(t as varchar)", "cast(t as date)", "cast(day as timestamp)",
 
                "cast(z as timestamp)", "cast(w as double)", "cast(w as boolean)", "cast(y as boolean)", "cast(b as varchar)", "date '2018-06-01'",
                "timestamp '2018-06-01 08:00:00.5'", "day > date '2018-06-01'", "cast(round(w / 7) as bigint)", "cast(u8 as smallint)", "cast(f as double)",

@@ -16,7 +16,7 @@ from cengine.errors import SourceError
 from cengine.expressions.build import column
 from cengine.expressions.keys import content_hash
 from cengine.expressions.wide_keys import content_sums_in_duckdb
-from cengine.names import free_name, names_over
+from cengine.names import free_name, free_stem, names_over
 from cengine.pipeline.identities import content_digest, tell_duplicates_apart
 from cengine.pipeline.measured import measured_schema
 from cengine.pipeline.moments import refuse_far_moments
@@ -216,9 +216,10 @@ class _Copying:
 
         `cells` are SQL, of the columns `proved` for texts. Values come before their proof, so that they are worked out once.
         """
-        names = [c.name for c in columns]
-        values = [f"{self._settling.value(name, cells[name]) if name in proved else cells[name]} AS {_quoted(name)}" for name in names]
-        texts = {name: free_name(f"_text_{number}", names) for number, name in enumerate(proved)}
+        names, settled = [c.name for c in columns], set(proved)
+        values = [f"{self._settling.value(name, cells[name]) if name in settled else cells[name]} AS {_quoted(name)}" for name in names]
+        stem = free_stem("_text", names)
+        texts = {name: f"{stem}{number}" for number, name in enumerate(proved)}
         values += [f"{cells[name]} AS {_quoted(text)}" for name, text in texts.items()]
         proof = self._settling.misfits({name: _quoted(text) for name, text in texts.items()}, {name: _quoted(name) for name in proved})
         first, second = content_sums_in_duckdb([c for c in columns if c.kind is not None])
