@@ -81,7 +81,8 @@ def test_without_a_display_nothing_is_opened(tmp_path, desk) -> None:
 
 def test_without_jupyterlab_it_says_how_to_get_it(desk) -> None:
     answer = say("import importlib.util\nimportlib.util.find_spec = lambda name: None\nopen_notebook(Path('report.ipynb'))", desk)
-    assert answer.stdout.startswith("JupyterLab is not installed, the notebook is not opened: pip install 'cengine-ml[notebook]'")
+    assert answer.stdout.startswith("JupyterLab is not installed, the notebook is not opened: ")
+    assert "-m pip install 'cengine-ml[notebook]'" in answer.stdout
     assert (answer.returncode, answer.stderr) == (0, "")
 
 

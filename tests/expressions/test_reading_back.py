@@ -12,7 +12,7 @@ from test_filters import ALLOWED
 from cengine.errors import PreprocessError
 from cengine.expressions import reading_back
 from cengine.expressions.allowed import NODES, TYPES
-from cengine.expressions.dialects import render
+from cengine.expressions.dialects import render, said
 from cengine.expressions.filters import NotAFilter, parse_filter
 from cengine.expressions.reading_back import check_reads_back
 
@@ -150,7 +150,7 @@ def test_every_type_reads_back_here(kind) -> None:
 def test_a_rule_that_pastes_a_text_is_found(dialect, monkeypatch) -> None:
     """The tree is checked, and then a faulty rule writes a text without its quotes: the engine would read something else."""
     condition = parse_filter("a = 'x'' marked ('")
-    monkeypatch.setattr(reading_back, "render", lambda query, said: "a = x OR marked" if "marked" in query.sql() else render(query, said))
+    monkeypatch.setattr(reading_back, "said", lambda tree, name: "a = x OR marked" if "marked" in tree.sql() else said(tree, name))
     reading_back._check_reads_back.cache_clear()
     with pytest.raises(NotAFilter, match="would read something else"):
         check_reads_back(condition, dialect)

@@ -122,7 +122,7 @@ def test_nan_and_infinity_count_as_null(fitted) -> None:
         (pa.int64(), None, {"offset": 0.0, "scale": 1.0}),
         (pa.string(), "", {"vocabulary": [""]}),
         (pa.bool_(), None, {}),
-        (pa.timestamp("us"), None, {"offset": 1970.0, "scale": 0.001}),
+        (pa.timestamp("us"), None, {"offset": 1970.0, "scale": 1.0}),
     ],
 )
 def test_a_column_of_nulls_takes_the_kinds_empty_value(kind, fill, statistics, fitted) -> None:

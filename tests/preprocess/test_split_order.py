@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 from stations import NUM_ROWS, count_by_group, rows_of, trips
 
-from cengine.errors import PreprocessError
+from cengine.errors import ConfigError, PreprocessError
 
 START = datetime.datetime(2018, 6, 1)
 
@@ -156,5 +156,5 @@ def test_unknown_and_doubled_groups_are_errors(make_rows, assign) -> None:
     rows = make_rows(trips())
     with pytest.raises(PreprocessError, match="names groups that are not in column 'station': Groove St"):
         assign(rows, "{categorize_by: station, categories: {train: [Groove St], eval: [é]}}")
-    with pytest.raises(PreprocessError, match="group 'é' is given to two splits under `categories`"):
+    with pytest.raises(ConfigError, match="group 'é' is in split 'train' already"):
         assign(rows, "{categorize_by: station, categories: {train: [é], eval: [é]}}")

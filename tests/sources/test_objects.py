@@ -292,7 +292,7 @@ def test_a_missing_package_is_told_with_the_command(project, monkeypatch, path, 
     monkeypatch.setitem(sys.modules, package, None)
     for scheme in ("s3", "gs", "az"):
         monkeypatch.delitem(sys.modules["fsspec.registry"]._registry, scheme, raising=False)
-    with pytest.raises(SourceError, match=rf"pip install 'cengine\[{extra}\]'"):
+    with pytest.raises(SourceError, match=rf"pip install 'cengine-ml\[{extra}\]'"):
         register(project, "csv", path=path)
 
 

@@ -388,5 +388,5 @@ def test_a_missing_package_is_told_with_the_command(database, project, monkeypat
     import sys
 
     monkeypatch.setitem(sys.modules, "adbc_driver_postgresql", None)
-    with pytest.raises(SourceError, match=r"pip install 'cengine\[postgres\]'"):
+    with pytest.raises(SourceError, match=r"pip install 'cengine-ml\[postgres\]'"):
         register(project, "postgres", uri=database.uri, table="t")

@@ -214,7 +214,12 @@ class BigQuery(RemoteEngine):
         """One file of the parts: sorted, names and types as they were asked for."""
         found = pq.read_schema(parts[0])
         called = list(names or found.names)
-        with DuckDB(self.scratch, memory_bytes=self.setup.memory_bytes, threads=self.setup.threads, folders=self.setup.folders) as local:
+        with DuckDB(
+            self.scratch,
+            memory_bytes=self.setup.memory_bytes,
+            threads=self.setup.threads,
+            folders=self.setup.folders or [self.setup.scratch.parent],
+        ) as local:
             outputs = []
             for there, here in zip(found.names, called, strict=True):
                 if here != POSITION:

@@ -30,9 +30,18 @@ def render(query: exp.Expr, dialect: str) -> str:
 
     Raises PreprocessError where the dialect has no words for a part: sqlglot would leave it out, or put something like it there.
     """
-    told = query if dialect == DUCKDB else rewritten(query, RULES[dialect])
+    return said(told_to(query, dialect), dialect)
+
+
+def told_to(query: exp.Expr, dialect: str) -> exp.Expr:
+    """The query in the words of a dialect, as a tree."""
+    return query if dialect == DUCKDB else rewritten(query, RULES[dialect])
+
+
+def said(query: exp.Expr, dialect: str) -> str:
+    """The text of a tree that is in the words of a dialect. Raises PreprocessError as `render` does."""
     try:
-        return told.sql(dialect, identify=dialect != DUCKDB, unsupported_level=ErrorLevel.RAISE)
+        return query.sql(dialect, identify=dialect != DUCKDB, unsupported_level=ErrorLevel.RAISE)
     except UnsupportedError as error:
         reason = str(error).splitlines()[0].rstrip(".")
         raise PreprocessError(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -15,11 +16,11 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
-from cengine.expressions.dialects import DUCKDB, render
+from cengine.expressions.dialects import DUCKDB, said, told_to
 from cengine.expressions.filters import NotAFilter, columns_of
 
 # Texts of these characters mean the same in every dialect, whatever quotes stand around them; the parser may look into them.
-_HARMLESS = re.compile(r"[A-Za-z0-9_ .:,+-]*")
+_HARMLESS = re.compile(r"[A-Za-z0-9_ .:,+%-]*")
 # What no filter is made of in any dialect.
 _NEVER = (
     exp.Query, exp.Table, exp.Command, exp.DDL, exp.DML, exp.Set, exp.Copy, exp.Attach, exp.Pragma, exp.Semicolon, exp.Alias, exp.Star,
@@ -50,21 +51,28 @@ class _Same:
 @functools.lru_cache(maxsize=512)
 def _check_reads_back(text: str, dialect: str, same: _Same) -> None:
     expression = same.expression
-    read = _read(expression, dialect)
+    told = told_to(expression, dialect)
+    read = _read(told, dialect)
     if any(isinstance(node, _NEVER) for node in read.walk()) or set(columns_of(read)) != set(columns_of(expression)):
         raise _other(dialect)
-    if dialect == DUCKDB and not _is_same(_bare(expression), _bare(read), {}):
+    if _odd_texts(told) != _odd_texts(read):
         raise _other(dialect)
-    masked, words = _masked(expression)
+    masked, words = _masked(told)
     if words and not _is_same(_read(masked, dialect), read, words):
         raise _other(dialect)
 
 
-def _read(expression: exp.Expr, dialect: str) -> exp.Expr:
-    """The tree that the dialect makes of what is rendered of an expression."""
+def _odd_texts(expression: exp.Expr) -> Counter[str]:
+    """How often each text stands in an expression; those that mean the same whatever quotes stand around them are left out."""
+    found = [node.name for node in expression.find_all(exp.Literal, exp.RawString) if not isinstance(node, exp.Literal) or node.is_string]
+    return Counter(name for name in found if not _HARMLESS.fullmatch(name))
+
+
+def _read(told: exp.Expr, dialect: str) -> exp.Expr:
+    """The tree that the dialect makes of what is said of an expression in its words."""
     try:
         # As a condition stands in a query: what ends it would end the brackets too.
-        parsed = sqlglot.parse(f"SELECT ({render(expression, dialect)})", dialect=dialect)
+        parsed = sqlglot.parse(f"SELECT ({said(told, dialect)})", dialect=dialect)
     except (SqlglotError, ValueError):
         raise _other(dialect) from None
     query = parsed[0] if len(parsed) == 1 else None
@@ -91,14 +99,6 @@ def _masked(expression: exp.Expr) -> tuple[exp.Expr, dict[str, str]]:
             words[word] = node.name
             node.set("this", word)
     return copy, words
-
-
-def _bare(expression: exp.Expr) -> exp.Expr:
-    """A copy in which every name is quoted, as it is rendered."""
-    copy = expression.copy()
-    for name in copy.find_all(exp.Identifier):
-        name.set("quoted", True)
-    return copy
 
 
 def _is_same(one: exp.Expr, other: exp.Expr, words: Mapping[str, str]) -> bool:

@@ -34,7 +34,7 @@ class Chosen:
         name = "_".join(str(pipeline) if number is None else f"{pipeline}-{number}" for pipeline, number in self.choices)
         if len(name) > MAX_NAME:
             name = hashlib.sha256(name.encode()).hexdigest()
-        return self.project.folder / "tensorboard" / name
+        return (self.project.aside or self.project.folder) / "tensorboard" / name
 
     def runs(self) -> list[dict[str, Any]]:
         """The records of the runs, oldest first."""

@@ -170,8 +170,7 @@ class CsvOptions(FileSource):
         given = {
             "delim": self.delimiter or tabs or wide,
             "quote": self.quote,
-            # To look for it takes the engine ten seconds for 2,000 columns, each time.
-            "escape": escape if escape is not None or not wide or self.quote not in (None, '"') else '"',
+            "escape": escape,
         }
         options |= {key: value for key, value in given.items() if value is not None}
         if self.lines_before:

@@ -243,7 +243,7 @@ def _whole_numbers(session: _Session, text: str, names: Sequence[str]) -> dict[s
             f"WHEN max(abs({cell})) < 9e18 THEN 1 WHEN max(abs({cell})) < 1e38 THEN 2 ELSE 3 END ELSE 0 END AS bigint)"
             for cell in (f"asked.{_quoted(name)}" for name in part)
         )  # fmt: skip
-        ((*sizes,),) = session.rows(f"SELECT {asked} FROM {text} AS asked")
+        ((*sizes,),) = session.rows(f"SELECT {asked} FROM (SELECT * FROM {text}) AS asked")
         for name, size in zip(part, sizes, strict=True):
             cell = f"asked.{_quoted(name)}"
             if size == 1:
