@@ -121,14 +121,19 @@ class BigQueryText(Engine):
 
 
 @contextmanager
-def opened(name: str, scratch: Path, request: pytest.FixtureRequest) -> Iterator[Engine]:
+def opened(name: str, scratch: Path, request: pytest.FixtureRequest, more: Sequence[tuple[str, str]] = ()) -> Iterator[Engine]:
     """An engine of this name; the test is skipped where what it needs is not here."""
     settings: dict[str, object] = {}
     if name == "postgres":
         settings["uri"] = request.getfixturevalue("postgres").new_database()
     if name == "spark":
         pytest.importorskip("pyspark", reason="PySpark is not installed: pip install 'cengine-ml[spark]'")
-        settings |= {"spark.executor.memory": "1g", "spark.sql.shuffle.partitions": "4"}
+        settings |= {
+            "spark.executor.memory": "1g",
+            "spark.sql.shuffle.partitions": "4",
+            "spark.sql.codegen.wholeStage": "false",
+            "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+        }
     setup = Setup(scratch, memory_bytes=2**29, threads=2, master=SPARK_MASTER if name == "spark" else None, settings=settings,
                   folders=[Path(tempfile.gettempdir())])  # fmt: skip
     with (BigQueryText if name == "bigquery" else engine_class(name)).open(setup) as engine:
