@@ -131,8 +131,7 @@ def opened(name: str, scratch: Path, request: pytest.FixtureRequest, more: Seque
         settings |= {
             "spark.executor.memory": "1g",
             "spark.sql.shuffle.partitions": "4",
-            "spark.sql.codegen.wholeStage": "false",
-            "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+            **dict(more),
         }
     setup = Setup(scratch, memory_bytes=2**29, threads=2, master=SPARK_MASTER if name == "spark" else None, settings=settings,
                   folders=[Path(tempfile.gettempdir())])  # fmt: skip
