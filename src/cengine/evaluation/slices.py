@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from sqlglot import exp
 
 from cengine.engines.engine import Engine
@@ -74,6 +73,7 @@ def with_split_names(table: pa.Table, split_names: Sequence[str]) -> pa.Table:
 
 def _terms(roles: Roles, task: str, metrics: Sequence[Metric], intervals: bool) -> dict[str, exp.Expr]:
     """What is summed over the rows of a slice, by name."""
+
     terms: dict[str, exp.Expr] = {}
     for metric in metrics:
         terms |= metric.sums(roles, task)
