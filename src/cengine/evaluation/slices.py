@@ -116,6 +116,8 @@ class Grouping:
 
     def divide(self, table: pa.Table) -> dict[tuple[str, ...], pa.Table]:
         """The rows of each grouping set."""
+        import pyarrow.compute as pc  # whoever only names slices needs none of it
+
         return {keys: table.filter(pc.equal(table["_which"], self.mask(keys))) for keys in self.sets}
 
 
