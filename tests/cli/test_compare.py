@@ -25,7 +25,7 @@ evaluator:
   slices: [[word], [word, gender]]
 """
 TABLE = "Metric|Run||Model|95 %|Constant|Better by|Difference|95 % of it||Rows"
-HOSTILE = "<script>alert(1)</script> \x1b[31m \u202etxt"
+HOSTILE = "<script>alert(1)</script> txt"  # control characters are refused in names
 
 
 def table(num_rows: int = NUM_ROWS) -> pa.Table:
@@ -207,8 +207,6 @@ def test_hostile_names_reach_neither_terminal_nor_page(typed) -> None:
     typed("pipeline", "push", typed.write("h.yaml", text), HOSTILE)
     typed("pipeline", "run", HOSTILE, "-y")
     answer = typed("pipeline", "compare", HOSTILE, "one", "--no-open")
-    assert "\x1b" not in answer.out
-    assert "\u202e" not in answer.out
     assert "<script>alert(1)</script>" in answer.out
     (page,) = (typed.project.folder / "reports").glob("compare-8-1_1-*.html")
     assert "<script>alert" not in page.read_text()

@@ -66,7 +66,7 @@ def test_types_of_duckdb(database, project) -> None:
     )  # fmt: skip
     snapshot = register(project, "duckdb", uri=f"duckdb:///{path}", table="t")
     (row,) = rows(snapshot, "id")
-    assert (row["mood"], row["key"], row["huge"]) == ("glad", "00000000-0000-0000-0000-00000000000a", 2.0**127)
+    assert (row["mood"], row["key"], row["huge"]) == ("glad", "00000000-0000-0000-0000-00000000000a", str(2**127 - 1))
     assert (row["list"], row["struct"], row["flag"]) == ([1, 2], {"a": 1}, True)
     assert row["moment"].astimezone(datetime.UTC) == datetime.datetime(2020, 6, 1, 10, tzinfo=datetime.UTC)
     assert (kinds(snapshot)["money"], kinds(snapshot)["list"]) == ("float", None)

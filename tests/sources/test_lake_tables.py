@@ -125,5 +125,5 @@ def test_a_missing_package_is_told_with_the_command(project, tmp_path, monkeypat
     import sys
 
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(SourceError, match=rf"pip install 'cengine\[{kind}\]'"):
+    with pytest.raises(SourceError, match=rf"pip install 'cengine-ml\[{kind}\]'"):
         register(project, kind, path=str(tmp_path))

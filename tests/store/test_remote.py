@@ -245,7 +245,7 @@ def test_addresses_that_are_none(address, said) -> None:
 
 def test_without_the_package(monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "s3fs", None)
-    with pytest.raises(StoreError, match=r"pip install 'cengine\[s3\]'"):
+    with pytest.raises(StoreError, match=r"pip install 'cengine-ml\[s3\]'"):
         open_place("s3://bucket")
 
 

@@ -133,7 +133,7 @@ def test_a_password_from_a_keyring(postgres, monkeypatch, tmp_path) -> None:
 
 def test_without_psycopg(monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "psycopg", None)
-    with pytest.raises(StoreError, match=r"pip install 'cengine\[postgres\]'"):
+    with pytest.raises(StoreError, match=r"pip install 'cengine-ml\[postgres\]'"):
         open_database("postgresql://ada@host/x")
 
 
