@@ -329,5 +329,5 @@ def test_several_labels_have_views_of_their_own(cache, open_page) -> None:
     second = page.locator(".slicing").nth(1)
     second.get_by_label("Metric").select_option(label="accuracy")
     assert second.locator("caption").inner_text() == "accuracy of income by sex, eval"
-    assert page.locator(".slicing").nth(0).locator("caption").inner_text() == "mae by gender, eval"
+    assert page.locator(".slicing").nth(0).locator("caption").inner_text() == "mae of birth_year by gender, eval"
     assert opened.said == []
