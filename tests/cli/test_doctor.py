@@ -57,7 +57,7 @@ def test_a_project_at_work(terminal) -> None:
 
 @pytest.mark.parametrize("damage", ["records", "newer", "settings", "a file"])
 def test_a_broken_project_is_a_problem(terminal, damage) -> None:
-    terminal("datasource", "list")
+    terminal("workspace", "create", "first")  # a command that writes makes the project
     folder = terminal.project.folder
     terminal.project.records.engine.dispose()
     if damage == "records":
@@ -95,10 +95,10 @@ def test_a_broken_installation_is_named(tmp_path) -> None:
 
 def test_a_requirement_that_is_not_met_is_named(tmp_path) -> None:
     """Installed beside: metadata of a cengine that wants what there is not."""
-    info = tmp_path / "cengine-9.0.dist-info"
+    info = tmp_path / "cengine_ml-9.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text(
-        "Metadata-Version: 2.1\nName: cengine\nVersion: 9.0\nRequires-Dist: click>=900\nRequires-Dist: no-such-thing>=1\n"
+        "Metadata-Version: 2.1\nName: cengine-ml\nVersion: 9.0\nRequires-Dist: click>=900\nRequires-Dist: no-such-thing>=1\n"
         "Provides-Extra: moon\nRequires-Dist: no-moon>=2; extra == 'moon'\n"
     )
     environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}", "CENGINE_PROJECT": str(tmp_path / "p")}
