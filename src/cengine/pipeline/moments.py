@@ -30,7 +30,7 @@ def refuse_far_moments(engine: DuckDB, file: Path, label: str, columns: Sequence
 
 
 def _refusal(engine: DuckDB, file: Path, label: str, known: Column, num_far: int) -> SourceError:
-    scan = engine.parquet([file], file_row_number=True)
+    scan = engine.parquet([file])
     query = exp.select((column("file_row_number") + 1).as_("place"), exp.cast(column(known.name), "text").as_("value"))
     shown = engine.fetch(query.from_(scan).where(_is_far(known)).order_by("place").limit(NUM_SHOWN)).to_pylist()
     places = [f"row {row['place']}: {row['value']}" for row in shown]

@@ -132,7 +132,7 @@ def _whole(
     if not outputs:
         return {}
     with DuckDB(project.scratch, memory_bytes=MEMORY_BYTES, folders=project.table_folders) as engine:
-        scan = engine.parquet(snapshot.files, file_row_number=True).sql("duckdb")
+        scan = engine.parquet(snapshot.files).sql("duckdb")
         return dict(engine.fetch(f"SELECT {', '.join(outputs)} FROM {scan}").to_pylist()[0])
 
 

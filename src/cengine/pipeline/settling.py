@@ -111,7 +111,7 @@ class Settling:
 
     def look(self, engine: DuckDB, file: Path, part: int, names: Sequence[str]) -> None:
         """Takes in what a file with the texts of these columns holds."""
-        scan = engine.parquet([file], file_row_number=True).sql("duckdb")
+        scan = engine.parquet([file]).sql("duckdb")
         for name in names:
             text = exp.column(name, quoted=True).sql("duckdb")
             rows = engine.fetch(f"""
