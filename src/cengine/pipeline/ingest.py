@@ -21,7 +21,7 @@ from cengine.pipeline.identities import content_digest, tell_duplicates_apart
 from cengine.pipeline.measured import measured_schema
 from cengine.pipeline.moments import refuse_far_moments
 from cengine.pipeline.settling import Settling
-from cengine.pipeline.widening import NOTHING, Widening
+from cengine.pipeline.widening import NOTHING, Widening, last_name
 from cengine.sources.source import CopiedSource, Part, Reading, State
 from cengine.tables import RESERVED_NAMES, ROW_ID, Column, kind_of
 
@@ -126,7 +126,7 @@ class _Copying:
         names = list(dict.fromkeys(name for one in found for name in one))
         for part, own in zip(parts, found, strict=True):
             if set(own) != set(found[0]) and not getattr(self.source, "allow_missing_columns", False):
-                one, other = _short(part.label), _short(parts[0].label)
+                one, other = last_name(part.label), last_name(parts[0].label)
                 missing, more = set(found[0]) - set(own), set(own) - set(found[0])
                 details = [f"not in '{one}': {', '.join(sorted(missing))}"] if missing else []
                 details += [f"only in '{one}': {', '.join(sorted(more))}"] if more else []
@@ -276,8 +276,3 @@ def _renamed(parts: Sequence[Part], named: Sequence[Sequence[str]]) -> dict[str,
                 known = header.strip() and header not in names and renamed.get(header, name) == name
                 renamed[header if known else f"{header} (column {place})".strip()] = name
     return renamed
-
-
-def _short(label: str) -> str:
-    """The last name of a path or an address."""
-    return label.rstrip("/").rpartition("/")[2]

@@ -199,7 +199,7 @@ class Widening:
         """Remembers what a person should know of a column's type."""
         found = sorted(set(self.own[name]) - {NOTHING})
         kinds = {kind_of(one) if _name(one) != "DECIMAL" else "float" for one in found}
-        where = " and ".join(f"{one} in '{_short(self.labels[self.own[name].index(one)])}'" for one in found)
+        where = " and ".join(f"{one} in '{last_name(self.labels[self.own[name].index(one)])}'" for one in found)
         if sql_type == DIGITS:
             self.notes.append(f"{name}: text of whole numbers, since some are beyond 64 bits; a filter compares them as numbers")
         elif "TIMESTAMPTZ_NS" in found and sql_type == "TIMESTAMP_NS":
@@ -212,12 +212,12 @@ class Widening:
 
     def _refusal(self, name: str, wrong: tuple[int, str] | None = None) -> SourceError:
         types = dict.fromkeys(self.own[name])
-        seen = [f"{one} in '{_short(self.labels[self.own[name].index(one)])}'" for one in sorted(types) if one != NOTHING]
+        seen = [f"{one} in '{last_name(self.labels[self.own[name].index(one)])}'" for one in sorted(types) if one != NOTHING]
         families = {_family(one) for one in types}
         why = "no type holds all values without a change"
         if families >= {"naive", "zoned"}:
             why = "a time without a zone is no instant beside times that have one"
-        details = [f"'{_short(self.labels[wrong[0]])}' has the value {wrong[1]}, for one"] if wrong else []
+        details = [f"'{last_name(self.labels[wrong[0]])}' has the value {wrong[1]}, for one"] if wrong else []
         return SourceError(f"column '{name}' is {' and '.join(seen)}: {why}; nothing was registered", *details,
                            "give the column one type in all files, or register the files as datasources of their own")  # fmt: skip
 
@@ -228,6 +228,6 @@ def _together(refused: Sequence[SourceError]) -> SourceError:
     return SourceError(first.message, *(other.message for other in others), *first.notes)
 
 
-def _short(label: str) -> str:
+def last_name(label: str) -> str:
     """The last name of a path or an address."""
     return label.rstrip("/").rpartition("/")[2]
