@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from sqlglot import exp
 
 from cengine.engines.duckdb import DuckDB
-from cengine.expressions.build import bigint, column
+from cengine.expressions.build import bigint, column, quoted
 from cengine.expressions.keys import content_hash, occurrence_id
 from cengine.expressions.wide_keys import content_sums_in_duckdb
 from cengine.names import free_name
@@ -53,9 +53,7 @@ def tell_duplicates_apart(engine: DuckDB, folder: Path, num_rows: int) -> None:
     """))  # fmt: skip
     occurrence = exp.Coalesce(this=column("occurrence", "occurrences"), expressions=[bigint(0)])
     identity = occurrence_id(column(own, "rows"), occurrence).sql("duckdb")
-    cells = ", ".join(
-        f"{identity if name == ROW_ID else f'rows.c{place}'} AS {column(name).sql('duckdb')}" for place, name in enumerate(names)
-    )
+    cells = ", ".join(f"{identity if name == ROW_ID else f'rows.c{place}'} AS {quoted(name)}" for place, name in enumerate(names))
     for part in parts:
         name = exp.Literal.string(str(part)).sql("duckdb")
         rewritten = part.with_suffix(".new")
@@ -90,7 +88,7 @@ def content_digest(engine: DuckDB, folder: Path, names: list[str]) -> dict[str, 
     Two sums over hashes of whole rows: exact to the last bit of a float and for types that row identities leave out.
     """
     parts = sorted(folder.glob("part-*.parquet"))
-    cells = ", ".join(column(name).sql("duckdb") for name in names)
+    cells = ", ".join(quoted(name) for name in names)
     row = engine.fetch(f"""
         SELECT CAST(SUM(CAST(HASH({cells}) AS HUGEINT)) AS VARCHAR) AS first, CAST(SUM(CAST(HASH({cells}, 'again') AS HUGEINT)) AS VARCHAR) AS second
         FROM {engine.parquet(parts).sql("duckdb")}

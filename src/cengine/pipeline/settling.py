@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
-from sqlglot import exp
 
 from cengine.engines.duckdb import DuckDB
 from cengine.errors import SourceError
+from cengine.expressions.build import quoted
+from cengine.expressions.wide_keys import CELL, PLACE
 from cengine.sources.cells import DAY_FIRST, MONTH_FIRST, Kind, Spelling, declared_kind, is_ambiguous, is_numbered, order_of
 from cengine.sources.source import Part
 from cengine.tables import ROW_ID, kind_of
@@ -82,7 +83,7 @@ class Settling:
         return self.spelling.value(text, self.kinds[name])
 
     def misfits(self, texts: Mapping[str, str], values: Mapping[str, str]) -> str:
-        """SQL for a number that is 0 where all cells of a row are proved, of their texts and values in SQL."""
+        """SQL for a number that is 0 where all cells of a row are proved, of their texts and values in SQL; other bits tell the columns."""
         bits, all_right = [], []
         for bit, names in enumerate(_groups(list(texts))):
             right = [
@@ -94,6 +95,22 @@ class Settling:
                 bits.append(f"CASE WHEN {' AND '.join(right)} THEN 0 ELSE CAST({1 << bit} AS BIGINT) END")
                 all_right += right
         return f"CASE WHEN {' AND '.join(all_right)} THEN 0 ELSE {' + '.join(bits)} END" if bits else "CAST(0 AS BIGINT)"
+
+    def misfits_of_texts(self, texts: Mapping[str, str]) -> str:
+        """The same number from the texts alone, in lists of cells: of a wide table, a term for each cell takes far longer to plan than to work out."""
+        alike: dict[str, list[tuple[str, int]]] = {}
+        for bit, names in enumerate(_groups(list(texts))):
+            for name in names:
+                kind = self.kinds[name]
+                if kind.admits is not None:
+                    fits = self.spelling.fits(CELL, self.spelling.value(CELL, kind), kind, self.classes[name])
+                    alike.setdefault(fits, []).append((texts[name], 1 << bit))
+        found = [
+            f"LIST_AGGREGATE(LIST_TRANSFORM([{', '.join(text for text, _ in cells)}], LAMBDA {CELL}, {PLACE}: "
+            f"CASE WHEN {CELL} IS NULL OR {fits} THEN 0 ELSE CAST([{', '.join(str(bit) for _, bit in cells)}] AS BIGINT[])[{PLACE}] END), 'bit_or')"
+            for fits, cells in alike.items()
+        ]
+        return " | ".join(found) or "CAST(0 AS BIGINT)"
 
     # Proof
 
@@ -113,7 +130,7 @@ class Settling:
         """Takes in what a file with the texts of these columns holds."""
         scan = engine.parquet([file]).sql("duckdb")
         for name in names:
-            text = exp.column(name, quoted=True).sql("duckdb")
+            text = quoted(name)
             rows = engine.fetch(f"""
                 SELECT class, SUM(n) AS n, MIN(place) AS place, ARG_MIN(cell, place) AS cell FROM (
                     SELECT cell, n, place, {self.spelling.class_of("cell")} AS class FROM (
@@ -167,7 +184,7 @@ class Settling:
         for name, kind in self.kinds.items():
             if kind.order is None or not is_ambiguous(self.classes[name]):
                 continue
-            day = f"MAX(DAY({exp.column(name, quoted=True).sql('duckdb')}))"
+            day = f"MAX(DAY({quoted(name)}))"
             if engine.fetch(f"SELECT {day} AS day FROM {engine.parquet(files).sql('duckdb')}")["day"][0].as_py() > 12:
                 continue
             other = DAY_FIRST if kind.order == MONTH_FIRST else MONTH_FIRST

@@ -12,6 +12,7 @@ from typing import Any
 from sqlglot import exp
 
 from cengine.errors import CengineError, SourceError
+from cengine.expressions.build import quoted
 from cengine.sources.cells import Spelling
 from cengine.sources.csv_options import CsvOptions, hints
 from cengine.sources.files import Fetch, reader
@@ -66,7 +67,7 @@ class Csv(CsvOptions):
         """The classes of the first cells of each column that is read as texts."""
         texts = [header for header, _ in columns]
         num_rows = max(SAMPLE_ROWS // 100, min(SAMPLE_ROWS, SAMPLE_CELLS // len(texts)))
-        chosen = ", ".join(f"{exp.column(header, quoted=True).sql('duckdb')} AS c{number}" for number, header in enumerate(texts))
+        chosen = ", ".join(f"{quoted(header)} AS c{number}" for number, header in enumerate(texts))
         rows = fetch(f"""
             SELECT name, {self.spelling.class_of("cell")} AS class FROM (
                 SELECT DISTINCT name, cell FROM (
@@ -130,8 +131,10 @@ class Csv(CsvOptions):
 
 def _may_be_called(header: str, name: str, place: int) -> bool:
     """Whether the engine calls a column of this header so."""
+    if name == (header := header.strip()):
+        return True
     # Of an empty header, and of one that is a word for null in a cell, it says `column07`.
-    return bool(re.fullmatch(rf"({re.escape(header.strip())}|column0*{place})(_\d+)*", name))
+    return bool(re.fullmatch(rf"({re.escape(header)}|column0*{place})(_\d+)*", name))
 
 
 def _reason(row: dict[str, Any]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cengine.expressions.build import quoted
 from cengine.sources.cells import Spelling
 from cengine.sources.files import Fetch, FileSource, compression_of, reader
 
@@ -45,12 +46,9 @@ class Json(FileSource):
 
     def _proved(self, file: Path, texts: dict[str, str], fetch: Fetch) -> dict[str, str]:
         """A type for each of these columns that changes none of their values."""
-        from sqlglot import exp
 
         spelling = Spelling()
-        chosen = ", ".join(
-            f"CAST({exp.column(key, quoted=True).sql('duckdb')} AS VARCHAR) AS c{number}" for number, key in enumerate(texts)
-        )
+        chosen = ", ".join(f"CAST({quoted(key)} AS VARCHAR) AS c{number}" for number, key in enumerate(texts))
         rows = fetch(f"""
             SELECT name, {spelling.class_of("cell")} AS class FROM (
                 SELECT DISTINCT name, cell FROM (
