@@ -9,7 +9,7 @@ from typing import Any
 import duckdb
 from sqlglot import exp
 
-from cengine.expressions.build import quoted
+from cengine.expressions.build import identifier
 from cengine.expressions.filters import NotAFilter
 from cengine.expressions.reading_back import check_reads_back
 from cengine.tables import TableSchema
@@ -62,7 +62,7 @@ class Checking:
         if self._checked is schema:
             return
         self._checked = None
-        columns = ", ".join(f"{quoted(c.name)} {c.sql_type}" for c in schema.columns)
+        columns = ", ".join(f"{identifier(c.name)} {c.sql_type}" for c in schema.columns)
         self.connection.execute(single(self.connection, f"CREATE OR REPLACE TEMP TABLE bind_check ({columns})"))
         self.connection.execute("INSERT INTO bind_check DEFAULT VALUES")
         self._checked = schema

@@ -15,7 +15,7 @@ def column(name: str, table: str | None = None) -> exp.Column:
     return exp.column(name, table=table, quoted=True)
 
 
-def quoted(name: str) -> str:
+def identifier(name: str) -> str:
     """SQL for a column, whatever its name holds, as DuckDB, PostgreSQL and SQLite write it. For wide tables: a tree takes a hundred times as long."""
     return '"' + name.replace('"', '""') + '"'
 

@@ -14,6 +14,7 @@ from sqlglot import exp
 
 from cengine.expressions.build import as_number, bigint, double
 from cengine.expressions.build import column as quoted
+from cengine.names import free_name
 from cengine.tables import ROW_ID, Column
 
 PRIME = 2**31 - 1
@@ -82,12 +83,20 @@ def drawn(purpose: str, num_wanted: int, num_rows: int) -> exp.Expr:
     return exp.LT(this=seeded_key(quoted(ROW_ID), purpose, 0), expression=bigint(int(share * 2**62)))
 
 
-def occurrence_id(content: exp.Expr, occurrence: exp.Expr) -> exp.Expr:
-    """The identity of the n-th row (n from 0) of this content; the first one keeps the content hash."""
-    low = _low_bits(_low_bits(content) + occurrence.copy() * bigint(0x3C6EF372))
-    high = exp.Paren(this=exp.BitwiseXor(this=_high_bits(content), expression=exp.Paren(this=mix(low))))
-    later = exp.Paren(this=mix(high)) * bigint(HALF) + exp.Paren(this=mix(low))
-    return exp.Case().when(exp.EQ(this=occurrence.copy(), expression=bigint(0)), content.copy()).else_(later)
+def told_apart(rows: exp.Subquery, names: Sequence[str], content: str, occurrence: str, identity: str) -> exp.Select:
+    """The columns `names` of rows and their identities: the n-th row (n from 0) of equal content has its own, the first the content hash.
+
+    Each step is a query of its own, since written out in one expression, a row's content would stand there hundreds of times.
+    """
+    low, high = (free_name(stem, [*names, content, occurrence]) for stem in ("_low", "_high"))
+    kept = [quoted(name) for name in dict.fromkeys([*names, content, occurrence])]
+    lower = _low_bits(_low_bits(quoted(content)) + quoted(occurrence) * bigint(0x3C6EF372))
+    rows = exp.select(*kept, lower.as_(low, quoted=True)).from_(rows).subquery("lower")
+    higher = exp.BitwiseXor(this=_high_bits(quoted(content)), expression=exp.Paren(this=mix(quoted(low))))
+    rows = exp.select(*kept, quoted(low), higher.as_(high, quoted=True)).from_(rows).subquery("higher")
+    later = content_hash(quoted(high), quoted(low))
+    own = exp.Case().when(exp.EQ(this=quoted(occurrence), expression=bigint(0)), quoted(content)).else_(later)
+    return exp.select(*[quoted(name) for name in names], own.as_(identity, quoted=True)).from_(rows)
 
 
 def _linear_hash(half: str, numbers: list[tuple[str, exp.Expr]]) -> exp.Expr:

@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 from sqlglot import exp
 
 from cengine.engines.duckdb import DuckDB
-from cengine.expressions.build import bigint, column, quoted
-from cengine.expressions.keys import content_hash, occurrence_id
+from cengine.expressions.build import bigint, column, identifier
+from cengine.expressions.keys import content_hash, told_apart
 from cengine.expressions.wide_keys import content_sums_in_duckdb
 from cengine.names import free_name
 from cengine.tables import ROW_ID, Column
@@ -46,21 +46,24 @@ def tell_duplicates_apart(engine: DuckDB, folder: Path, num_rows: int) -> None:
     own = f"c{names.index(ROW_ID)}"
     # Numbers that are not told apart by their row's identity (below 2**-31, above 2**61) must not be by the order of rows.
     others = ", ".join(f"rows.c{place}" for place, name in enumerate(names) if name != ROW_ID)
-    engine.register("occurrences", engine.fetch(f"""
-        SELECT filename, file_row_number, CAST(ROW_NUMBER() OVER (
+    engine.register("numbered", engine.fetch(f"""
+        SELECT filename, file_row_number, {own} AS content, CAST(ROW_NUMBER() OVER (
             PARTITION BY {own} ORDER BY HASH({others}), filename, file_row_number) - 1 AS BIGINT) AS occurrence
         FROM {engine.parquet(parts).sql("duckdb")} AS rows({aliases}) SEMI JOIN repeated ON rows.{own} = repeated.hash
     """))  # fmt: skip
-    occurrence = exp.Coalesce(this=column("occurrence", "occurrences"), expressions=[bigint(0)])
-    identity = occurrence_id(column(own, "rows"), occurrence).sql("duckdb")
-    cells = ", ".join(f"{identity if name == ROW_ID else f'rows.c{place}'} AS {quoted(name)}" for place, name in enumerate(names))
+    numbered = exp.select("*").from_("numbered").subquery("numbered")
+    engine.register("told", engine.fetch(told_apart(numbered, ["filename", "file_row_number"], "content", "occurrence", "identity")))
+    cells = ", ".join(
+        f"{f'COALESCE(told.identity, rows.{own})' if name == ROW_ID else f'rows.c{place}'} AS {identifier(name)}"
+        for place, name in enumerate(names)
+    )
     for part in parts:
         name = exp.Literal.string(str(part)).sql("duckdb")
         rewritten = part.with_suffix(".new")
         engine.write(f"""
             SELECT {cells} FROM {engine.parquet([part]).sql("duckdb")} AS rows({aliases})
-            LEFT JOIN (SELECT file_row_number AS place, occurrence FROM occurrences WHERE filename = {name}) AS occurrences
-              ON rows.file_row_number = occurrences.place
+            LEFT JOIN (SELECT file_row_number AS place, identity FROM told WHERE filename = {name}) AS told
+              ON rows.file_row_number = told.place
             ORDER BY rows.file_row_number
         """, rewritten)  # fmt: skip
         rewritten.replace(part)
@@ -88,7 +91,7 @@ def content_digest(engine: DuckDB, folder: Path, names: list[str]) -> dict[str, 
     Two sums over hashes of whole rows: exact to the last bit of a float and for types that row identities leave out.
     """
     parts = sorted(folder.glob("part-*.parquet"))
-    cells = ", ".join(quoted(name) for name in names)
+    cells = ", ".join(identifier(name) for name in names)
     row = engine.fetch(f"""
         SELECT CAST(SUM(CAST(HASH({cells}) AS HUGEINT)) AS VARCHAR) AS first, CAST(SUM(CAST(HASH({cells}, 'again') AS HUGEINT)) AS VARCHAR) AS second
         FROM {engine.parquet(parts).sql("duckdb")}

@@ -13,7 +13,7 @@ from sqlglot import exp
 
 from cengine.engines.duckdb import DuckDB
 from cengine.errors import SourceError
-from cengine.expressions.build import column, quoted
+from cengine.expressions.build import column, identifier
 from cengine.expressions.keys import content_hash
 from cengine.expressions.wide_keys import WIDE, content_sums_in_duckdb
 from cengine.names import free_name, free_stem, names_over
@@ -175,7 +175,7 @@ class _Copying:
             columns = self._columns_of(number)
             with self._cells(part, number, columns) as (rows, texts):
                 cells = ", ".join(
-                    f"{self._settling.value(c.name, text) if c.name in self._settling.kinds and c.name not in suspects else text} AS {quoted(c.name)}"
+                    f"{self._settling.value(c.name, text) if c.name in self._settling.kinds and c.name not in suspects else text} AS {identifier(c.name)}"
                     for c, text in ((c, texts[c.name]) for c in columns)
                 )
                 held = self.held / self._file(number).name
@@ -188,7 +188,7 @@ class _Copying:
         for number, part in enumerate(parts):
             columns = self._columns_of(number)
             held = self.held / self._file(number).name
-            texts = {c.name: quoted(c.name) for c in columns}
+            texts = {c.name: identifier(c.name) for c in columns}
             self._write(self.engine.parquet([held]).sql("duckdb"), texts, names, columns, self._file(number))
             held.unlink()
             wrong = self._settling.suspects(self.engine, self._file(number), names)
@@ -205,7 +205,7 @@ class _Copying:
                 self.engine.register("incoming", rows)
                 rows = exp.to_table("incoming")
             # What a part does not have is null in its rows, if the source allows that.
-            found = {c.name: quoted(spelled[c.name]) if c.name in spelled else "CAST(NULL AS VARCHAR)" for c in columns}
+            found = {c.name: identifier(spelled[c.name]) if c.name in spelled else "CAST(NULL AS VARCHAR)" for c in columns}
             yield (
                 rows.sql("duckdb"),
                 {c.name: found[c.name] if c.name in settled else f"CAST({found[c.name]} AS {c.sql_type})" for c in columns},
@@ -218,19 +218,19 @@ class _Copying:
         """
         names, settled = [c.name for c in columns], set(proved)
         one, other, misfits = (free_name(stem, names) for stem in ("_first", "_second", "_misfits"))
-        values = [f"{self._settling.value(name, cells[name]) if name in settled else cells[name]} AS {quoted(name)}" for name in names]
+        values = [f"{self._settling.value(name, cells[name]) if name in settled else cells[name]} AS {identifier(name)}" for name in names]
         if len(names) < WIDE:
             stem = free_stem("_text", names)
             texts = {name: f"{stem}{number}" for number, name in enumerate(proved)}
             values += [f"{cells[name]} AS {text}" for name, text in texts.items()]
-            proof = f"{self._settling.misfits(texts, {name: quoted(name) for name in proved})} AS {misfits}"
+            proof = f"{self._settling.misfits(texts, {name: identifier(name) for name in proved})} AS {misfits}"
         else:
             values.append(f"{self._settling.misfits_of_texts({name: cells[name] for name in proved})} AS {misfits}")
             proof = misfits
         first, second = content_sums_in_duckdb([c for c in columns if c.kind is not None])
         identity = content_hash(column(one), column(other)).sql("duckdb")
         return self.engine.write(f"""
-            SELECT {", ".join(quoted(c.name) for c in columns)}, CASE WHEN {misfits} = 0 THEN {identity} ELSE -1 - {misfits} END AS "{ROW_ID}"
+            SELECT {", ".join(identifier(c.name) for c in columns)}, CASE WHEN {misfits} = 0 THEN {identity} ELSE -1 - {misfits} END AS "{ROW_ID}"
             FROM (SELECT *, {first.sql("duckdb")} AS {one}, {second.sql("duckdb")} AS {other},
                          {proof} FROM (SELECT {", ".join(values)} FROM {rows}) AS cells) AS sums
         """, target, self.tick)  # fmt: skip

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from cengine.engines.duckdb import DuckDB
-from cengine.expressions.build import column, quoted
+from cengine.expressions.build import column, identifier
 from cengine.pipeline.register import Snapshot
 from cengine.store.project import Project
 from cengine.tables import Column
@@ -121,12 +121,12 @@ def _whole(
     """What all rows say of the columns that stand out."""
     outputs = []
     for place, name in enumerate(numbers):
-        cell = quoted(name)
+        cell = identifier(name)
         misfit = f"FILTER (WHERE NOT regexp_full_match(trim({cell}), '{_NUMBER}'))"
         outputs += [f"COUNT(*) {misfit} AS num_{place}", f"ARG_MIN({cell}, file_row_number) {misfit} AS first_{place}",
                     f"MIN(file_row_number) {misfit} AS row_{place}", f"MIN({cell}) {misfit} = MAX({cell}) {misfit} AS alike_{place}"]  # fmt: skip
     for place, name in enumerate(constant):
-        cell = quoted(name)
+        cell = identifier(name)
         outputs.append(f"COUNT({cell}) = 0 OR (COUNT({cell}) = COUNT(*) AND MIN({cell}) = MAX({cell})) AS same_{place}")
     outputs += [f"APPROX_COUNT_DISTINCT({column(name).sql('duckdb')}) AS distinct_{place}" for place, name in enumerate(distinct)]
     if not outputs:

@@ -12,7 +12,7 @@ from sqlglot import exp
 from cengine.engines.duckdb import DuckDB
 from cengine.engines.engine import Engine
 from cengine.engines.table import EMBEDDED
-from cengine.expressions.build import as_double, column, finite, quoted
+from cengine.expressions.build import as_double, column, finite, identifier
 from cengine.pipeline.register import Snapshot
 from cengine.pipeline.warehouse import Say, warehouse_of
 from cengine.preprocess.source import WarehouseTable
@@ -48,7 +48,7 @@ def sample_rows(project: Project, snapshot: Snapshot, num_rows: int, seed: int |
     warehouse = warehouse_of(project, snapshot, say=say)
     if warehouse is not None:
         return warehouse.sample(num_rows, seed)
-    names = ", ".join(quoted(name) for name in snapshot.schema.names)
+    names = ", ".join(identifier(name) for name in snapshot.schema.names)
     repeatable = f" REPEATABLE ({seed})" if seed is not None else ""
     threads = 1 if seed is not None else None
     with DuckDB(project.scratch, memory_bytes=PROFILE_MEMORY_BYTES, threads=threads, folders=project.table_folders) as engine:

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from cengine.engines.duckdb import DuckDB
 from cengine.errors import SourceError
-from cengine.expressions.build import quoted
+from cengine.expressions.build import identifier
 from cengine.expressions.wide_keys import CELL, PLACE
 from cengine.sources.cells import DAY_FIRST, MONTH_FIRST, Kind, Spelling, declared_kind, is_ambiguous, is_numbered, order_of
 from cengine.sources.source import Part
@@ -130,7 +130,7 @@ class Settling:
         """Takes in what a file with the texts of these columns holds."""
         scan = engine.parquet([file]).sql("duckdb")
         for name in names:
-            text = quoted(name)
+            text = identifier(name)
             rows = engine.fetch(f"""
                 SELECT class, SUM(n) AS n, MIN(place) AS place, ARG_MIN(cell, place) AS cell FROM (
                     SELECT cell, n, place, {self.spelling.class_of("cell")} AS class FROM (
@@ -184,7 +184,7 @@ class Settling:
         for name, kind in self.kinds.items():
             if kind.order is None or not is_ambiguous(self.classes[name]):
                 continue
-            day = f"MAX(DAY({quoted(name)}))"
+            day = f"MAX(DAY({identifier(name)}))"
             if engine.fetch(f"SELECT {day} AS day FROM {engine.parquet(files).sql('duckdb')}")["day"][0].as_py() > 12:
                 continue
             other = DAY_FIRST if kind.order == MONTH_FIRST else MONTH_FIRST

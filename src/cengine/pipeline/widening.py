@@ -16,7 +16,7 @@ from sqlglot import exp
 
 from cengine.engines.duckdb import DuckDB
 from cengine.errors import SourceError
-from cengine.expressions.build import column, quoted
+from cengine.expressions.build import column, identifier
 from cengine.pipeline.identities import identified
 from cengine.tables import DIGITS, Column, kind_of
 
@@ -181,7 +181,7 @@ class Widening:
 
     def _changed(self, engine: DuckDB, files: Sequence[Path], name: str, sql_type: str) -> tuple[int, str] | None:
         """The number of a part, and a value of it that the type would change; None if it holds all."""
-        cell = quoted(name)
+        cell = identifier(name)
         for number, file in enumerate(files):
             staged = self._staged(name, number)
             again = f"TRY_CAST(TRY_CAST({cell} AS {sql_type}) AS {staged}) IS DISTINCT FROM {cell}"

@@ -15,7 +15,7 @@ from cengine.errors import PreprocessError
 from cengine.expressions.build import bigint, column, finite
 from cengine.expressions.dialects import collated
 from cengine.expressions.filters import NotAFilter
-from cengine.expressions.keys import content_hash, content_sums, occurrence_id
+from cengine.expressions.keys import content_hash, content_sums, told_apart
 from cengine.expressions.reading_back import check_reads_back
 from cengine.names import free_name
 from cengine.tables import POSITION, ROW_ID, TableSchema
@@ -111,16 +111,14 @@ def _identified(rows: Rows, table: WarehouseTable, engine: Engine, names: Sequen
     outputs = [column(name) for name in taken]
     query = exp.select(*outputs, content_hash(column(one), column(other)).as_(content, quoted=True)).from_(hashed.subquery("sums"))
     if table.distinct:
-        identity: exp.Expr = column(content)
+        query = exp.select(*outputs, column(content).as_(ROW_ID, quoted=True)).from_(query.subquery("contents"))
     else:
         numbered = exp.Window(
             this=exp.RowNumber(), partition_by=[column(content)], order=exp.Order(expressions=[exp.Ordered(this=column(content))])
         )
         number = (exp.cast(numbered, "bigint") - bigint(1)).as_(occurrence, quoted=True)
         query = exp.select(*[column(name) for name in [*taken, content]], number).from_(query.subquery("contents"))
-        identity = occurrence_id(column(content), column(occurrence))
-    outputs = [column(name) for name in taken]
-    query = exp.select(*outputs, identity.as_(ROW_ID, quoted=True)).from_(query.subquery("numbered"))
+        query = told_apart(query.subquery("numbered"), taken, content, occurrence, ROW_ID)
     if POSITION in names:
         query = exp.select("*", column(ROW_ID).as_(POSITION, quoted=True)).from_(query.subquery("identified"))
     return query

@@ -12,7 +12,7 @@ from typing import Any
 from sqlglot import exp
 
 from cengine.errors import CengineError, SourceError
-from cengine.expressions.build import quoted
+from cengine.expressions.build import identifier
 from cengine.sources.cells import Spelling
 from cengine.sources.csv_options import CsvOptions, hints
 from cengine.sources.files import Fetch, reader
@@ -67,7 +67,7 @@ class Csv(CsvOptions):
         """The classes of the first cells of each column that is read as texts."""
         texts = [header for header, _ in columns]
         num_rows = max(SAMPLE_ROWS // 100, min(SAMPLE_ROWS, SAMPLE_CELLS // len(texts)))
-        chosen = ", ".join(f"{quoted(header)} AS c{number}" for number, header in enumerate(texts))
+        chosen = ", ".join(f"{identifier(header)} AS c{number}" for number, header in enumerate(texts))
         rows = fetch(f"""
             SELECT name, {self.spelling.class_of("cell")} AS class FROM (
                 SELECT DISTINCT name, cell FROM (

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, Field
 
 from cengine.digests import file_digest
 from cengine.errors import SourceError
-from cengine.expressions.build import quoted
+from cengine.expressions.build import identifier
 from cengine.sources.addresses import hidden
 from cengine.sources.database import Database, differ
 from cengine.sources.source import Option, Part, Reading, State, batches_part
@@ -138,7 +138,9 @@ def _sqlite_columns(connection: sqlite3.Connection, text: str) -> list[tuple[str
     names = [column[0] for column in connection.execute(f"SELECT * FROM {text} LIMIT 0").description]
     differ(names)
     # By name the kinds are ordered blob, integer, real, text: the first and the last one tell what stands between.
-    held = _aggregated(connection, text, [f"{which}(nullif(typeof({quoted(name)}), 'null'))" for name in names for which in ("min", "max")])
+    held = _aggregated(
+        connection, text, [f"{which}(nullif(typeof({identifier(name)}), 'null'))" for name in names for which in ("min", "max")]
+    )
     first, last = held[::2], held[1::2]
     texts = [name for name, one, other in zip(names, first, last, strict=True) if one == other == "text"]
     mixed = [name for name, one, other in zip(names, first, last, strict=True) if (one, other) == ("integer", "real")]
@@ -160,7 +162,7 @@ def _is_whole(connection: sqlite3.Connection, text: str, name: str) -> bool:
 
     Raises SourceError for one whose reals are no integers either.
     """
-    cell = quoted(name)
+    cell = identifier(name)
     # A real has the digits of whole numbers up to 2**53.
     loses, fraction = _aggregated(connection, text, [
         f"max(typeof({cell}) = 'integer' AND ({cell} > {2**53} OR {cell} < -{2**53}))",
@@ -184,7 +186,7 @@ def _sqlite_type(name: str, first: str | None, last: str | None, *, is_time: boo
     """The expression and Arrow type of a column that holds kinds from `first` to `last`."""
     import pyarrow as pa
 
-    cell = quoted(name)
+    cell = identifier(name)
     if first == last == "integer":
         return f"CAST({cell} AS INTEGER)", pa.int64()
     if first in ("integer", "real") and last == "real":
@@ -206,7 +208,7 @@ def _sqlite_type(name: str, first: str | None, last: str | None, *, is_time: boo
 
 def _is_no_time(name: str) -> str:
     """SQL: whether a cell is something else than an ISO date or time."""
-    cell = quoted(name)
+    cell = identifier(name)
     return f"{cell} IS NOT NULL AND NOT ({cell} GLOB '[0-9][0-9][0-9][0-9]-[01][0-9]-[0-3][0-9]*' AND julianday({cell}) IS NOT NULL)"
 
 
@@ -286,7 +288,7 @@ def _beyond_decimals(connection: Any, text: str, columns: list[tuple[str, str]])
     """The columns of 128-bit numbers with more digits than a decimal has."""
     wide = [name for name, kind in columns if kind in ("HUGEINT", "UHUGEINT")]
     limit = 10**38
-    asked = ", ".join(f"max({cell} >= {limit}::UHUGEINT OR {cell} <= -{limit}::HUGEINT)" for cell in map(quoted, wide))
+    asked = ", ".join(f"max({cell} >= {limit}::UHUGEINT OR {cell} <= -{limit}::HUGEINT)" for cell in map(identifier, wide))
     (found,) = connection.execute(f"SELECT {asked} FROM {text}").fetchall() if wide else ((),)
     return {name for name, is_beyond in zip(wide, found, strict=True) if is_beyond}
 
@@ -297,7 +299,7 @@ _NO_LIKE = re.compile(r"\b(BIT|TIME WITH TIME ZONE|INTERVAL|BIGNUM|UNION|TYPE|VA
 
 def _duckdb_cell(name: str, kind: str, beyond: set[str]) -> str:
     """A column as Arrow can carry it to another DuckDB."""
-    cell, plain = quoted(name), kind.split("(")[0].upper()
+    cell, plain = identifier(name), kind.split("(")[0].upper()
     if name in beyond or plain in ("UUID", "ENUM", "JSON") or (not plain.startswith("ENUM") and _NO_LIKE.search(_outside_quotes(kind))):
         return f"CAST({cell} AS VARCHAR) AS {cell}"
     if "HUGEINT" in _outside_quotes(kind):  # digits of Parquet's decimals, not a double

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cengine.expressions.build import quoted
+from cengine.expressions.build import identifier
 from cengine.sources.cells import Spelling
 from cengine.sources.files import Fetch, FileSource, compression_of, reader
 
@@ -48,7 +48,7 @@ class Json(FileSource):
         """A type for each of these columns that changes none of their values."""
 
         spelling = Spelling()
-        chosen = ", ".join(f"CAST({quoted(key)} AS VARCHAR) AS c{number}" for number, key in enumerate(texts))
+        chosen = ", ".join(f"CAST({identifier(key)} AS VARCHAR) AS c{number}" for number, key in enumerate(texts))
         rows = fetch(f"""
             SELECT name, {spelling.class_of("cell")} AS class FROM (
                 SELECT DISTINCT name, cell FROM (

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field, field_validator
 
 from cengine.errors import SourceError
-from cengine.expressions.build import quoted
+from cengine.expressions.build import identifier
 from cengine.extras import install_command
 from cengine.sources.addresses import Address, AddressField, keyring_password
 from cengine.sources.database import Database, differ, unusable
@@ -217,7 +217,7 @@ def _columns(source: Postgres, session: _Session, item: exp.Expr) -> list[_Colum
     if not names:
         raise SourceError(f"{source.place} has no columns")
     # Without reading a row: the types of a join that finds nothing.
-    oids = ", ".join(f"CAST(CAST(pg_typeof(asked.{quoted(name)}) AS oid) AS bigint)" for name in names)
+    oids = ", ".join(f"CAST(CAST(pg_typeof(asked.{identifier(name)}) AS oid) AS bigint)" for name in names)
     ((*kinds,),) = session.rows(f"SELECT {oids} FROM (SELECT 1) AS one LEFT JOIN (SELECT * FROM {text} LIMIT 0) AS asked ON false")
     known = {row[0]: row[1:] for row in session.rows(f"""
         WITH RECURSIVE kinds AS (
@@ -242,11 +242,11 @@ def _whole_numbers(session: _Session, text: str, names: Sequence[str]) -> dict[s
         asked = ", ".join(
             f"CAST(CASE WHEN bool_and({cell} = trunc({cell})) THEN CASE WHEN max(abs({cell})) < 1e15 THEN 0 "
             f"WHEN max(abs({cell})) < 9e18 THEN 1 WHEN max(abs({cell})) < 1e38 THEN 2 ELSE 3 END ELSE 0 END AS bigint)"
-            for cell in (f"asked.{quoted(name)}" for name in part)
+            for cell in (f"asked.{identifier(name)}" for name in part)
         )  # fmt: skip
         ((*sizes,),) = session.rows(f"SELECT {asked} FROM (SELECT * FROM {text}) AS asked")
         for name, size in zip(part, sizes, strict=True):
-            cell = f"asked.{quoted(name)}"
+            cell = f"asked.{identifier(name)}"
             if size == 1:
                 found[name] = _Column(name, f"CAST({cell} AS bigint)")
             elif size == 2:
@@ -256,7 +256,7 @@ def _whole_numbers(session: _Session, text: str, names: Sequence[str]) -> dict[s
 
 def _expression(name: str, kind: str, category: str) -> str:
     """SQL that reads a column of a type."""
-    cell = f"asked.{quoted(name)}"
+    cell = f"asked.{identifier(name)}"
     if kind in _PLAIN or kind in _PLAIN_LISTS:
         return cell
     if kind in _MOMENTS:
@@ -272,7 +272,7 @@ def _expression(name: str, kind: str, category: str) -> str:
 
 def _query(item: exp.Expr, columns: list[_Column], pages: tuple[int | None, int | None]) -> str:
     """The SELECT of a range of pages, or of all rows."""
-    cells = ", ".join(f"{column.expression} AS {quoted(column.name)}" for column in columns)
+    cells = ", ".join(f"{column.expression} AS {identifier(column.name)}" for column in columns)
     source = item.copy()
     source.set("alias", None)
     text = f"SELECT {cells} FROM {source.sql('postgres')} AS asked"
