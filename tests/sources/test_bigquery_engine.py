@@ -257,6 +257,13 @@ def test_a_name_in_a_filter_stays_a_name(opened, bigquery) -> None:
     assert set(bigquery.statements) <= {"SELECT"}
 
 
+def test_several_statements_are_not_sent(opened) -> None:
+    """What no check of ours lets through: a slot that is written as it is. A semicolon in a text is one of its characters."""
+    with pytest.raises(CengineError, match="one statement"):
+        opened.fetch(exp.select(exp.Var(this="1 AS n; SELECT 2")))
+    assert opened.fetch(exp.select(exp.Literal.string("a; b").as_("n")))["n"].to_pylist() == ["a; b"]
+
+
 def test_a_filter_that_means_nothing_there_is_told(opened) -> None:
     schema = TableSchema(
         (Column("word", "VARCHAR", "string"), Column("time", "TIMESTAMP", "timestamp"), Column("place", "GEOGRAPHY", None)), 1

@@ -56,6 +56,24 @@ def test_types_of_sqlite_are_those_of_the_values(database, project) -> None:
     assert first["bytes"] == b"\x00\x01"
 
 
+def test_whole_numbers_of_sqlite_keep_their_digits_beside_reals(database, project) -> None:
+    """A real has the digits of whole numbers up to 2**53 only."""
+    path = database("sqlite", "CREATE TABLE t (id)", "INSERT INTO t VALUES (9007199254740993), (2.0)")
+    assert [row["id"] for row in rows(register(project, "sqlite", uri=str(path), table="t"), "id")] == [2, 9007199254740993]
+
+
+def test_a_view_of_sqlite_reaches_nothing_but_its_file(database, project) -> None:
+    path = database(
+        "sqlite",
+        "CREATE TABLE t AS SELECT 1 AS n",
+        "CREATE VIEW harmless AS SELECT n + 1 AS n FROM t",
+        "CREATE VIEW loads AS SELECT load_extension('none') AS n",
+    )
+    assert rows(register(project, "sqlite", uri=str(path), table="harmless"), "n") == [{"n": 2}]
+    with pytest.raises(SourceError, match="load_extension|not authorized"):
+        register(project, "sqlite", uri=str(path), table="loads")
+
+
 def test_types_of_duckdb(database, project) -> None:
     path = database(
         "duckdb", "CREATE TYPE mood AS ENUM ('glad', 'sad')",
@@ -111,6 +129,11 @@ WRONG = {
         "sqlite",
         {"query": "select x'00' as b union all select 'a'"},
         ("column 'b' holds bytes beside a text", "hex(b)"),
+    ),
+    "digits and fractions": (
+        "sqlite",
+        {"query": "select 9007199254740993 as n union all select 0.5"},
+        ("column 'n' holds whole numbers above 2**53 beside numbers with a fraction", "CAST(n AS TEXT)"),
     ),
     "an address": ("sqlite", {"uri": "postgresql://host/db", "table": "t"}, ("is no file",)),
 }
