@@ -53,6 +53,17 @@ def test_one_hot_and_ordinal() -> None:
     np.testing.assert_array_equal(np.asarray(encoders.OrdinalCode(1)(np.zeros((2, 1), np.int32)))[:, 0], [0, 0])
 
 
+def test_one_hot_columns_side_by_side_are_each_column_by_itself() -> None:
+    codes = np.random.default_rng(0).integers(-1, 5, (40, 3)).astype(np.int32)
+    sizes = [2, 4, 3]
+    apart = [np.asarray(encoders.OneHotCode(size)(codes[:, [n]])) for n, size in enumerate(sizes)]
+    together = encoders.OneHotCode(sizes)
+    np.testing.assert_array_equal(np.asarray(together(codes)), np.concatenate(apart, axis=1))
+    assert encoders.OneHotCode.from_config(together.get_config()).size == sizes
+    of_version_0_1 = {**together.get_config(), "size": 4}
+    assert encoders.OneHotCode.from_config(of_version_0_1).size == [4]
+
+
 def test_columns() -> None:
     matrix = np.arange(12, dtype=np.float32).reshape(3, 4)
     np.testing.assert_array_equal(np.asarray(encoders.Columns([2, 0])(matrix)), matrix[:, [2, 0]])

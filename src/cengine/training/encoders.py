@@ -30,17 +30,25 @@ class Columns(Layer):
 
 @keras.saving.register_keras_serializable(package="cengine")
 class OneHotCode(Layer):
-    """One input an index: int32 (b, 1) -> float32 (b, size). An index out of range gives zeros."""
+    """One input an index: int32 (b, n) -> float32 (b, sum of sizes). An index out of range gives zeros.
 
-    def __init__(self, size: int, **kwargs: Any) -> None:
+    `size` are the numbers of indices of n columns, or that of the only one, as models of version 0.1 have it. Columns share a
+    layer, since a thousand of them in layers of their own take a minute to compile.
+    """
+
+    def __init__(self, size: int | list[int], **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.size = int(size)
+        self.size = [int(size)] if isinstance(size, int) else [int(one) for one in size]
 
     def call(self, inputs: Any) -> Any:
-        return keras.ops.one_hot(inputs[:, 0], self.size, dtype="float32")
+        import numpy as np
+
+        columns = np.repeat(np.arange(len(self.size)), self.size)
+        indices = np.concatenate([np.arange(one, dtype=np.int32) for one in self.size])
+        return keras.ops.cast(keras.ops.equal(keras.ops.take(inputs, columns, axis=1), indices), "float32")
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        return (input_shape[0], self.size)
+        return (input_shape[0], sum(self.size))
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "size": self.size}

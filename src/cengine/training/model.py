@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import zipfile
 from collections.abc import Sequence
@@ -125,13 +126,15 @@ def _encoded(inputs: Sequence[Input], numbers: Any, codes: Any) -> Any:
         elif isinstance(column.encoding, Periodic):
             waves = encoders.PeriodicCode(column.encoding.num_frequencies, column.encoding.sigma)(encoders.Columns([n])(numbers))
             parts.append(keras.layers.Dense(column.encoding.dim, activation="relu")(waves))
-    for n, column in enumerate(code_inputs):
-        code = encoders.Columns([n])(codes)
-        size = column.size or 1
-        if isinstance(column.encoding, OneHot):
-            parts.append(encoders.OneHotCode(size)(code))
-        elif isinstance(column.encoding, Ordinal):
-            parts.append(encoders.OrdinalCode(size)(code))
-        elif isinstance(column.encoding, Embedding):
-            parts.append(keras.layers.Flatten()(keras.layers.Embedding(size, column.encoding.width(size))(code)))
+    for one_hot, neighbours in itertools.groupby(enumerate(code_inputs), lambda numbered: isinstance(numbered[1].encoding, OneHot)):
+        found = [(n, column.size or 1, column.encoding) for n, column in neighbours]
+        if one_hot:
+            parts.append(encoders.OneHotCode([size for _, size, _ in found])(encoders.Columns([n for n, _, _ in found])(codes)))
+            continue
+        for n, size, encoding in found:
+            code = encoders.Columns([n])(codes)
+            if isinstance(encoding, Ordinal):
+                parts.append(encoders.OrdinalCode(size)(code))
+            elif isinstance(encoding, Embedding):
+                parts.append(keras.layers.Flatten()(keras.layers.Embedding(size, encoding.width(size))(code)))
     return parts[0] if len(parts) == 1 else keras.layers.Concatenate()(parts)
