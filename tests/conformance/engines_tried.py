@@ -117,6 +117,8 @@ class BigQueryText(Engine):
         for kind in parsed.find_all(exp.DataType):
             if kind.is_type("bigdecimal"):  # whole numbers of 38 digits before the point, which DuckDB's decimals have not
                 kind.replace(exp.DataType.build("int128"))
+        for like in [*parsed.find_all(exp.Like)]:  # there the backslash is the escape of every pattern
+            like.replace(exp.Escape(this=like.copy(), expression=exp.Literal.string("\\")))
         return parsed.sql("duckdb")
 
 

@@ -49,7 +49,7 @@ def literal(value: Any, kind: str) -> exp.Expr:
 def as_double(expression: exp.Expr) -> exp.Expr:
     """The expression as DOUBLE."""
     # Not by sqlglot's own `cast`, which parses the name of the type each time.
-    if isinstance(expression, exp.Cast) and expression.to.is_type(exp.DType.DOUBLE):
+    if isinstance(expression, exp.Cast) and expression.to.this == exp.DType.DOUBLE:
         return expression.copy()
     return exp.Cast(this=expression.copy(), to=exp.DataType(this=exp.DType.DOUBLE))
 

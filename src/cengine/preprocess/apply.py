@@ -79,7 +79,7 @@ def write_encoded(
     outputs += [number.as_("_split", quoted=True), identity.as_(ROW_ID, quoted=True)]
     schema = _encoded_schema(inputs_of(features, statistics), labels)
     outputs += [column(name) for name in order]
-    num_rows = engine.write(exp.select(*outputs).from_(assigned.subquery("assigned")), target, progress, schema)
+    num_rows = engine.write(exp.select(*outputs, copy=False).from_(assigned.subquery("assigned"), copy=False), target, progress, schema)
     _refuse_large_labels(engine, assigned, target, labels, statistics)
     return num_rows
 
@@ -102,7 +102,8 @@ def _feature_outputs(features: Sequence[Feature], statistics: Statistics, lookup
     for feature in features:
         for value in _values(feature, statistics["features"][feature.name], column(feature.name), lookups):
             sql_type = "int" if value.kind == "code" else "real"
-            outputs.append(exp.cast(as_input(value).expression, sql_type).as_(names(feature.name, value), quoted=True))
+            cell = exp.Cast(this=as_input(value).expression, to=exp.DataType.build(sql_type))
+            outputs.append(cell.as_(names(feature.name, value), quoted=True, copy=False))
     return outputs
 
 

@@ -12,7 +12,7 @@ from sqlglot import exp
 from cengine.config.resolve import Label
 from cengine.engines.engine import Engine
 from cengine.errors import PreprocessError
-from cengine.expressions.build import bigint, column, finite
+from cengine.expressions.build import as_double, bigint, column, finite
 from cengine.expressions.dialects import collated
 from cengine.expressions.filters import NotAFilter
 from cengine.expressions.keys import content_hash, content_sums, told_apart
@@ -65,9 +65,10 @@ class Rows:
         names = list(dict.fromkeys([*columns, ROW_ID]))
         if isinstance(self.table, WarehouseTable):
             return _identified(self, self.table, engine, names)
-        query = exp.select(*[self.cell(name).as_(name, quoted=True) for name in names]).from_(engine.parquet(self.table))
+        cells = [self.cell(name).as_(name, quoted=True, copy=False) for name in names]
+        query = exp.select(*cells, copy=False).from_(engine.parquet(self.table), copy=False)
         for condition in self.conditions(engine.dialect):
-            query = query.where(condition)
+            query = query.where(condition, copy=False)
         return query
 
     def conditions(self, dialect: str) -> list[exp.Expr]:
@@ -85,7 +86,7 @@ class Rows:
     def cell(self, name: str) -> exp.Expr:
         """A column as the words see it."""
         if name not in (ROW_ID, POSITION) and self.schema[name].kind == "float":
-            return finite(exp.cast(column(name), "double"))
+            return finite(as_double(column(name)))
         return column(name)
 
 

@@ -66,9 +66,10 @@ class Split:
         of_group = _OfGroup(engine, self, cuts[GROUP])
         number = of_group(cuts["split"]) if self.kind == "groups" else self._number(cuts, of_group)
         names = list(dict.fromkeys(name for name in columns if name != ROW_ID))
-        outputs: list[exp.Expr] = [column(f"c{place}").as_(name, quoted=True) for place, name in enumerate(names)]
+        outputs: list[exp.Expr] = [column(f"c{place}").as_(name, quoted=True, copy=False) for place, name in enumerate(names)]
         outputs += [column(ROW_ID), number.as_(rows.split_column, quoted=True)]
-        assigned = exp.select(*outputs).from_(_keyed(engine, rows, self, names).subquery("rows"))
+        keyed = _keyed(engine, rows, self, names).subquery("rows", copy=False)
+        assigned = exp.select(*outputs, copy=False).from_(keyed, copy=False)
         if self.kind != "groups":
             return assigned
         named = exp.Not(this=exp.Is(this=column(rows.split_column), expression=exp.null()))
@@ -115,13 +116,13 @@ def _keyed(engine: Engine, rows: Rows, split: Split, columns: list[str]) -> exp.
 
     The columns are called c0, c1, ... beside these: one of the user's may be called like any of ours.
     """
-    base = rows.select(engine, [*columns, *(name for name in (split.by, split.order) if name)]).subquery("base")
+    base = rows.select(engine, [*columns, *(name for name in (split.by, split.order) if name)]).subquery("base", copy=False)
     group: exp.Expr = column(split.by) if split.by else bigint(0)
-    outputs: list[exp.Expr] = [column(name).as_(f"c{place}", quoted=True) for place, name in enumerate(columns)]
+    outputs: list[exp.Expr] = [column(name).as_(f"c{place}", quoted=True, copy=False) for place, name in enumerate(columns)]
     outputs += [column(ROW_ID), group.as_(GROUP, quoted=True), seeded_key(column(ROW_ID), "split", split.seed).as_(KEY, quoted=True)]
     if split.order is not None:
         outputs.append(_order_value(split.order, rows).as_(ORDER, quoted=True))
-    return exp.select(*outputs).from_(base)
+    return exp.select(*outputs, copy=False).from_(base, copy=False)
 
 
 class _OfGroup:

@@ -95,8 +95,8 @@ def _ranges(engine: Engine, train: TrainRows, questions: list[Question]) -> dict
         question = questions[i]
         # Engines disagree on the least of booleans.
         value = question.expression if question.needs.range and question.kind != "boolean" else _numeric(question)
-        outputs += [exp.Min(this=value.copy()).as_(f"low_{i}", quoted=True), exp.Max(this=value.copy()).as_(f"high_{i}", quoted=True),
-                    exp.Count(this=value.copy()).as_(f"num_{i}")]  # fmt: skip
+        asking = {"low": exp.Min(this=value.copy()), "high": exp.Max(this=value.copy()), "num": exp.Count(this=value.copy())}
+        outputs += [aggregate.as_(f"{name}_{i}", quoted=True, copy=False) for name, aggregate in asking.items()]
     row = engine.fetch(exp.select(*outputs, copy=False).from_(_rows(train, [questions[i] for i in asked]), copy=False)).to_pylist()[0]
     return {i: (_end(row[f"low_{i}"], questions[i]), _end(row[f"high_{i}"], questions[i]), row[f"num_{i}"]) for i in asked}
 
@@ -121,8 +121,8 @@ def _moments(
         plan = FixedPoint.of(bounds, whole=question.kind in ("integer", "boolean"))
         plans[i] = plan
         value = _numeric(question)
-        outputs += [total.as_(f"sum_{i}_{name}") for name, total in plan.sums(value).items()]
-        outputs.append(exp.Count(this=value.copy()).as_(f"num_{i}"))
+        outputs += [total.as_(f"sum_{i}_{name}", quoted=True, copy=False) for name, total in plan.sums(value).items()]
+        outputs.append(exp.Count(this=value.copy()).as_(f"num_{i}", quoted=True, copy=False))
     if not plans:
         return {}
     rows = _rows(train, [questions[i] for i in plans])

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+import struct
 from collections.abc import Sequence
 
 from sqlglot import exp
 
+from cengine.expressions.build import double
 from cengine.expressions.meanings.meant import (
     BOOLEAN,
     DATE,
@@ -76,17 +78,20 @@ def paired(one: Meant, other: Meant, node: exp.Expr) -> tuple[Meant, Meant]:
 
 def _paired_numbers(one: Meant, other: Meant) -> tuple[Meant, Meant]:
     if SINGLE in (one.kind, other.kind) and one.kind != other.kind:
-        return _as_single(one, other), _as_single(other, one)
+        return _beside_single(one), _beside_single(other)
     if one.literal and other.literal:
         return Meant(as_double(one), DOUBLE), Meant(as_double(other), DOUBLE)
     return one, other
 
 
-def _as_single(meant: Meant, other: Meant) -> Meant:
-    """A number beside one of four bytes: what the user wrote is rounded to four bytes too, so that `x = 0.1` finds 0.1."""
+def _beside_single(meant: Meant) -> Meant:
+    """A number beside one of four bytes: what the user wrote is rounded to four bytes, so that `x = 0.1` finds 0.1.
+
+    It is rounded here, and eight bytes are compared: not every dialect tells the two apart.
+    """
     if meant.literal and abs(number_of(meant.tree)) <= MAX_SINGLE:
-        return Meant(exp.cast(as_double(meant), "float"), SINGLE)
-    return meant if other.literal and meant.kind == SINGLE and abs(number_of(other.tree)) <= MAX_SINGLE else Meant(as_double(meant), DOUBLE)
+        return Meant(double(struct.unpack("f", struct.pack("f", number_of(meant.tree)))[0]), DOUBLE)
+    return Meant(as_double(meant), DOUBLE)
 
 
 def _marked(tree: exp.Expr, *sides: Meant) -> exp.Expr:
