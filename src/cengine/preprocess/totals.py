@@ -84,17 +84,17 @@ def _query(
     for i, known in enumerate(columns):
         cell = column(known.name)
         if _may_be_null(known):
-            outputs.append(exp.Count(this=cell.copy()).as_(f"num_{i}"))
+            outputs.append(exp.Count(this=cell.copy()).as_(f"num_{i}", copy=False))
         if known.kind in RANGED:
             value = microseconds(cell) if known.kind == "timestamp" else as_number(cell, known.kind)
-            outputs += [exp.Min(this=value.copy()).as_(f"low_{i}"), exp.Max(this=value.copy()).as_(f"high_{i}")]
+            outputs += [exp.Min(this=value.copy()).as_(f"low_{i}", copy=False), exp.Max(this=value.copy()).as_(f"high_{i}", copy=False)]
         if known.name in plans:
             number = as_number(cell, known.kind or "")
-            outputs += [total.as_(f"sum_{i}_{name}") for name, total in plans[known.name].sums(number).items()]
+            outputs += [total.as_(f"sum_{i}_{name}", copy=False) for name, total in plans[known.name].sums(number).items()]
         if known.name in estimated:
             outputs.append(exp.ApproxDistinct(this=cell.copy()).as_(f"distinct_{i}"))
     source = table.select([known.name for known in columns]).subquery("rows", copy=False)
-    query = exp.select(*outputs).from_(source, copy=False).group_by(split, copy=False)
+    query = exp.select(*outputs, copy=False).from_(source, copy=False).group_by(split, copy=False)
     by_split = {row[SPLIT]: row for row in table.engine.fetch(query).to_pylist()}
     return {
         known.name: [_read(by_split.get(split), i, plans.get(known.name), known) for split in range(len(table.names))]

@@ -138,10 +138,10 @@ def sampled_values(table: SplitRows, columns: Sequence[Column]) -> Iterator[Samp
     """The rows that are looked at, in a file of their own, so that one column of them is in memory at a time."""
     engine = table.engine
     engine.scratch.mkdir(parents=True, exist_ok=True)
-    cells = [_stored(known).as_(f"c{i}") for i, known in enumerate(columns)]
+    cells = [_stored(known).as_(f"c{i}", copy=False) for i, known in enumerate(columns)]
     # Trees of wide tables are large: they are handed on, not copied.
     rows = table.sample([known.name for known in columns]).subquery("sample", copy=False)
-    query = exp.select(*cells, column(table.rows.split_column).as_(SPLIT, quoted=True)).from_(rows, copy=False)
+    query = exp.select(*cells, column(table.rows.split_column).as_(SPLIT, quoted=True), copy=False).from_(rows, copy=False)
     with tempfile.TemporaryDirectory(prefix="sample-", dir=engine.scratch) as folder:
         file = Path(folder) / "sample.parquet"
         engine.write(query, file)
