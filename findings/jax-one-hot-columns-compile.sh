@@ -41,7 +41,7 @@ for function in (one_by_one, at_once):
     results[function.__name__] = np.asarray(compiled(codes, kernel))
 print(f"jax {jax.__version__}, numpy {np.__version__}")
 print(", ".join(f"{name}: {spent:.2f} s of CPU to compile" for name, spent in seconds.items()))
-assert np.array_equal(results["one_by_one"], results["at_once"]), "the two do not give the same numbers"
+assert np.allclose(results["one_by_one"], results["at_once"], atol=1e-4), "the two do not give the same numbers"
 assert seconds["one_by_one"] > 15 * seconds["at_once"], "one by one is no longer slow to compile"
 PYTHON
 echo "as described"
