@@ -6,6 +6,7 @@ order of rows, threads or engine. Rows of equal content are told apart by their 
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Sequence
 from fractions import Fraction
@@ -20,6 +21,8 @@ from cengine.tables import ROW_ID, Column
 PRIME = 2**31 - 1
 MASK = 2**31 - 1
 HALF = 2**31
+# So many products of a number below 2**32 and a coefficient stay below 2**63; and a longer sum would be a tree too deep to plan.
+MAX_ADDED = 24
 
 
 def text_hash(expression: exp.Expr, first_digit: int = 1) -> exp.Expr:
@@ -100,14 +103,12 @@ def told_apart(rows: exp.Subquery, names: Sequence[str], content: str, occurrenc
 
 
 def _linear_hash(half: str, numbers: list[tuple[str, exp.Expr]]) -> exp.Expr:
-    partial_sums = []
-    for start in range(0, len(numbers), 24):
-        terms: list[exp.Expr] = []
-        for label, value in numbers[start : start + 24]:
-            # Written alike in both halves, so that an engine works it out once.
-            terms.append(exp.Paren(this=exp.Mul(this=present(value.copy()), expression=bigint(coefficient(half, label)))))
-        partial_sums.append(_remainder(_added(terms)))
-    return partial_sums[0] if len(partial_sums) == 1 else _remainder(_added(partial_sums))
+    # Numbers are written alike in both halves, so that an engine works them out once.
+    terms: list[exp.Expr] = [exp.Mul(this=present(value.copy()), expression=bigint(coefficient(half, label))) for label, value in numbers]
+    while True:
+        terms = [_remainder(_added(terms[start : start + MAX_ADDED])) for start in range(0, len(terms), MAX_ADDED)]
+        if len(terms) == 1:
+            return terms[0]
 
 
 def part_label(name: str, part: int) -> str:
@@ -127,15 +128,12 @@ def coefficient(half: str, label: str) -> int:
 
 def present(value: exp.Expr) -> exp.Expr:
     """The number plus one, 0 where there is none."""
-    return exp.Coalesce(this=exp.Paren(this=exp.Add(this=value, expression=bigint(1))), expressions=[bigint(0)])
+    return exp.Coalesce(this=exp.Add(this=value, expression=bigint(1)), expressions=[bigint(0)])
 
 
 def _added(terms: list[exp.Expr]) -> exp.Expr:
-    """The sum as a tree of little depth, of which no part is copied: engines plan a deep one slowly, and may refuse it."""
-    if len(terms) == 1:
-        return terms[0]
-    middle = len(terms) // 2
-    return exp.Paren(this=exp.Add(this=_added(terms[:middle]), expression=_added(terms[middle:])))
+    """The sum, without parentheses: Spark's parser takes a second for each ten that are nested in a way that it has not seen yet."""
+    return functools.reduce(lambda total, term: exp.Add(this=total, expression=term), terms)
 
 
 def _remainder(total: exp.Expr) -> exp.Expr:
