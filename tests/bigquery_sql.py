@@ -177,6 +177,13 @@ def _array(parameters: dict[str, Any], name: str) -> Any:
     return parameters[name]
 
 
+def never_null(node: exp.Expr) -> None:
+    """Of what cannot be null DuckDB's own GREATEST is BigQuery's; sqlglot would write each argument four times to be sure."""
+    if isinstance(node, exp.Greatest | exp.Least) and isinstance(node.this, exp.Coalesce):
+        ends = [*node.this.expressions[-1:], *node.expressions]
+        node.set("ignore_nulls", all(end.find(exp.Column, exp.Null) is None for end in ends))
+
+
 def _behave(node: exp.Expr) -> exp.Expr:
     """Where DuckDB would give something else than BigQuery."""
     if isinstance(node, exp.Div) and not isinstance(node.expression, exp.Literal | exp.Cast):
@@ -193,6 +200,7 @@ def _behave(node: exp.Expr) -> exp.Expr:
         # A NUMERIC without its trailing zeros.
         text = exp.cast(node.this.copy(), "text")
         return exp.Anonymous(this="bq_number_text", expressions=[text])
+    never_null(node)
     return node
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 import sqlglot
+from bigquery_sql import never_null
 from sqlglot import exp
 
 from cengine.engines.duckdb import DuckDB
@@ -119,6 +120,8 @@ class BigQueryText(Engine):
                 kind.replace(exp.DataType.build("int128"))
         for like in [*parsed.find_all(exp.Like)]:  # there the backslash is the escape of every pattern
             like.replace(exp.Escape(this=like.copy(), expression=exp.Literal.string("\\")))
+        for extreme in parsed.find_all(exp.Greatest, exp.Least):
+            never_null(extreme)
         return parsed.sql("duckdb")
 
 

@@ -156,6 +156,10 @@ def _extreme_of_bigquery(node: exp.Expr) -> exp.Expr | None:
         return None
     found = node.this.copy()
     for value in node.expressions:
+        if not node.meta.get(DOUBLES) and value.find(exp.Column, exp.Null) is None:
+            # Said once: bounds of bounded values, written out, are a text of megabytes.
+            found = type(node)(this=exp.Coalesce(this=found, expressions=[value.copy()]), expressions=[value.copy()], ignore_nulls=False)
+            continue
         comparison: exp.Expr = (exp.GTE if isinstance(node, exp.Greatest) else exp.LTE)(this=found.copy(), expression=value.copy())
         if node.meta.get(DOUBLES):
             comparison = _with_nan(comparison) or comparison
