@@ -36,7 +36,7 @@ def test_the_numbers_are_those_of_the_code() -> None:
 
 def test_the_extras_exist() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    named = set(re.findall(r"cengine\[(\w+)\]", PAGE))
+    named = set(re.findall(r"cengine-ml\[(\w+)\]", PAGE))
     assert named == {"postgres", "s3", "gcs"}
     assert named <= set(extras)
 

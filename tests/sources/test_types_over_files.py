@@ -130,9 +130,10 @@ def write_pairs(file: Path, kinds_of: dict[str, str], first: int) -> dict[str, l
 def number_of(text: str | None) -> object:
     """What a text says as an exact number, or as itself."""
     try:
-        return decimal.Decimal({"true": "1", "false": "0"}.get(str(text), str(text)))
+        number = decimal.Decimal({"true": "1", "false": "0"}.get(str(text), str(text)))
     except decimal.InvalidOperation:
         return text
+    return "nan" if number.is_nan() else number
 
 
 def moment_of(text: str | None) -> object:

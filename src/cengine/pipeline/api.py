@@ -75,21 +75,21 @@ def absolute(path: str) -> str:
     return path if "://" in path else str(Path(path).expanduser().absolute())
 
 
-def register(project: Project, what: Any, *, name: str | None = None, memory_bytes: int | None = None, **options: Any) -> Snapshot:
+def register(project: Project, kind: Any, *, name: str | None = None, memory_bytes: int | None = None, **options: Any) -> Snapshot:
     """A snapshot of a table, for the Python API.
 
-    `what` is a type with its options, `register(project, "csv", path="trips*.csv")`, or a table in memory: a pandas or polars
+    `kind` is a type with its options, `register(project, "csv", path="trips*.csv")`, or a table in memory itself: a pandas or polars
     DataFrame, a pyarrow table, anything with `__arrow_c_stream__`. With `name` it becomes a datasource, as of the command
     line; one of this name that came of the same place gets a new snapshot. Raises SourceError, StoreError.
     """
     from cengine.sources.frames import Frame
 
-    if isinstance(what, str):
-        source = source_of(what, options)
+    if isinstance(kind, str):
+        source = source_of(kind, options)
     elif options:
         raise SourceError(f"a table in memory has no option '{next(iter(options))}'", "known: name, memory_bytes")
     else:
-        source = Frame.of(what)
+        source = Frame.of(kind)
     memory_bytes = memory_bytes or default_memory_bytes()
     if name is None:
         return take_snapshot(project, source, memory_bytes=memory_bytes)
