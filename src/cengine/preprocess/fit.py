@@ -21,7 +21,7 @@ from cengine.preprocess.split import Split
 from cengine.preprocess.summarize import Question, summarize
 from cengine.summaries import Needs, Summary
 from cengine.transforms import Filling, NoLookups, Transform, Value, as_input
-from cengine.transforms.fill import filled
+from cengine.transforms.fill import Max, Min, filled
 
 Statistics = dict[str, Any]
 MAX_CLASSES = 10_000
@@ -58,26 +58,34 @@ def fit(engine: Engine, rows: Rows, split: Split, resolved: Resolved) -> Statist
 
 def num_queries(resolved: Resolved) -> int:
     """How many queries `fit` asks of a table whose ranges are not known beforehand."""
-    words: list[list[Needs]] = []
+    # What each word asks, and whether its values' bounds are known by then.
+    words: list[list[tuple[Needs, bool]]] = []
     for feature in resolved.features:
-        encoding = [] if isinstance(feature.encoding, Auto) else [feature.encoding.needs()]
-        words.append([feature.filling.needs(), *(word.needs() for word in feature.transforms), *encoding])
-    for label in resolved.labels:
-        own = [label.filling.needs()] if label.filling else []
-        if label.task != "regression":
-            words.append([*own, Needs(counts=True)])
-            continue
-        learnt = [word.needs() for word in label.transforms if word.name != "no_transform"]
-        raw = Needs(range=True, moments=True, probabilities=(0.5,))
-        words.append([*own, raw, *learnt, *([Needs(moments=True)] if learnt else [])])
-    rounds = itertools.zip_longest(*([needs for needs in chain if needs] for chain in words), fillvalue=Needs())
+        own = [(feature.filling.needs(), False)]
+        bounded = _keeps_range(feature.filling, feature.kind)
+        for word in feature.transforms:
+            own.append((word.needs(), bounded))
+            bounded = bounded and word.name == "no_transform"
+        words.append(own if isinstance(feature.encoding, Auto) else [*own, (feature.encoding.needs(), False)])
+    words += [[(needs, False) for needs in _label_needs(label)] for label in resolved.labels]
+    rounds = itertools.zip_longest(*([one for one in chain if one[0]] for chain in words), fillvalue=(Needs(), False))
     return sum(
-        any(needs.range or needs.moments for needs in asked)
-        + any(needs.moments for needs in asked)
-        + any(needs.counts for needs in asked)
-        + any(bool(needs.probabilities) for needs in asked)
+        any(needs.range or (needs.moments and not bounded) for needs, bounded in asked)
+        + any(needs.moments for needs, _ in asked)
+        + any(needs.counts for needs, _ in asked)
+        + any(bool(needs.probabilities) for needs, _ in asked)
         for asked in rounds
     )
+
+
+def _label_needs(label: Label) -> list[Needs]:
+    """What the words of a label ask, one after the other."""
+    own = [label.filling.needs()] if label.filling else []
+    if label.task != "regression":
+        return [*own, Needs(counts=True)]
+    learnt = [word.needs() for word in label.transforms if word.name != "no_transform"]
+    raw = Needs(range=True, moments=True, probabilities=(0.5,))
+    return [*own, raw, *learnt, *([Needs(moments=True)] if learnt else [])]
 
 
 def write_statistics(statistics: Statistics, folder: Path) -> None:
@@ -136,6 +144,8 @@ class _Track:
         if self.bounds is not None and fill is not None:
             known = self.value.kind == "integer" and isinstance(fill, int | float)
             self.bounds = _narrow(min(self.bounds[0], fill), max(self.bounds[1], fill)) if known else None
+        elif _keeps_range(word, self.value.kind) and fill is not None:
+            self.bounds = (float(summary.minimum), float(summary.maximum))
 
     def _transform(self, word: Transform, summary: Summary) -> None:
         statistics = word.fit(summary, f"column '{self.name}', transform {word.name}")
@@ -228,6 +238,11 @@ class _LabelTrack(_Track):
             )
         self.statistics["classes"] = [value for value, _ in ordered]
         self.statistics["counts"] = [count for _, count in ordered]
+
+
+def _keeps_range(filling: Filling, kind: str) -> bool:
+    """Whether the filled numbers lie between the least and the greatest that the filling asked for: it is one of the two."""
+    return kind in ("integer", "float") and isinstance(filling, Min | Max)
 
 
 def _known_bounds(feature: Feature | Label, rows: Rows) -> tuple[float, float] | None:
