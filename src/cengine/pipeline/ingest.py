@@ -217,13 +217,16 @@ class _Copying:
         `cells` are SQL, of the columns `proved` for texts. Values come before their proof, so that they are worked out once.
         """
         names, settled = [c.name for c in columns], set(proved)
-        one, other, misfits = (free_name(stem, names) for stem in ("_first", "_second", "_misfits"))
+        one, other, sure, misfits = (free_name(stem, names) for stem in ("_first", "_second", "_sure", "_misfits"))
         values = [f"{self._settling.value(name, cells[name]) if name in settled else cells[name]} AS {identifier(name)}" for name in names]
         if len(names) < WIDE:
             stem = free_stem("_text", names)
             texts = {name: f"{stem}{number}" for number, name in enumerate(proved)}
             values += [f"{cells[name]} AS {text}" for name, text in texts.items()]
-            proof = f"{self._settling.misfits(texts, {name: identifier(name) for name in proved})} AS {misfits}"
+            found = {name: identifier(name) for name in proved}
+            proof = f"CASE WHEN {sure} THEN 0 ELSE {self._settling.misfits(texts, found)} END AS {misfits}"
+            rows = f"(SELECT {', '.join(values)} FROM {rows}) AS texts"
+            values = ["*", f"{self._settling.surely_right(texts, found)} AS {sure}"]
         else:
             values.append(f"{self._settling.misfits_of_texts({name: cells[name] for name in proved})} AS {misfits}")
             proof = misfits

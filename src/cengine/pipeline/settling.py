@@ -84,7 +84,7 @@ class Settling:
 
     def misfits(self, texts: Mapping[str, str], values: Mapping[str, str]) -> str:
         """SQL for a number that is 0 where all cells of a row are proved, of their texts and values in SQL; other bits tell the columns."""
-        bits, all_right = [], []
+        bits = []
         for bit, names in enumerate(_groups(list(texts))):
             right = [
                 f"({texts[name]} IS NULL OR {self.spelling.fits(texts[name], values[name], self.kinds[name], self.classes[name])})"
@@ -93,8 +93,16 @@ class Settling:
             ]
             if right:
                 bits.append(f"CASE WHEN {' AND '.join(right)} THEN 0 ELSE CAST({1 << bit} AS BIGINT) END")
-                all_right += right
-        return f"CASE WHEN {' AND '.join(all_right)} THEN 0 ELSE {' + '.join(bits)} END" if bits else "CAST(0 AS BIGINT)"
+        return " + ".join(bits) or "CAST(0 AS BIGINT)"
+
+    def surely_right(self, texts: Mapping[str, str], values: Mapping[str, str]) -> str:
+        """SQL that is true where a glance proves all cells of a row. As a column of its own it takes a tenth of the time of `misfits`.
+
+        (In a condition the engine tries its parts in an order of its own, the dear ones first.)
+        """
+        kinds = {name: self.kinds[name] for name in texts if self.kinds[name].admits is not None}
+        found = [self.spelling.surely_fits(texts[name], values[name], kind, self.classes[name]) for name, kind in kinds.items()]
+        return " AND ".join(found) or "TRUE"
 
     def misfits_of_texts(self, texts: Mapping[str, str]) -> str:
         """The same number from the texts alone, in lists of cells: of a wide table, a term for each cell takes far longer to plan than to work out."""

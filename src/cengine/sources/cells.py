@@ -210,6 +210,17 @@ class Spelling:
         some = f"{usual} OR {self._is_decimal(text)}" if kind.name == "float" and f"decimal{UNUSUAL}" in seen else usual
         return f"({some} OR {among})"
 
+    def surely_fits(self, text: str, value: str, kind: Kind, seen: Iterable[str]) -> str:
+        """SQL that is true only if a text is null or `fits`, for most that do; without branches, since every cell is asked."""
+        again = f"CAST({value} AS VARCHAR) IS NOT DISTINCT FROM {text}"
+        if kind.name == "integer":
+            return f"({again})"
+        if kind.name in ("date", "time"):
+            return f"({again} AND COALESCE({_within_years(value, kind.sql_type)}, TRUE))"
+        if kind.name == "float":
+            return self._usual(f"COALESCE({text}, '0')", f"{_USUAL_DECIMAL}|{_USUAL_WHOLE}")
+        return f"({text} IS NULL OR {self.fits(text, value, kind, seen)})"
+
     def class_of(self, text: str) -> str:
         """SQL for the class of a text that is not null."""
         plain = f"TRIM({self._plain(text)}, ' ')"
