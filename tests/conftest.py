@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +25,18 @@ if TYPE_CHECKING:
     from bigquery_server import BigQueryServer
 
 MEMORY_BYTES = 2**29
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Networks that one test has compiled the next ones take up, in processes of their own too: that is a third of a run of small tables.
+
+    A folder for each worker of the tests, since JAX writes its entries in place.
+    """
+    folder = tempfile.TemporaryDirectory(prefix="cengine-compiled-")
+    config.add_cleanup(folder.cleanup)
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = folder.name
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+    os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
 
 
 @pytest.fixture
