@@ -218,7 +218,7 @@ class Spelling:
         if kind.name in ("date", "time"):
             return f"({again} AND COALESCE({_within_years(value, kind.sql_type)}, TRUE))"
         if kind.name == "float":
-            return self._usual(f"COALESCE({text}, '0')", f"{_USUAL_DECIMAL}|{_USUAL_WHOLE}")
+            return f"({self._usual(text, f'{_USUAL_DECIMAL}|{_USUAL_WHOLE}')} IS NOT FALSE)"
         return f"({text} IS NULL OR {self.fits(text, value, kind, seen)})"
 
     def class_of(self, text: str) -> str:
