@@ -18,7 +18,7 @@ from cengine.pipeline.plan import Plan, limited_fingerprint, stage_fingerprint
 from cengine.pipeline.progress import Progress
 from cengine.pipeline.stages import STAGES, Stage, Work
 from cengine.pipeline.usage import Meter, Usage
-from cengine.stopping import LIMITS, Wish
+from cengine.stopping import LIMITS, Stopped, Wish
 from cengine.store.artifacts import Artifact, Building, disk_error
 
 TRAINING, EVALUATION = "Train", "Evaluate"
@@ -222,7 +222,11 @@ class _AtWork:
             # Until the run ends: training hears of a limit by itself, and what it has reached is to be evaluated.
             self.held.enter_context(self.wish.held(*LIMITS))
         self.watched.begin(name, self.stage.size(context, self.folders), self.stage.unit)
-        self.stage.run(replace(context, progress=self.watched), work)
+        try:
+            self.stage.run(replace(context, progress=self.watched), work)
+        except Stopped:
+            self.watched.leave()
+            raise
         self._usage = meter.read()
         self._seconds = time.monotonic() - building.started
         steps = work.details.get("first_step", 0), work.limited_at
@@ -271,6 +275,7 @@ class _Watched(Progress):
         # Training may begin at a checkpoint, and compiles before its first steps are done: the rate is that from there on.
         self.first: tuple[float, float] | None = None
         self.next_record = 0.0
+        self.newest: tuple[float, str] | None = None
 
     def begin(self, stage: str, total: int, unit: str) -> None:
         self.wish.raise_if_due()
@@ -282,12 +287,23 @@ class _Watched(Progress):
         self.wish.raise_if_due()
         self.progress.advance(done, note)
         now = time.monotonic()
-        self.first = self.first or (done, now)
+        self.first, self.newest = self.first or (done, now), (done, note)
         if now >= self.next_record:
-            rate = (done - self.first[0]) / (now - self.first[1]) if now > self.first[1] else None
-            self.recorded(self.records, Position(self.stage, done, self.total, self.unit, note, now - self.began, rate or None))
+            rate = self._record(done, note, now)
             ended = time.monotonic()
             self.next_record = ended + max(RECORD_SECONDS if rate else 0.0, (ended - now) / MOST_RECORDING)
+
+    def leave(self) -> None:
+        """The stage is left before its end: how far it has come is not to be what was recorded a second ago."""
+        if self.newest is not None:
+            self._record(*self.newest, time.monotonic())
+
+    def _record(self, done: float, note: str, now: float) -> float | None:
+        """Records how far the stage is, and gives its pace, None where that is not known yet."""
+        assert self.first is not None
+        rate = (done - self.first[0]) / (now - self.first[1]) if now > self.first[1] else None
+        self.recorded(self.records, Position(self.stage, done, self.total, self.unit, note, now - self.began, rate or None))
+        return rate
 
     def end(self, stage: str, seconds: float) -> None:
         self.progress.end(stage, seconds)
