@@ -28,9 +28,9 @@ MEMORY_BYTES = 2**29
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Networks that one test has compiled the next ones take up, in processes of their own too: that is a third of a run of small tables.
+    """Lets tests and the commands that they start reuse compiled networks: compiling is a third of a run on a small table.
 
-    A folder for each worker of the tests, since JAX writes its entries in place.
+    Each worker of the tests has a folder of its own, since JAX writes entries in place.
     """
     folder = tempfile.TemporaryDirectory(prefix="cengine-compiled-")
     config.add_cleanup(folder.cleanup)

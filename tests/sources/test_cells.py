@@ -22,6 +22,7 @@ from cengine.sources.cells import DAY_FIRST, EITHER, MONTH_FIRST, Spelling, kind
 from cengine.store.project import Project, open_project
 
 SAMPLE = 20_500
+NUM_WIDE_ROWS = 4_000  # a sample of a hundred columns has fewer rows: it is of 400,000 cells at most
 
 
 @pytest.fixture
@@ -76,6 +77,27 @@ def test_a_late_cell_counts_like_an_early_one(project, tmp_path, case) -> None:
     found = [stored(snapshot)["x"][place].as_py() for snapshot, place in ((snapshots[0], SAMPLE), (snapshots[1], 0))]
     assert found[0] == found[1] or found[0] != found[0]
     assert value is None or (found[0] == value and type(found[0]) is type(value))
+
+
+def test_late_cells_of_a_wide_table_count_like_those_of_a_narrow_one(project, tmp_path) -> None:
+    """From 64 columns on cells are proved in lists; several columns share a bit that says which are wrong."""
+    cases = {name: case for name, case in LATE.items() if name != "the other order"}  # which all columns would share
+    path = tmp_path / "wide.csv"
+    columns = {f"c{number}": case for number, case in enumerate(cases.values())}
+    plain = [f"p{number}" for number in range(100)]
+    with path.open("w", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow([*columns, *plain])
+        for row in range(NUM_WIDE_ROWS):
+            late = NUM_WIDE_ROWS - row
+            cells = [more[-late] if late <= len(more) else usual[0] for usual, more, _, _ in columns.values()]
+            writer.writerow([*cells, *[row % 7] * len(plain)])
+    snapshot = register(project, "csv", path=str(path))
+    assert {name: kinds(snapshot)[name] for name in columns} == {name: kind for name, (_, _, kind, _) in columns.items()}
+    assert {kinds(snapshot)[name] for name in plain} == {"integer"}
+    for name, (_, more, _, value) in columns.items():
+        found = stored(snapshot)[name][NUM_WIDE_ROWS - len(more)].as_py()
+        assert value is None or (found == value and type(found) is type(value))
 
 
 def test_the_reason_of_a_type_is_told(project, tmp_path) -> None:

@@ -17,7 +17,7 @@ from cengine.engines.engine import Engine, Progress, Setup
 from cengine.engines.files import is_positioned, write_parquet
 from cengine.engines.lookups import found_in
 from cengine.errors import CengineError, PreprocessError, SourceError
-from cengine.expressions.build import column
+from cengine.expressions.build import column, identifier
 from cengine.expressions.dialects import render
 from cengine.extras import install_command
 from cengine.tables import LOOKUP_KEY, POSITION, TableSchema
@@ -163,7 +163,7 @@ class Postgres(Engine):
             self._report(min(1.0, self._finished / self._expected))
 
     def _create(self, name: str, schema: pa.Schema) -> None:
-        cells = ", ".join(f"{exp.to_identifier(f.name, quoted=True).sql(self.dialect)} {_sql_type(f)}" for f in schema)
+        cells = ", ".join(f"{identifier(f.name)} {_sql_type(f)}" for f in schema)
         self._execute(f"CREATE TEMPORARY TABLE {name} ({cells})")
 
     def _copy_in(self, name: str, table: pa.Table) -> None:

@@ -174,8 +174,8 @@ def _grouping_bits(node: exp.Expr) -> exp.Expr | None:
 
 
 def _real_as_double(node: exp.Expr) -> exp.Expr | None:
-    """The file that such numbers are written to makes them numbers of 32 bits; a literal is to be one before it is compared."""
-    if isinstance(node, exp.Cast) and node.to.is_type("real") and not isinstance(node.this.unnest(), exp.Literal | exp.Neg):
+    """The file that such numbers are written to makes them numbers of 32 bits."""
+    if isinstance(node, exp.Cast) and node.to.is_type("real"):
         return exp.cast(node.this, "double")
     return None
 

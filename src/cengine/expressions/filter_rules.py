@@ -157,7 +157,7 @@ def _extreme_of_bigquery(node: exp.Expr) -> exp.Expr | None:
     found = node.this.copy()
     for value in node.expressions:
         if not node.meta.get(DOUBLES) and value.find(exp.Column, exp.Null) is None:
-            # Said once: bounds of bounded values, written out, are a text of megabytes.
+            # The value is written once: nested bounds that repeat it make a text of megabytes.
             found = type(node)(this=exp.Coalesce(this=found, expressions=[value.copy()]), expressions=[value.copy()], ignore_nulls=False)
             continue
         comparison: exp.Expr = (exp.GTE if isinstance(node, exp.Greatest) else exp.LTE)(this=found.copy(), expression=value.copy())

@@ -21,7 +21,7 @@ from cengine.tables import ROW_ID, Column
 PRIME = 2**31 - 1
 MASK = 2**31 - 1
 HALF = 2**31
-# So many products of a number below 2**32 and a coefficient stay below 2**63; and a longer sum would be a tree too deep to plan.
+# The sum of this many products, each of a number up to 2**31 and a coefficient below 2**27, is below 2**63; a longer sum is slow to plan.
 MAX_ADDED = 24
 
 
@@ -86,10 +86,11 @@ def drawn(purpose: str, num_wanted: int, num_rows: int) -> exp.Expr:
     return exp.LT(this=seeded_key(quoted(ROW_ID), purpose, 0), expression=bigint(int(share * 2**62)))
 
 
-def told_apart(rows: exp.Subquery, names: Sequence[str], content: str, occurrence: str, identity: str) -> exp.Select:
-    """The columns `names` of rows and their identities: the n-th row (n from 0) of equal content has its own, the first the content hash.
+def told_apart(rows: exp.Expr, names: Sequence[str], content: str, occurrence: str, identity: str) -> exp.Select:
+    """The columns `names` of the rows, and their identities: of rows of equal content the first keeps the content hash.
 
-    Each step is a query of its own, since written out in one expression, a row's content would stand there hundreds of times.
+    The others get a hash of content and occurrence (from 0). Each step is a query of its own, since one expression would
+    repeat the content hundreds of times.
     """
     low, high = (free_name(stem, [*names, content, occurrence]) for stem in ("_low", "_high"))
     kept = [quoted(name) for name in dict.fromkeys([*names, content, occurrence])]
@@ -132,7 +133,7 @@ def present(value: exp.Expr) -> exp.Expr:
 
 
 def _added(terms: list[exp.Expr]) -> exp.Expr:
-    """The sum, without parentheses: Spark's parser takes a second for each ten that are nested in a way that it has not seen yet."""
+    """The sum, without parentheses: Spark's parser needs seconds for a new pattern of nested ones."""
     return functools.reduce(lambda total, term: exp.Add(this=total, expression=term), terms)
 
 

@@ -294,7 +294,7 @@ class _Watched(Progress):
             self.next_record = ended + max(RECORD_SECONDS if rate else 0.0, (ended - now) / MOST_RECORDING)
 
     def leave(self) -> None:
-        """The stage is left before its end: how far it has come is not to be what was recorded a second ago."""
+        """Records the newest progress of a stage that is left before its end: the last record may be seconds old."""
         if self.newest is not None:
             self._record(*self.newest, time.monotonic())
 

@@ -51,7 +51,7 @@ def tell_duplicates_apart(engine: DuckDB, folder: Path, num_rows: int) -> None:
             PARTITION BY {own} ORDER BY HASH({others}), filename, file_row_number) - 1 AS BIGINT) AS occurrence
         FROM {engine.parquet(parts).sql("duckdb")} AS rows({aliases}) SEMI JOIN repeated ON rows.{own} = repeated.hash
     """))  # fmt: skip
-    numbered = exp.select("*").from_("numbered").subquery("numbered")
+    numbered = exp.to_table("numbered")
     engine.register("told", engine.fetch(told_apart(numbered, ["filename", "file_row_number"], "content", "occurrence", "identity")))
     cells = ", ".join(
         f"{f'COALESCE(told.identity, rows.{own})' if name == ROW_ID else f'rows.c{place}'} AS {identifier(name)}"

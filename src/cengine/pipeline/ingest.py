@@ -233,7 +233,7 @@ class _Copying:
         first, second = content_sums_in_duckdb([c for c in columns if c.kind is not None])
         identity = content_hash(column(one), column(other)).sql("duckdb")
         return self.engine.write(f"""
-            SELECT {", ".join(identifier(c.name) for c in columns)}, CASE WHEN {misfits} = 0 THEN {identity} ELSE -1 - {misfits} END AS "{ROW_ID}"
+            SELECT {", ".join(map(identifier, names))}, CASE WHEN {misfits} = 0 THEN {identity} ELSE -1 - {misfits} END AS "{ROW_ID}"
             FROM (SELECT *, {first.sql("duckdb")} AS {one}, {second.sql("duckdb")} AS {other},
                          {proof} FROM (SELECT {", ".join(values)} FROM {rows}) AS cells) AS sums
         """, target, self.tick)  # fmt: skip

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from cengine.engines.duckdb import DuckDB
-from cengine.expressions.build import column, identifier
+from cengine.expressions.build import identifier
 from cengine.pipeline.register import Snapshot
 from cengine.store.project import Project
 from cengine.tables import Column
@@ -128,7 +128,7 @@ def _whole(
     for place, name in enumerate(constant):
         cell = identifier(name)
         outputs.append(f"COUNT({cell}) = 0 OR (COUNT({cell}) = COUNT(*) AND MIN({cell}) = MAX({cell})) AS same_{place}")
-    outputs += [f"APPROX_COUNT_DISTINCT({column(name).sql('duckdb')}) AS distinct_{place}" for place, name in enumerate(distinct)]
+    outputs += [f"APPROX_COUNT_DISTINCT({identifier(name)}) AS distinct_{place}" for place, name in enumerate(distinct)]
     if not outputs:
         return {}
     with DuckDB(project.scratch, memory_bytes=MEMORY_BYTES, folders=project.table_folders) as engine:

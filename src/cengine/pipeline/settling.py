@@ -96,16 +96,16 @@ class Settling:
         return " + ".join(bits) or "CAST(0 AS BIGINT)"
 
     def surely_right(self, texts: Mapping[str, str], values: Mapping[str, str]) -> str:
-        """SQL that is true where a glance proves all cells of a row. As a column of its own it takes a tenth of the time of `misfits`.
+        """SQL that is true for most rows whose cells are all proved, and for no others.
 
-        (In a condition the engine tries its parts in an order of its own, the dear ones first.)
+        It is to be a column, not a condition: there DuckDB may evaluate the expensive parts first.
         """
         kinds = {name: self.kinds[name] for name in texts if self.kinds[name].admits is not None}
         found = [self.spelling.surely_fits(texts[name], values[name], kind, self.classes[name]) for name, kind in kinds.items()]
         return " AND ".join(found) or "TRUE"
 
     def misfits_of_texts(self, texts: Mapping[str, str]) -> str:
-        """The same number from the texts alone, in lists of cells: of a wide table, a term for each cell takes far longer to plan than to work out."""
+        """The number of `misfits`, from the texts alone, as expressions over lists of cells: DuckDB plans thousands of terms slowly."""
         alike: dict[str, list[tuple[str, int]]] = {}
         for bit, names in enumerate(_groups(list(texts))):
             for name in names:

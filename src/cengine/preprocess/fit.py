@@ -58,7 +58,7 @@ def fit(engine: Engine, rows: Rows, split: Split, resolved: Resolved) -> Statist
 
 def num_queries(resolved: Resolved) -> int:
     """How many queries `fit` asks of a table whose ranges are not known beforehand."""
-    # What each word asks, and whether its values' bounds are known by then.
+    # What each word asks, and whether the bounds of its values are already known.
     words: list[list[tuple[Needs, bool]]] = []
     for feature in resolved.features:
         own = [(feature.filling.needs(), False)]
@@ -241,7 +241,7 @@ class _LabelTrack(_Track):
 
 
 def _keeps_range(filling: Filling, kind: str) -> bool:
-    """Whether the filled numbers lie between the least and the greatest that the filling asked for: it is one of the two."""
+    """Whether filling leaves the range of numbers as it is: the filling is the least or the greatest of them."""
     return kind in ("integer", "float") and isinstance(filling, Min | Max)
 
 

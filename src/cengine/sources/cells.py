@@ -30,6 +30,7 @@ _WORD = r"(?i)[+-]?(?:inf|infinity|nan)"
 _USUAL_WHOLE = r"-?(?:0|[1-9][0-9]{0,14})"
 # At most 15 digits, wherever the point is: a double keeps all of them.
 _USUAL_DECIMAL = "-?(?:" + "|".join(rf"[1-9][0-9]{{{n - 1}}}\.[0-9]{{0,{15 - n}}}" for n in range(1, 16)) + r"|0?\.[0-9]{1,15}|0\.)"
+_USUAL_NUMBER = f"{_USUAL_DECIMAL}|{_USUAL_WHOLE}"
 _USUAL_DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
 _USUAL_TIME = rf"{_USUAL_DATE}[ T](?:[01][0-9]|2[0-3]):[0-9]{{2}}:[0-9]{{2}}(?:\.[0-9]{{1,6}})?"
 _DECIMAL = r"[+-]?(?:(?:(?:[1-9][0-9]*|0)?\.[0-9]+|(?:[1-9][0-9]*|0)\.)(?:[eE][+-]?[0-9]{1,3})?|(?:[1-9][0-9]*|0)[eE][+-]?[0-9]{1,3})|\+(?:[1-9][0-9]{0,14}|0)"
@@ -198,7 +199,7 @@ class Spelling:
             return complete
         usual = {
             "integer": f"({again} OR {self._usual(text, _USUAL_WHOLE)})",
-            "float": self._usual(text, f"{_USUAL_DECIMAL}|{_USUAL_WHOLE}"),
+            "float": self._usual(text, _USUAL_NUMBER),
             "date": f"(({again} OR {_matches(text, _USUAL_DATE)}) AND {moment})",
             "time": f"(({again} OR {_matches(text, f'{_USUAL_DATE}|{_USUAL_TIME}')}) AND {moment})",
         }.get(kind.name)
@@ -211,14 +212,14 @@ class Spelling:
         return f"({some} OR {among})"
 
     def surely_fits(self, text: str, value: str, kind: Kind, seen: Iterable[str]) -> str:
-        """SQL that is true only if a text is null or `fits`, for most that do; without branches, since every cell is asked."""
+        """SQL that is true for most texts that are null or fit, and for no others. It is cheap, since every cell is tested."""
         again = f"CAST({value} AS VARCHAR) IS NOT DISTINCT FROM {text}"
         if kind.name == "integer":
             return f"({again})"
         if kind.name in ("date", "time"):
             return f"({again} AND COALESCE({_within_years(value, kind.sql_type)}, TRUE))"
         if kind.name == "float":
-            return f"({self._usual(text, f'{_USUAL_DECIMAL}|{_USUAL_WHOLE}')} IS NOT FALSE)"
+            return f"({self._usual(text, _USUAL_NUMBER)} IS NOT FALSE)"
         return f"({text} IS NULL OR {self.fits(text, value, kind, seen)})"
 
     def class_of(self, text: str) -> str:

@@ -46,7 +46,6 @@ class Json(FileSource):
 
     def _proved(self, file: Path, texts: dict[str, str], fetch: Fetch) -> dict[str, str]:
         """A type for each of these columns that changes none of their values."""
-
         spelling = Spelling()
         chosen = ", ".join(f"CAST({identifier(key)} AS VARCHAR) AS c{number}" for number, key in enumerate(texts))
         rows = fetch(f"""

@@ -32,8 +32,8 @@ class Columns(Layer):
 class OneHotCode(Layer):
     """One input an index: int32 (b, n) -> float32 (b, sum of sizes). An index out of range gives zeros.
 
-    `size` are the numbers of indices of n columns, or that of the only one, as models of version 0.1 have it. Columns share a
-    layer, since a thousand of them in layers of their own take a minute to compile.
+    `size` lists the number of indices of each column; models of version 0.1 have a number there, for one column. Columns share
+    a layer, since hundreds of layers take a minute to compile.
     """
 
     def __init__(self, size: int | list[int], **kwargs: Any) -> None:

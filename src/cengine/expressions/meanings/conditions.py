@@ -85,9 +85,9 @@ def _paired_numbers(one: Meant, other: Meant) -> tuple[Meant, Meant]:
 
 
 def _beside_single(meant: Meant) -> Meant:
-    """A number beside one of four bytes: what the user wrote is rounded to four bytes, so that `x = 0.1` finds 0.1.
+    """A number that is compared with one of four bytes: a literal is rounded to four bytes, so that `x = 0.1` finds 0.1.
 
-    It is rounded here, and eight bytes are compared: not every dialect tells the two apart.
+    It is rounded here, and both are compared as doubles, since not every engine has numbers of four bytes.
     """
     if meant.literal and abs(number_of(meant.tree)) <= MAX_SINGLE:
         return Meant(double(struct.unpack("f", struct.pack("f", number_of(meant.tree)))[0]), DOUBLE)
