@@ -54,6 +54,7 @@ LATE = {
     "a sign": (["7"] * SAMPLE, ["+5"], "string", "+5"),
     "digits that a double does not keep": (["0.5"] * SAMPLE, ["9007199254740993"], "string", "9007199254740993"),
     "more digits than a whole number has": (["7"] * SAMPLE, ["9223372036854775808"], "string", "9223372036854775808"),
+    "a whole number of 19 digits that a double keeps": (["0.5"] * SAMPLE, ["-9223372036854775808"], "float", -(2.0**63)),
     "a time of day": (["2020-01-01"] * SAMPLE, ["2020-01-01 12:30:00"], "timestamp", datetime.datetime(2020, 1, 1, 12, 30)),
     "an offset": (["2020-01-01 00:00:00"] * SAMPLE, ["2020-01-01 00:00:00+05:00"], "string", "2020-01-01 00:00:00+05:00"),
     "nanoseconds": (["2020-01-01 00:00:00"] * SAMPLE, ["2020-01-01 00:00:00.123456789"], "string", "2020-01-01 00:00:00.123456789"),
@@ -244,7 +245,8 @@ def says_the_same(text: str, value, order: str) -> bool:
         if value != value or value in (float("inf"), float("-inf")):
             return re.fullmatch(r"(?i)[+-]?(nan|inf|infinity)", text) is not None and repr(float(text)) == repr(value)
         exact = decimal.Decimal(text.strip())
-        return re.match(r" *[+-]?0\d", text) is None and any(decimal.Decimal(shown) == exact for shown in (repr(value), f"{value:.16e}"))
+        kept = value, repr(value), f"{value:.16e}"  # the number itself is exact for -2**63, of which neither text shows all digits
+        return re.match(r" *[+-]?0\d", text) is None and any(decimal.Decimal(one) == exact for one in kept)
     if isinstance(value, datetime.datetime):
         return same_time(text, value, order)
     return re.fullmatch(r"\d+[-/.]\d+[-/.]\d+", text) is not None and same_time(
