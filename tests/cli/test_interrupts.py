@@ -36,7 +36,7 @@ trainer:
   type: regression
   layers: [{type: dense, units: 16}, {type: dropout, rate: 0.1}]
   train_batch_size: 64
-  train_steps: 6000
+  train_steps: 12000
   save_checkpoints_steps: 500
 evaluator:
   gender: {}
@@ -149,7 +149,7 @@ def test_in_every_stage_one_after_the_other(registered, tmp_path) -> None:
     undisturbed = copied(registered, tmp_path / "undisturbed")
     undisturbed(*words)
     one, other = outcome(terminal), outcome(undisturbed)
-    assert [entry["step"] for entry in one[3]["history"]] == list(range(500, 6001, 500))
+    assert [entry["step"] for entry in one[3]["history"]] == list(range(500, 12001, 500))
     for a, b in zip(one[0], other[0], strict=True):
         np.testing.assert_array_equal(a, b)
     assert one[1:] == other[1:]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import sys
@@ -214,8 +215,10 @@ def test_out_of_money_and_what_a_limit_needs(here) -> None:
 
 def test_out_of_time_before_there_is_a_model(here) -> None:
     answer = here("pipeline", "run", "endless", "-y", "--max-minutes", "0.0001", code=8)
-    assert "--max-minutes 0.0001 was reached in" in answer.err
-    assert "before there was a model to evaluate" in answer.err
+    # A moment so short may end within a stage or between two.
+    assert re.search(
+        r"--max-minutes 0\.0001 was reached (in|before) (Split|Fit|Transform|Train); there is no model to evaluate yet", answer.err
+    )
     assert newest(here, "endless")["status"] == "Interrupted"
     assert "is used up" in here("pipeline", "resume", "endless", code=7).err
     here("pipeline", "resume", "endless", "--no-limits", "--detach")

@@ -37,6 +37,14 @@ class Book:
         # What earlier attempts of this run have built: it was paid then, and nothing is saved by finding it.
         self._own = {row["fingerprint"]: row for row in record["stages"] if row.get("seconds") and not row["reused"]}
         self._done: list[dict[str, Any]] = []
+        self._num_complete = 0
+
+    @property
+    def place(self) -> str:
+        """Where the run is, as text: in a stage, or before the next one."""
+        if self.stage:
+            return f"in {self.stage}"
+        return next((f"before {stage.name}" for stage in self.plan.stages[self._num_complete :]), "at its end")
 
     def begin(self) -> Spent:
         """From now on time counts. Gives what evaluation is expected to take, which is to be left of a limit."""
@@ -96,6 +104,7 @@ class Book:
 
     def _note(self, stages: list[StageRecord]) -> None:
         mine = {stage.fingerprint for stage in stages if stage.reused} & set(self._own)
+        self._num_complete = len(stages)
         self._done = [stage.to_json() for stage in stages if stage.fingerprint not in mine]
         rows = [self._own[stage.fingerprint] if stage.fingerprint in mine else stage.to_json() for stage in stages]
         self._rows = rows + planned_stages(self.plan)[len(stages) :]

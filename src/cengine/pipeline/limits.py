@@ -65,10 +65,10 @@ class Limits:
         return (f"stopped at step {training['num_steps']:,} of {training['planned_steps']:,} by {self.told(reason)}; the best checkpoint, "
                 f"of step {training['best_step']:,}, was evaluated. Run again without the limit to go on from there")  # fmt: skip
 
-    def error(self, reason: Reason, stage: str, key: str) -> LimitError:
-        """That the limit was reached in this stage, and there is nothing to evaluate yet."""
+    def error(self, reason: Reason, place: str, key: str) -> LimitError:
+        """That the limit was reached at this place, such as "in Fit", and there is nothing to evaluate yet."""
         option = self.told(reason).split()[0]
-        return LimitError(f"{self.told(reason)} was reached {f'in {stage}' if stage else 'while it waited'}, before there was a model to evaluate",
+        return LimitError(f"{self.told(reason)} was reached {place}; there is no model to evaluate yet",
                           f"what is complete is kept; go on with: cengine pipeline resume {key} {option} MORE")  # fmt: skip
 
 

@@ -137,7 +137,7 @@ def _ended(error: BaseException, book: Book, journal: Journal, limits: Limits, w
     told: BaseException = Stopped(reason)
     message = reason.sentence
     if reason.is_limit:
-        told = limits.error(reason, book.stage, book.key)
+        told = limits.error(reason, book.place, book.key)
         message = told.render()
     elif reason is not Reason.CANCELLED:
         message += "; resume it, or run again"
