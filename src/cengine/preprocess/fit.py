@@ -159,7 +159,7 @@ class _Track:
 class _FeatureTrack(_Track):
     def __init__(self, feature: Feature, rows: Rows) -> None:
         super().__init__(
-            feature.name, Value(rows.cell(feature.name), feature.kind), _known_bounds(feature, rows), [feature.filling, *feature.transforms]
+            feature.name, Value(column(feature.name), feature.kind), _known_bounds(feature, rows), [feature.filling, *feature.transforms]
         )
         if not isinstance(feature.encoding, Auto):
             self.words.append(feature.encoding)
@@ -182,7 +182,7 @@ class _LabelTrack(_Track):
         classes = label.task != "regression"
         plain = all(word.name == "no_transform" for word in label.transforms)
         words += ["classes"] if classes else (["raw"] if plain else ["raw", *label.transforms, "transformed"])
-        super().__init__(label.name, Value(rows.cell(label.name), label.kind), _known_bounds(label, rows), words)
+        super().__init__(label.name, Value(column(label.name), label.kind), _known_bounds(label, rows), words)
         if plain and not classes:
             self.statistics["transforms"] = [{} for _ in label.transforms]
 

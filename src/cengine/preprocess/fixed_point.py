@@ -52,11 +52,13 @@ class FixedPoint:
     def _terms(self, value: exp.Expr) -> dict[str, exp.Expr]:
         """Whole-numbered expressions to be summed."""
         if self.whole:
-            shifted = exp.Paren(this=exp.Cast(this=value.copy(), to=exp.DataType(this=exp.DType.BIGINT)) - bigint(int(self.pivot)))
-            return {"x": shifted, "xx": shifted.copy() * shifted.copy()}
+            number = exp.Cast(this=value.copy(), to=exp.DataType(this=exp.DType.BIGINT))
+            shifted = exp.Paren(this=exp.Sub(this=number, expression=bigint(int(self.pivot))))
+            return {"x": shifted, "xx": exp.Mul(this=shifted.copy(), expression=shifted.copy())}
         # The reciprocal of a power of two: the product is the quotient, bit for bit, and sooner there.
-        unit = exp.Paren(this=exp.Paren(this=as_double(value.copy()) - double(self.pivot)) * double(1 / self.scale))
-        return {"x": _digits(unit), "xx": _digits(unit * unit.copy())}
+        distance = exp.Paren(this=exp.Sub(this=as_double(value), expression=double(self.pivot)))
+        unit = exp.Paren(this=exp.Mul(this=distance, expression=double(1 / self.scale)))
+        return {"x": _digits(unit), "xx": _digits(exp.Mul(this=unit.copy(), expression=unit.copy()))}
 
     def moments(self, sums: Mapping[str, str], count: int) -> tuple[float, float]:
         """Mean and population deviation, in exact arithmetic until the last step."""
@@ -75,7 +77,8 @@ class FixedPoint:
 
 def _digits(value: exp.Expr) -> exp.Expr:
     """A number in [-4, 4] as the integer of its first 60 binary digits behind the point; the product is exact."""
-    return exp.Cast(this=exp.Floor(this=exp.Paren(this=value) * double(2.0**BITS)), to=exp.DataType(this=exp.DType.BIGINT))
+    product = exp.Mul(this=exp.Paren(this=value), expression=double(2.0**BITS))
+    return exp.Cast(this=exp.Floor(this=product), to=exp.DataType(this=exp.DType.BIGINT))
 
 
 def _exact_sum(term: exp.Expr) -> exp.Expr:

@@ -209,12 +209,12 @@ def scaled(number: exp.Expr, statistics: Mapping[str, float], *, any_size: bool 
         far = scale * FAR
         number = bounded(number, max(offset - far, -sys.float_info.max), min(offset + far, sys.float_info.max))
     if any_size and abs(offset) >= LARGE:
-        halved = exp.Paren(this=number * double(0.5)) - double(offset / 2)
-        return exp.Paren(this=exp.Paren(this=halved) / double(scale / 2))
-    distance = number - double(offset)
+        halved = exp.Sub(this=exp.Paren(this=exp.Mul(this=number, expression=double(0.5))), expression=double(offset / 2))
+        return exp.Paren(this=exp.Div(this=exp.Paren(this=halved), expression=double(scale / 2)))
+    distance = exp.Sub(this=number, expression=double(offset))
     if statistics.get("rest"):
-        distance = distance - double(statistics["rest"])
-    return exp.Paren(this=exp.Paren(this=distance) / double(scale))
+        distance = exp.Sub(this=distance, expression=double(statistics["rest"]))
+    return exp.Paren(this=exp.Div(this=exp.Paren(this=distance), expression=double(scale)))
 
 
 def epoch_seconds(expression: exp.Expr) -> exp.Expr:
