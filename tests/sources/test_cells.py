@@ -10,6 +10,7 @@ import json
 import random
 import re
 
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -18,7 +19,7 @@ from registering import kinds, register, rows, stored
 from cengine.errors import SourceError
 from cengine.pipeline.api import source_of
 from cengine.pipeline.register import Snapshot, take_snapshot
-from cengine.sources.cells import DAY_FIRST, EITHER, MONTH_FIRST, Spelling, kind_of_cells
+from cengine.sources.cells import DAY_FIRST, EITHER, MONTH_FIRST, Kind, Spelling, kind_of_cells
 from cengine.store.project import Project, open_project
 
 SAMPLE = 20_500
@@ -300,6 +301,26 @@ def test_no_value_is_changed_and_no_order_decides(tmp_path_factory, table, shuff
             cells,
             values,
         )
+
+
+def test_floats_that_are_proved_together_are_proved(engine) -> None:
+    """Three columns in one pattern: what it takes is right in each of them, whatever stands beside it."""
+    spelling, kind = Spelling(), Kind("float", "DOUBLE", frozenset({"decimal"}))
+    texts = [None, "1.5", "-0.25", ".5", "7", "5.", "1|2", "|", "1.5|", "", "1.5\n", "\n", *ODD]
+    engine.register("texts", pa.table({"t": texts}))
+    read = f"(SELECT t, {spelling.value('t', kind)} AS v FROM texts)"
+    alone = engine.fetch(f"SELECT t, {spelling.fits('t', 'v', kind, [])} AS fits FROM {read}").to_pylist()
+    right = {row["t"] for row in alone if row["fits"] or row["t"] is None}
+    names = ("a", "b", "c")
+    rows = [(one, "1.5", other) for one in texts for other in texts]
+    engine.register("cells", pa.table({name: [row[i] for row in rows] for i, name in enumerate(names)}))
+    values = ", ".join(f"{spelling.value(name, kind)} AS v_{name}" for name in names)
+    sure = spelling.surely_numbers({name: f"v_{name}" for name in names})
+    found = engine.fetch(f"SELECT a, c, {sure} AS sure FROM (SELECT *, {values} FROM cells)").to_pylist()
+    assert all(row["sure"] is not None for row in found)
+    assert {cell for row in found if row["sure"] for cell in (row["a"], row["c"])} <= right
+    usual = {None, "1.5", "-0.25", ".5", "7", "5."}
+    assert all(row["sure"] for row in found if {row["a"], row["c"]} <= usual)
 
 
 # JSON

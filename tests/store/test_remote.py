@@ -14,7 +14,7 @@ import pytest
 from servers import free_port, s3_server
 
 from cengine.errors import StoreError
-from cengine.store import places
+from cengine.store import patience, places
 from cengine.store.artifacts import Artifacts
 from cengine.store.places import open_place
 from cengine.store.records import Records
@@ -298,19 +298,21 @@ def test_a_connection_that_is_cut_is_survived_and_said(monkeypatch, caplog) -> N
         place = open_place(server.new_bucket())
         place.write("a", b"x")
         server.server.stop()
+        pauses = []
 
-        def again() -> None:
-            time.sleep(1.0)
-            server.server.start()
-            server.client().create_bucket(Bucket=place.name.removeprefix("s3://"))  # it keeps everything in memory
+        def pause(seconds: float) -> None:
+            """The third pause ends with a server that is whole again: one that is without its bucket would be another error."""
+            pauses.append(seconds)
+            if len(pauses) == 3:
+                server.server.start()
+                server.client().create_bucket(Bucket=place.name.removeprefix("s3://"))  # it keeps everything in memory
 
-        thread = threading.Thread(target=again)
-        thread.start()
+        monkeypatch.setattr(patience, "sleep", pause)
         with caplog.at_level(logging.WARNING, "cengine"):
             place.write("b", b"y")
-        thread.join()
         assert place.read("b") == b"y"
-    assert "trying again in" in caplog.text
+    assert pauses == [0.25, 0.5, 1.0]
+    assert caplog.text.count("trying again in") == 3
 
 
 def test_a_shared_folder_decides_who_may_read(tmp_path) -> None:

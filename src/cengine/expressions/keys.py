@@ -61,9 +61,9 @@ def mix(value: exp.Expr) -> exp.Expr:
     products kept below 2**62.
     """
     value = _xor_shift(value, 15)
-    value = _low_bits(value * bigint(0x2C1B3C6D))
+    value = low_bits(value * bigint(0x2C1B3C6D))
     value = _xor_shift(value, 12)
-    value = _low_bits(value * bigint(0x297A2D39))
+    value = low_bits(value * bigint(0x297A2D39))
     return _xor_shift(value, 15)
 
 
@@ -73,10 +73,10 @@ def seeded_key(row_id: exp.Expr, purpose: str, seed: int) -> exp.Expr:
     One Feistel round: the high half is xor-ed with a seeded function of the low half. Identities are already
     uniform, so one round suffices; as a bijection it makes no ties.
     """
-    low = _low_bits(row_id)
+    low = low_bits(row_id)
     multiplier, offset = _draw(f"{purpose}:{seed}:multiplier", 2**31), _draw(f"{purpose}:{seed}:offset", 2**31)
     round_value = exp.Paren(this=exp.Paren(this=low * bigint(multiplier) + bigint(offset)) % bigint(PRIME))
-    high = exp.Paren(this=exp.BitwiseXor(this=_high_bits(row_id), expression=round_value))
+    high = exp.Paren(this=exp.BitwiseXor(this=high_bits(row_id), expression=round_value))
     return exp.Paren(this=high * bigint(HALF) + low.copy())
 
 
@@ -94,9 +94,9 @@ def told_apart(rows: exp.Expr, names: Sequence[str], content: str, occurrence: s
     """
     low, high = (free_name(stem, [*names, content, occurrence]) for stem in ("_low", "_high"))
     kept = [quoted(name) for name in dict.fromkeys([*names, content, occurrence])]
-    lower = _low_bits(_low_bits(quoted(content)) + quoted(occurrence) * bigint(0x3C6EF372))
+    lower = low_bits(low_bits(quoted(content)) + quoted(occurrence) * bigint(0x3C6EF372))
     rows = exp.select(*kept, lower.as_(low, quoted=True)).from_(rows).subquery("lower")
-    higher = exp.BitwiseXor(this=_high_bits(quoted(content)), expression=exp.Paren(this=mix(quoted(low))))
+    higher = exp.BitwiseXor(this=high_bits(quoted(content)), expression=exp.Paren(this=mix(quoted(low))))
     rows = exp.select(*kept, quoted(low), higher.as_(high, quoted=True)).from_(rows).subquery("higher")
     later = content_hash(quoted(high), quoted(low))
     own = exp.Case().when(exp.EQ(this=quoted(occurrence), expression=bigint(0)), quoted(content)).else_(later)
@@ -107,7 +107,7 @@ def _linear_hash(half: str, numbers: list[tuple[str, exp.Expr]]) -> exp.Expr:
     # Numbers are written alike in both halves, so that an engine works them out once.
     terms: list[exp.Expr] = [exp.Mul(this=present(value.copy()), expression=bigint(coefficient(half, label))) for label, value in numbers]
     while True:
-        terms = [_remainder(_added(terms[start : start + MAX_ADDED])) for start in range(0, len(terms), MAX_ADDED)]
+        terms = [remainder(terms[start : start + MAX_ADDED]) for start in range(0, len(terms), MAX_ADDED)]
         if len(terms) == 1:
             return terms[0]
 
@@ -132,13 +132,14 @@ def present(value: exp.Expr) -> exp.Expr:
     return exp.Coalesce(this=exp.Add(this=value, expression=bigint(1)), expressions=[bigint(0)])
 
 
-def _added(terms: list[exp.Expr]) -> exp.Expr:
-    """The sum, without parentheses: Spark's parser needs seconds for a new pattern of nested ones."""
+def added(terms: list[exp.Expr]) -> exp.Expr:
+    """The sum of terms, without parentheses: Spark's parser needs seconds for a new pattern of nested ones."""
     return functools.reduce(lambda total, term: exp.Add(this=total, expression=term), terms)
 
 
-def _remainder(total: exp.Expr) -> exp.Expr:
-    return exp.Paren(this=exp.Mod(this=exp.Paren(this=total), expression=bigint(PRIME)))
+def remainder(terms: list[exp.Expr]) -> exp.Expr:
+    """The sum of the terms modulo PRIME."""
+    return exp.Paren(this=exp.Mod(this=exp.Paren(this=added(terms)), expression=bigint(PRIME)))
 
 
 def cell_numbers(column: Column, cell: exp.Expr) -> list[exp.Expr]:
@@ -148,21 +149,33 @@ def cell_numbers(column: Column, cell: exp.Expr) -> list[exp.Expr]:
     if column.kind == "integer":
         narrow = column.sql_type.upper() in ("TINYINT", "SMALLINT", "UTINYINT", "USMALLINT")
         value = exp.cast(cell, "bigint")
-        return [_low_bits(value)] if narrow else [_low_bits(value), _high_bits(value)]
+        return [low_bits(value)] if narrow else [low_bits(value), high_bits(value)]
     if column.kind == "float":
         number = exp.cast(cell, "double")
-        # Beyond 2**61 a double has no fraction and would not fit; such numbers share one value of their own. NaN is asked for
-        # by itself: a file's statistics leave it out, and an engine that trusts them drops the comparison.
-        is_number = exp.EQ(this=number - number.copy(), expression=double(0.0))
-        in_range = exp.and_(is_number, exp.LT(this=exp.Abs(this=number.copy()), expression=double(2.0**61)))
-        whole = exp.Floor(this=number.copy())
-        fraction = exp.Floor(this=exp.Paren(this=number.copy() - whole.copy()) * double(2.0**31))
-        integer = exp.Case().when(in_range, exp.cast(whole.copy(), "bigint"))
-        return [_low_bits(integer), _high_bits(integer), exp.Case().when(in_range.copy(), exp.cast(fraction, "bigint")).else_(bigint(MASK))]
+        in_range = is_whole_in_range(number)
+        whole, fraction = parts_of_double(number)
+        integer = exp.Case().when(in_range, whole)
+        return [low_bits(integer), high_bits(integer), exp.Case().when(in_range.copy(), fraction).else_(bigint(MASK))]
     if column.kind == "timestamp":
         micros = exp.Anonymous(this="epoch_us", expressions=[exp.cast(cell, "timestamp")])
-        return [_low_bits(micros), _high_bits(micros)]
+        return [low_bits(micros), high_bits(micros)]
     raise AssertionError(f"{column.kind} has no numbers")
+
+
+def is_whole_in_range(number: exp.Expr) -> exp.Expr:
+    """Whether a DOUBLE is a number below 2**61: beyond, it has no fraction and would not fit, and all such share one value.
+
+    NaN is asked for by itself: a file's statistics leave it out, and an engine that trusts them drops the comparison.
+    """
+    is_number = exp.EQ(this=exp.Sub(this=number.copy(), expression=number.copy()), expression=double(0.0))
+    return exp.and_(is_number, exp.LT(this=exp.Abs(this=number.copy()), expression=double(2.0**61)))
+
+
+def parts_of_double(number: exp.Expr) -> tuple[exp.Expr, exp.Expr]:
+    """The whole number below a DOUBLE, and the first 31 binary digits of the rest, as BIGINTs."""
+    whole = exp.Floor(this=number.copy())
+    rest = exp.Paren(this=exp.Sub(this=number.copy(), expression=whole.copy()))
+    return exp.cast(whole, "bigint"), exp.cast(exp.Floor(this=exp.Mul(this=rest, expression=double(2.0**31))), "bigint")
 
 
 def _text_numbers(columns: Sequence[Column]) -> list[exp.Expr]:
@@ -185,11 +198,13 @@ def mark_of(name: str) -> str:
     return f"\x1f{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
-def _low_bits(value: exp.Expr) -> exp.Expr:
+def low_bits(value: exp.Expr) -> exp.Expr:
+    """The lower 31 bits of a BIGINT."""
     return exp.Paren(this=exp.BitwiseAnd(this=exp.Paren(this=value.copy()), expression=bigint(MASK)))
 
 
-def _high_bits(value: exp.Expr) -> exp.Expr:
+def high_bits(value: exp.Expr) -> exp.Expr:
+    """The 31 bits above the lower ones."""
     shifted = exp.Paren(this=exp.BitwiseRightShift(this=exp.Paren(this=value.copy()), expression=bigint(31)))
     return exp.Paren(this=exp.BitwiseAnd(this=shifted, expression=bigint(MASK)))
 

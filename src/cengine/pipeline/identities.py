@@ -13,8 +13,8 @@ from sqlglot import exp
 
 from cengine.engines.duckdb import DuckDB
 from cengine.expressions.build import bigint, column, identifier
+from cengine.expressions.duckdb_keys import content_sums_in_duckdb
 from cengine.expressions.keys import content_hash, told_apart
-from cengine.expressions.wide_keys import content_sums_in_duckdb
 from cengine.names import free_name
 from cengine.tables import ROW_ID, Column
 

@@ -14,8 +14,8 @@ from sqlglot import exp
 from cengine.engines.duckdb import DuckDB
 from cengine.errors import SourceError
 from cengine.expressions.build import column, identifier
+from cengine.expressions.duckdb_keys import WIDE, content_sums_in_duckdb
 from cengine.expressions.keys import content_hash
-from cengine.expressions.wide_keys import WIDE, content_sums_in_duckdb
 from cengine.names import free_name, free_stem, names_over
 from cengine.pipeline.identities import content_digest, tell_duplicates_apart
 from cengine.pipeline.measured import measured_schema
@@ -214,10 +214,11 @@ class _Copying:
     def _write(self, rows: str, cells: dict[str, str], proved: list[str], columns: list[Column], target: Path) -> int:
         """Writes cells with the identity of each row, a negative one for a row that is not proved; gives the number of rows.
 
-        `cells` are SQL, of the columns `proved` for texts. Values come before their proof, so that they are worked out once.
+        `cells` are SQL, of the columns `proved` for texts. Values come before their proof, and identities before they are asked
+        for, so that each is worked out once: within a condition DuckDB works every part out anew.
         """
         names, settled = [c.name for c in columns], set(proved)
-        one, other, sure, misfits = (free_name(stem, names) for stem in ("_first", "_second", "_sure", "_misfits"))
+        one, other, sure, misfits, own = (free_name(stem, names) for stem in ("_first", "_second", "_sure", "_misfits", "_identity"))
         values = [f"{self._settling.value(name, cells[name]) if name in settled else cells[name]} AS {identifier(name)}" for name in names]
         if len(names) < WIDE:
             stem = free_stem("_text", names)
@@ -233,9 +234,10 @@ class _Copying:
         first, second = content_sums_in_duckdb([c for c in columns if c.kind is not None])
         identity = content_hash(column(one), column(other)).sql("duckdb")
         return self.engine.write(f"""
-            SELECT {", ".join(map(identifier, names))}, CASE WHEN {misfits} = 0 THEN {identity} ELSE -1 - {misfits} END AS "{ROW_ID}"
-            FROM (SELECT *, {first.sql("duckdb")} AS {one}, {second.sql("duckdb")} AS {other},
-                         {proof} FROM (SELECT {", ".join(values)} FROM {rows}) AS cells) AS sums
+            SELECT {", ".join(map(identifier, names))}, CASE WHEN {misfits} = 0 THEN {own} ELSE -1 - {misfits} END AS "{ROW_ID}"
+            FROM (SELECT *, {identity} AS {own}
+                  FROM (SELECT *, {first.sql("duckdb")} AS {one}, {second.sql("duckdb")} AS {other},
+                               {proof} FROM (SELECT {", ".join(values)} FROM {rows}) AS cells) AS sums) AS identified
         """, target, self.tick)  # fmt: skip
 
     def _take_rejects(self, part: Part) -> None:

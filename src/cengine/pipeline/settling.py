@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from cengine.engines.duckdb import DuckDB
 from cengine.errors import SourceError
 from cengine.expressions.build import identifier
-from cengine.expressions.wide_keys import CELL, PLACE
+from cengine.expressions.duckdb_keys import CELL, PLACE
 from cengine.sources.cells import DAY_FIRST, MONTH_FIRST, Kind, Spelling, declared_kind, is_ambiguous, is_numbered, order_of
 from cengine.sources.source import Part
 from cengine.tables import ROW_ID, kind_of
@@ -101,7 +101,13 @@ class Settling:
         It is to be a column, not a condition: there DuckDB may evaluate the expensive parts first.
         """
         kinds = {name: self.kinds[name] for name in texts if self.kinds[name].admits is not None}
-        found = [self.spelling.surely_fits(texts[name], values[name], kind, self.classes[name]) for name, kind in kinds.items()]
+        floats = {texts[name]: values[name] for name, kind in kinds.items() if kind.name == "float"}
+        found = [
+            self.spelling.surely_fits(texts[name], values[name], kind, self.classes[name])
+            for name, kind in kinds.items()
+            if kind.name != "float"
+        ]
+        found += [self.spelling.surely_numbers(floats)] if floats else []
         return " AND ".join(found) or "TRUE"
 
     def misfits_of_texts(self, texts: Mapping[str, str]) -> str:

@@ -8,7 +8,7 @@ the order of rows decides anything: for all sets of classes S <= E <= admits(kin
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 # At the end of a class: a cell of it that is written in an unusual way, such as a number between blanks.
@@ -31,6 +31,9 @@ _USUAL_WHOLE = r"-?(?:0|[1-9][0-9]{0,14})"
 # At most 15 digits, wherever the point is: a double keeps all of them.
 _USUAL_DECIMAL = "-?(?:" + "|".join(rf"[1-9][0-9]{{{n - 1}}}\.[0-9]{{0,{15 - n}}}" for n in range(1, 16)) + r"|0?\.[0-9]{1,15}|0\.)"
 _USUAL_NUMBER = f"{_USUAL_DECIMAL}|{_USUAL_WHOLE}"
+# One of these of at most 15 characters is a usual number.
+_MOST_DIGITS = 15
+_SHORT_NUMBER = r"-?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)"
 _USUAL_DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
 _USUAL_TIME = rf"{_USUAL_DATE}[ T](?:[01][0-9]|2[0-3]):[0-9]{{2}}:[0-9]{{2}}(?:\.[0-9]{{1,6}})?"
 _DECIMAL = r"[+-]?(?:(?:(?:[1-9][0-9]*|0)?\.[0-9]+|(?:[1-9][0-9]*|0)\.)(?:[eE][+-]?[0-9]{1,3})?|(?:[1-9][0-9]*|0)[eE][+-]?[0-9]{1,3})|\+(?:[1-9][0-9]{0,14}|0)"
@@ -218,9 +221,15 @@ class Spelling:
             return f"({again})"
         if kind.name in ("date", "time"):
             return f"({again} AND COALESCE({_within_years(value, kind.sql_type)}, TRUE))"
-        if kind.name == "float":
-            return f"({self._usual(text, _USUAL_NUMBER)} IS NOT FALSE)"
         return f"({text} IS NULL OR {self.fits(text, value, kind, seen)})"
+
+    def surely_numbers(self, values: Mapping[str, str]) -> str:
+        """`surely_fits` of all columns of floats, whose values are given by text: most of a pattern's cost is that of its call."""
+        # A text that is a value holds no bar, so that what stands between bars is one text.
+        joined = self._usual(f"CONCAT_WS('|', {', '.join(values)})", f"(?:(?:{_SHORT_NUMBER})(?:[|]|$))*")
+        lengths = ", ".join(f"STRLEN({text})" for text in values)
+        read = " AND ".join(f"({text} IS NULL OR {value} IS NOT NULL)" for text, value in values.items())
+        return f"({joined} AND GREATEST({lengths}, 0) <= {_MOST_DIGITS} AND {read})"
 
     def class_of(self, text: str) -> str:
         """SQL for the class of a text that is not null."""

@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 from sqlglot import exp
 
+from cengine.expressions.duckdb_keys import WIDE, content_sums_in_duckdb
 from cengine.expressions.keys import content_sums
-from cengine.expressions.wide_keys import WIDE, content_sums_in_duckdb
 from cengine.tables import Column, kind_of
 
 NUM_ROWS = 300
