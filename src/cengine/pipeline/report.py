@@ -75,7 +75,7 @@ def write_report(
         if folder is None:
             make_folder(refuse_link(target))
         target.mkdir(parents=True, exist_ok=True)
-        write_whole(files.summary, json.dumps(summary, ensure_ascii=False, indent=1))
+        write_whole(files.summary, json.dumps(summary, ensure_ascii=False))
         write_whole(files.page, page(summary, other=beside, cache=run.project.cache))
         chosen_runs(run.project, [str(run.pipeline["id"])]).linked()
         write_notebook(files.notebook, run.name, run.key, os.path.relpath(run.project.folder, target))
