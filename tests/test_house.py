@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import cengine
+from cengine.pipeline.stages.table import STAGES, Split
 
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted((ROOT / "src" / "cengine").rglob("*.py"))
@@ -43,6 +45,28 @@ def test_modules_have_names_that_say_something() -> None:
 
 def test_modules_have_docstrings() -> None:
     assert [str(path) for path in SOURCES if not path.read_text().startswith('"""') and "versions" not in path.parts] == []
+
+
+def texts_of(path: Path) -> set[str]:
+    """The texts in a module's code, without the names that it exports."""
+    tree = ast.parse(path.read_text())
+    exported = [node for node in tree.body if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"]
+    left_out = {id(part) for node in exported for part in ast.walk(node)}
+    return {
+        node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in left_out
+    }
+
+
+def test_a_stage_is_known_by_its_name_to_itself_alone() -> None:
+    """Whoever asks for a stage by a text of his own would have to be found where one is added; headings of tables are no names."""
+    names = {stage.name for stage in STAGES}
+    assert len(names) == 5
+    headings = {"cli/statistics.py": {Split.name}, "cli/evaluate.py": {Split.name}}
+    known = {path.relative_to(ROOT / "src" / "cengine").as_posix(): texts_of(path) & names for path in SOURCES}
+    found = {path: said - headings.get(path, set()) for path, said in known.items() if said}
+    assert {path: said for path, said in found.items() if said} == {
+        f"pipeline/stages/{stage.name.lower()}.py": {stage.name} for stage in STAGES
+    }
 
 
 def loaded_by(statement):

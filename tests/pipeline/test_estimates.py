@@ -12,13 +12,17 @@ from terminal import YAML, Terminal, table_text
 
 from cengine.pipeline.completion import MOST_SHARE, Completion
 from cengine.pipeline.costs import costs_of, month_cost
-from cengine.pipeline.estimates import KEPT, MEASURES, PEAK, RATES, SECONDS, Measured, expected, history, while_busy
+from cengine.pipeline.estimates import MEASURES, Interval, Measured, history, while_busy
+from cengine.pipeline.estimates import expected as expected_of
 from cengine.pipeline.limits import Limits, Spent
+from cengine.pipeline.stages import table
+from cengine.pipeline.stages.stage import KEPT, PEAK, SECONDS
 from cengine.stopping import Reason
 from cengine.store.processes import own_identity
 from cengine.store.settings import Prices
 
-STAGES = tuple(RATES[SECONDS])
+NAMED = {stage.name: stage for stage in table.STAGES}
+STAGES = tuple(NAMED)
 COMMANDS = ("datasource", "create", "csv", "--name", "t", "--path")
 
 
@@ -28,9 +32,13 @@ def load(size: float) -> dict[str, float]:
             "products": 5000 * size, "updates": 20 * size, "measured_rows": size, "measured_products": 5000 * size}  # fmt: skip
 
 
+def expected(measure: str, stage: str, to_do: dict[str, float], past: list[Measured]) -> Interval:
+    return expected_of(measure, NAMED[stage], to_do, past)
+
+
 def truth(stage: str, size: float, fixed: float, rest: float) -> float:
     """Seconds on a machine that is so many times as slow as the one that the rates are from."""
-    rates = RATES[SECONDS][stage]
+    rates = NAMED[stage].rates[SECONDS]
     return fixed * rates["fixed"] + rest * sum(rate * load(size).get(name, 0) for name, rate in rates.items() if name != "fixed")
 
 

@@ -198,9 +198,10 @@ def _ask() -> None:
 
 def _print_split(result: Run, num_rows: int) -> None:
     from cengine.evaluation.baselines import FEW_ROWS
+    from cengine.pipeline.stages.split import Split
     from cengine.preprocess.split import read_split
 
-    split = read_split(result.folders["Split"])
+    split = read_split(result.folders[Split.name])
     report = split.report
     shown = ", ".join(f"{name} {rows:,}" for name, rows in report.rows.items())
     groups = f" in {report.num_groups:,} groups of {split.by}" if split.by else ""

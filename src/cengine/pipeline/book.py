@@ -13,6 +13,7 @@ from cengine.pipeline.execute import Position, StageRecord
 from cengine.pipeline.forecast import Forecast, forecast
 from cengine.pipeline.limits import Spent
 from cengine.pipeline.plan import Plan
+from cengine.pipeline.stages.evaluate import Evaluate
 from cengine.store.lifecycle import ACTIVE, SUCCEEDED, enter
 from cengine.store.processes import own_identity
 from cengine.store.settings import Prices
@@ -134,5 +135,5 @@ def planned_stages(plan: Plan) -> list[dict[str, Any]]:
 
 
 def _of_evaluation(found: Forecast) -> Spent:
-    stage = next(stage for stage in found.stages if stage.name == "Evaluate")
+    stage = next(stage for stage in found.stages if stage.name == Evaluate.name)
     return Spent(stage.seconds.high, stage.cost.high)

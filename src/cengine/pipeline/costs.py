@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from cengine.pipeline.stages.table import stage_named
 from cengine.store.settings import Prices
 
-TRAINING = "Train"
 GB = 10**9
 
 
@@ -25,7 +25,7 @@ class Costs:
 def hourly(stage: str, prices: Prices, threads: int | None) -> float:
     """The price of an hour of a stage: all cores it is given, and for training the GPUs."""
     cores = threads or os.cpu_count() or 1
-    return cores * prices.cpu_hour + (prices.num_gpus * prices.gpu_hour if stage == TRAINING else 0.0)
+    return cores * prices.cpu_hour + (prices.num_gpus * prices.gpu_hour if _is_training(stage) else 0.0)
 
 
 def costs_of(stages: Sequence[dict[str, Any]], prices: Prices, threads: int | None) -> Costs:
@@ -38,9 +38,15 @@ def costs_of(stages: Sequence[dict[str, Any]], prices: Prices, threads: int | No
     for stage in stages:
         price = hourly(stage["name"], prices, threads) / 3600
         read = scan_cost(stage.get("scanned_bytes") or 0, prices)
-        spent[stage["name"] == TRAINING] += price * (stage["seconds"] or 0.0) + (0.0 if stage.get("reused") else read)
+        spent[_is_training(stage["name"])] += price * (stage["seconds"] or 0.0) + (0.0 if stage.get("reused") else read)
         saved += price * (stage["saved_seconds"] or 0.0) + (read if stage.get("reused") else 0.0)
     return Costs(spent[False], spent[True], saved)
+
+
+def _is_training(name: str) -> bool:
+    """Of a stage, or of another artifact that is kept."""
+    stage = stage_named(name)
+    return stage is not None and stage.is_training
 
 
 def scan_cost(num_bytes: int, prices: Prices) -> float:

@@ -11,6 +11,7 @@ from cengine.evaluation.drift import with_drift
 from cengine.pipeline.fingerprint import fingerprint
 from cengine.pipeline.finished import LOOKING_MEMORY_BYTES, FinishedRun, looking_engine
 from cengine.pipeline.register import Snapshot
+from cengine.pipeline.stages import table as stages
 from cengine.pipeline.warehouse import Say, warehouse_of
 from cengine.preprocess.describe import describe
 from cengine.preprocess.source import Rows
@@ -26,7 +27,7 @@ def run_columns(run: FinishedRun, *, used: bool = False) -> list[dict[str, Any]]
     """Statistics of a run's table, by split, with the roles of columns and how the splits differ: of all, or of those that are `used`."""
     roles = _roles(run)
     names = [name for name in run.rows.schema.names if name in roles] if used else None
-    found = columns_of(run.project, lambda: run.rows, run.split, run.fingerprint("Split"), run.table_engine, names)
+    found = columns_of(run.project, lambda: run.rows, run.split, run.fingerprint(stages.Split), run.table_engine, names)
     return with_drift([{**column, "roles": roles.get(column["name"], [])} for column in found])
 
 

@@ -11,45 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cengine.pipeline.loads import Load
+from cengine.pipeline.stages.stage import CPU, FIXED, KEPT, PEAK, SECONDS, Load, Stage
 from cengine.store.processes import machine
 
-FIXED = "fixed"
-# What is measured of a stage; the rates in seconds or bytes for each unit of a quantity of `loads.py`.
-SECONDS, CPU, PEAK, KEPT = "seconds", "cpu_seconds", "peak_bytes", "num_bytes"
 MEASURES = (SECONDS, CPU, PEAK, KEPT)
-RATES: dict[str, dict[str, dict[str, float]]] = {
-    SECONDS: {
-        "Split": {FIXED: 0.3, "cells": 2.5e-8},
-        "Fit": {FIXED: 0.3, "cells": 4e-8},
-        "Transform": {FIXED: 0.1, "cells": 2.5e-8},
-        "Train": {FIXED: 6.0, "cells": 1.5e-8, "steps": 4e-5, "drawn_cells": 1e-8, "products": 4e-11, "updates": 2e-9,
-                  "measured_rows": 2e-7, "measured_products": 3e-11},
-        "Evaluate": {FIXED: 0.8, "cells": 5e-9, "rows": 1e-6, "sliced_rows": 2e-7, "products": 2e-11},
-    },
-    CPU: {
-        "Split": {FIXED: 0.4, "cells": 5e-8},
-        "Fit": {FIXED: 0.4, "cells": 8e-8},
-        "Transform": {FIXED: 0.2, "cells": 1e-7},
-        "Train": {FIXED: 8.0, "cells": 1.5e-8, "steps": 4e-5, "drawn_cells": 1e-8, "products": 4e-11, "updates": 2e-9,
-                  "measured_rows": 2e-7, "measured_products": 3e-11},
-        "Evaluate": {FIXED: 1.0, "cells": 1e-8, "rows": 1e-6, "sliced_rows": 2e-7, "products": 2e-11},
-    },
-    PEAK: {
-        "Split": {FIXED: 2.5e8, "cells": 4},
-        "Fit": {FIXED: 2.5e8, "cells": 2},
-        "Transform": {FIXED: 2.5e8, "cells": 4},
-        "Train": {FIXED: 7.5e8, "cells": 10, "weights": 40},
-        "Evaluate": {FIXED: 7.5e8, "rows": 500},
-    },
-    KEPT: {
-        "Split": {FIXED: 1e4, "cells": 0.01},
-        "Fit": {FIXED: 1e4},
-        "Transform": {FIXED: 1e4, "cells": 1.1},
-        "Train": {FIXED: 5e5, "weights": 8},
-        "Evaluate": {FIXED: 1e5, "rows": 30},
-    },
-}  # fmt: skip
 # How far 4 of 5 values are from what is expected, as a factor: with nothing to go by, and at least.
 UNKNOWN_SPREAD, LEAST_SPREAD = 0.7, 0.15
 Z_OF_FOUR_IN_FIVE = 1.28
@@ -117,10 +82,10 @@ def while_busy(seconds: Interval, slowdown: float) -> Interval:
     return Interval(seconds.expected * slowdown, seconds.low * slowdown / unsure, seconds.high * slowdown * unsure)
 
 
-def expected(measure: str, stage: str, load: Load, past: Sequence[Measured], *, guessed: bool = False) -> Interval:
+def expected(measure: str, stage: Stage, load: Load, past: Sequence[Measured], *, guessed: bool = False) -> Interval:
     """What a stage with so much to do will take of a measure. A `guessed` load is compared with what was guessed then."""
     fixed, rest = _parts(measure, stage, load)
-    alike = [m for m in past if m.stage == stage and measure in m.measures]
+    alike = [m for m in past if m.stage == stage.name and measure in m.measures]
     known = [(*_parts(measure, stage, m.guessed_load if guessed else m.load), m.measures[measure]) for m in alike]
     known = known[-MAX_MEASURED:]
     if not known:
@@ -138,9 +103,9 @@ def expected(measure: str, stage: str, load: Load, past: Sequence[Measured], *, 
     return _interval(value, max(LEAST_SPREAD, spread) + unsure)
 
 
-def _parts(measure: str, stage: str, load: Load) -> tuple[float, float]:
+def _parts(measure: str, stage: Stage, load: Load) -> tuple[float, float]:
     """By the rates alone: what does not grow, and what does."""
-    rates = RATES[measure][stage]
+    rates = stage.rates[measure]
     return rates[FIXED], sum(rate * load.get(name, 0.0) for name, rate in rates.items() if name != FIXED)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -16,12 +15,14 @@ from cengine.errors import CengineError, TrainingError
 from cengine.evaluation.results import Results, read_results
 from cengine.pipeline.plan import Plan, limited_fingerprint, stage_fingerprint
 from cengine.pipeline.progress import Progress
-from cengine.pipeline.stages import STAGES, Stage, Work
+from cengine.pipeline.stages.evaluate import PREDICTIONS, Evaluate
+from cengine.pipeline.stages.stage import Stage, Work
+from cengine.pipeline.stages.table import scanned_bytes
+from cengine.pipeline.stages.train import Train, read_training
 from cengine.pipeline.usage import Meter, Usage
 from cengine.stopping import LIMITS, Stopped, Wish
 from cengine.store.artifacts import Artifact, Building, disk_error
 
-TRAINING, EVALUATION = "Train", "Evaluate"
 # How often progress is recorded; less often where recording is slow, so that it takes no more than this share of the time.
 RECORD_SECONDS, MOST_RECORDING = 1.0, 0.004
 XLA_OUT_OF_MEMORY = "RESOURCE_EXHAUSTED"
@@ -69,12 +70,12 @@ class Run:
     @property
     def results(self) -> Results:
         """Overall metrics, slices and verdicts."""
-        return read_results(self.folders["Evaluate"])
+        return read_results(self.folders[Evaluate.name])
 
     @property
     def predictions_file(self) -> Path:
         """The table of predictions, in Parquet."""
-        return self.folders["Evaluate"] / "predictions.parquet"
+        return self.folders[Evaluate.name] / PREDICTIONS
 
     def predictions(self) -> Any:
         """The table of predictions, a pyarrow Table."""
@@ -86,13 +87,12 @@ class Run:
         """The trained Keras model; `signature.json` beside it says what its inputs are."""
         from cengine.training.model import load_model
 
-        return load_model(self.folders["Train"])
+        return load_model(self.folders[Train.name])
 
     @property
     def training(self) -> dict[str, Any]:
         """How training went: its history, steps, the step whose weights were kept, and what limit ended it."""
-        found: dict[str, Any] = json.loads((self.folders["Train"] / "training.json").read_text())
-        return found
+        return read_training(self.folders[Train.name])
 
     @property
     def limit(self) -> dict[str, Any] | None:
@@ -142,14 +142,16 @@ def _execute(plan: Plan, recorded: Recorded, wish: Wish, held: contextlib.ExitSt
     folders: dict[str, Path] = {}
     records: list[StageRecord] = []
     progress = plan.context.progress
-    parent: str | None = None
-    if any(stage.stored_seconds is None for stage in plan.stages if stage.name in (TRAINING, EVALUATION)) and (
+    identities: dict[str, str] = {}
+    if any(planned.stored_seconds is None and planned.stage.loads_network for planned in plan.stages) and (
         refused := memory.too_little_for_training()
     ):
         raise TrainingError(*refused)
-    for stage, planned in zip(STAGES, plan.stages, strict=True):
-        wanted = planned.fingerprint if parent is None else stage_fingerprint(stage, plan.context, parent)
-        if stage.name == EVALUATION:
+    for planned in plan.stages:
+        stage = planned.stage
+        # A limit may have ended a stage before, whose result is another one then.
+        wanted = stage_fingerprint(stage, plan.context, identities)
+        if stage.follows_limits:
             held.enter_context(wish.held(*LIMITS))
         at_work = _AtWork(plan, stage, wanted, folders, wish, _Watched(progress, stage.name, records, recorded, wish), held)
         try:
@@ -169,8 +171,7 @@ def _execute(plan: Plan, recorded: Recorded, wish: Wish, held: contextlib.ExitSt
         if artifact is None:
             raise CengineError(f"the stored result of {stage.name} vanished while the run went on")
         folders[stage.name] = artifact.folder
-        if at_work.fingerprint != wanted or parent is not None:
-            parent = at_work.fingerprint
+        identities[stage.name] = at_work.fingerprint
         records.append(at_work.record(artifact))
         if at_work.built:
             progress.end(stage.name, records[-1].seconds)
@@ -212,13 +213,11 @@ class _AtWork:
             pass  # left by it, so that the draft is not taken for the whole and the checkpoints stay
 
     def _work(self, building: Building) -> Work:
-        from cengine.pipeline.loads import load_of, scanned_bytes
-
         context, name = self.plan.context, self.stage.name
         kept = self.plan.project.artifacts.work_folder(name, self.wanted)
         work = Work(dict(self.folders), building.folder, kept, building.details, self.wish)
         meter = Meter()
-        if name == TRAINING:
+        if self.stage.is_training:
             # Until the run ends: training hears of a limit by itself, and what it has reached is to be evaluated.
             self.held.enter_context(self.wish.held(*LIMITS))
         self.watched.begin(name, self.stage.size(context, self.folders), self.stage.unit)
@@ -230,11 +229,11 @@ class _AtWork:
         self._usage = meter.read()
         self._seconds = time.monotonic() - building.started
         steps = work.details.get("first_step", 0), work.limited_at
-        self._load, self._guessed_load = (load_of(name, context, folders, *steps) for folders in (self.folders, {}))
+        self._load, self._guessed_load = (self.stage.load(context, folders, *steps) for folders in (self.folders, {}))
         if context.warehouse is not None:
             work.details["warehouse"] = traffic = context.warehouse.traffic()
             work.details["scanned_bytes"] = traffic["scanned_bytes"]
-        work.details.setdefault("scanned_bytes", scanned_bytes(context)[name])
+        work.details.setdefault("scanned_bytes", scanned_bytes(self.stage, context))
         return work
 
     def _store_limited(self, building: Building) -> None:

@@ -24,6 +24,8 @@ from cengine.pipeline.fingerprint import fingerprint
 from cengine.pipeline.plan import checked, default_memory_bytes
 from cengine.pipeline.register import Snapshot, read_snapshot
 from cengine.pipeline.runs import finished_run, parse_key
+from cengine.pipeline.stages import table as stages
+from cengine.pipeline.stages.stage import Stage
 from cengine.pipeline.warehouse import Warehouse, evaluated_rows, warehouse_of
 from cengine.preprocess.fit import Statistics, read_statistics
 from cengine.preprocess.source import Rows
@@ -115,7 +117,7 @@ class FinishedRun:
         missing = missing_beside(self.predictions_file, names)
         if self.warehouse is None or not missing:
             return Rows(self.snapshot.files, self.snapshot.schema, self.filters, self.resolved.labels)
-        identity = fingerprint({"split": self.fingerprint("Split"), "columns": sorted(missing)})
+        identity = fingerprint({"split": self.fingerprint(stages.Split), "columns": sorted(missing)})
         with self.project.artifacts.building("beside", identity) as building:
             if building is not None:
                 with self.table_engine() as engine:
@@ -130,12 +132,12 @@ class FinishedRun:
     @cached_property
     def split(self) -> Split:
         """Which row went where."""
-        return read_split(self.run.folders["Split"])
+        return read_split(self.run.folders[stages.Split.name])
 
     @cached_property
     def statistics(self) -> Statistics:
         """What Fit learned."""
-        return read_statistics(self.run.folders["Fit"])
+        return read_statistics(self.run.folders[stages.Fit.name])
 
     @cached_property
     def heads(self) -> Any:
@@ -144,9 +146,9 @@ class FinishedRun:
 
         return heads_of(self.resolved.labels, self.resolved.trainer, self.statistics)
 
-    def fingerprint(self, stage: str) -> str:
+    def fingerprint(self, stage: type[Stage]) -> str:
         """The identity of a stage's result."""
-        return next(s.fingerprint for s in self.run.stages if s.name == stage)
+        return next(s.fingerprint for s in self.run.stages if s.name == stage.name)
 
     @cached_property
     def summary(self) -> dict[str, Any]:

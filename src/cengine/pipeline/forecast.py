@@ -8,10 +8,12 @@ from functools import reduce
 from pathlib import Path
 from typing import Any
 
-from cengine.pipeline.costs import GB, TRAINING, hourly
-from cengine.pipeline.estimates import CPU, KEPT, NOTHING, PEAK, SECONDS, Interval, expected, history, while_busy
-from cengine.pipeline.loads import Load, load_of, scanned_bytes
-from cengine.pipeline.plan import Plan, PlannedStage
+from cengine.pipeline.costs import GB, hourly
+from cengine.pipeline.estimates import MEASURES, NOTHING, Interval, expected, history, while_busy
+from cengine.pipeline.plan import Plan
+from cengine.pipeline.stages.sizes import is_guessed
+from cengine.pipeline.stages.stage import Load
+from cengine.pipeline.stages.table import scanned_bytes
 from cengine.pipeline.usage import slowdown_so_far
 from cengine.store.settings import Prices
 
@@ -88,34 +90,24 @@ def forecast(plan: Plan, prices: Prices, runs: Callable[[], Sequence[dict[str, A
     folders: dict[str, Path] = {}
     missing = [stage for stage in plan.stages if stage.stored_seconds is None]
     past = history(runs()) if missing else []
-    scanned = scanned_bytes(plan.context) if missing and prices.gb_scanned else {}
     slowdown = slowdown_so_far()
     stages = []
-    for stage in plan.stages:
-        artifact = plan.project.artifacts.find(stage.name, stage.fingerprint)
-        if artifact is not None and stage.stored_seconds is not None:
+    for planned in plan.stages:
+        stage, artifacts = planned.stage, plan.project.artifacts
+        artifact = artifacts.find(stage.name, planned.fingerprint)
+        if artifact is not None and planned.stored_seconds is not None:
             folders[stage.name] = artifact.folder
             kept = Interval(artifact.num_bytes, artifact.num_bytes, artifact.num_bytes)
             stages.append(StageForecast(stage.name, True, {}, 0, NOTHING, NOTHING, NOTHING, kept, 0, NOTHING))
             continue
-        first_step = _first_step(plan, stage)
-        load = load_of(stage.name, plan.context, folders, first_step)
-        seconds, cpu, peak, kept = (
-            expected(measure, stage.name, load, past, guessed="Fit" not in folders) for measure in (SECONDS, CPU, PEAK, KEPT)
-        )
+        first_step = stage.first_step(artifacts.work_folder(stage.name, planned.fingerprint))
+        load = stage.load(plan.context, folders, first_step)
+        seconds, cpu, peak, kept = (expected(measure, stage, load, past, guessed=is_guessed(folders)) for measure in MEASURES)
         seconds = while_busy(seconds, slowdown)
-        read = scanned.get(stage.name, 0)
+        read = scanned_bytes(stage, plan.context) if prices.gb_scanned else 0
         cost = seconds.times(hourly(stage.name, prices, plan.context.threads) / 3600, read * prices.gb_scanned / GB)
         stages.append(StageForecast(stage.name, False, load, first_step, seconds, cpu, _within(peak, plan), kept, read, cost))
     return Forecast(tuple(stages), prices, slowdown, {stage.name for stage in missing} <= {measured.stage for measured in past})
-
-
-def _first_step(plan: Plan, stage: PlannedStage) -> int:
-    if stage.name != TRAINING:
-        return 0
-    from cengine.training.checkpoints import newest_step
-
-    return newest_step(plan.project.artifacts.work_folder(stage.name, stage.fingerprint) / "checkpoints")
 
 
 def _within(peak: Interval, plan: Plan) -> Interval:

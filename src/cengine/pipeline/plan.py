@@ -16,8 +16,10 @@ from cengine.memory import default_memory_bytes
 from cengine.pipeline.fingerprint import fingerprint
 from cengine.pipeline.progress import Progress, Silent
 from cengine.pipeline.register import Snapshot
-from cengine.pipeline.stages import BASE_BYTES, STAGES, Context, Stage
-from cengine.pipeline.warehouse import Scan, num_queries, scan_of, warehouse_of
+from cengine.pipeline.stages.context import BASE_BYTES, Context
+from cengine.pipeline.stages.stage import Stage
+from cengine.pipeline.stages.table import stages_of
+from cengine.pipeline.warehouse import Scan, scan_of, warehouse_of
 from cengine.pipeline.workers import Resources, workers_of
 from cengine.pipeline.workers import proposed_resources as proposed
 from cengine.store.project import Project
@@ -30,11 +32,20 @@ RUN_VERSION = 1
 class PlannedStage:
     """A stage of a plan: `stored_seconds` is what its stored result took to build, None where it is to run."""
 
-    name: str
+    stage: Stage
     fingerprint: str
     stored_seconds: float | None
-    unit: str
     size: int
+
+    @property
+    def name(self) -> str:
+        """What records and artifacts call it."""
+        return self.stage.name
+
+    @property
+    def unit(self) -> str:
+        """What its size is counted in."""
+        return self.stage.unit
 
 
 @dataclass(frozen=True)
@@ -59,11 +70,11 @@ class Plan:
         The warehouse is asked, which finds out too what it would not run. Raises PreprocessError where it is more than allowed.
         """
         warehouse = self.context.warehouse
-        missing = {stage.name for stage in self.stages if stage.stored_seconds is None}
-        if warehouse is None or not missing & {"Split", "Fit", "Transform", "Evaluate"}:
+        num_queries = sum(planned.stage.num_queries(self.resolved) for planned in self.stages if planned.stored_seconds is None)
+        if warehouse is None or not num_queries:
             return None
         warehouse.say = self.context.progress.say
-        return scan_of(warehouse, self.context.rows, num_queries(self.resolved, missing))
+        return scan_of(warehouse, self.context.rows, num_queries)
 
 
 def plan(
@@ -82,18 +93,19 @@ def plan(
                       warehouse, workers)  # fmt: skip
     stages: list[PlannedStage] = []
     folders: dict[str, Path] = {}
-    parent = ""
-    for stage in STAGES:
-        parent = stage_fingerprint(stage, context, parent)
-        artifact = project.artifacts.find(stage.name, parent)
-        stages.append(PlannedStage(stage.name, parent, artifact.seconds if artifact else None, stage.unit, stage.size(context, folders)))
+    identities: dict[str, str] = {}
+    for stage in stages_of(resolved):
+        identities[stage.name] = identity = stage_fingerprint(stage, context, identities)
+        artifact = project.artifacts.find(stage.name, identity)
+        stages.append(PlannedStage(stage, identity, artifact.seconds if artifact else None, stage.size(context, folders)))
         if artifact is not None:
             folders[stage.name] = artifact.folder
     return Plan(project, snapshot, resolved, warnings, tuple(stages), context)
 
 
-def stage_fingerprint(stage: Stage, context: Context, parent: str) -> str:
-    """The identity of a stage's result after a stage before it of the fingerprint `parent`."""
+def stage_fingerprint(stage: Stage, context: Context, identities: Mapping[str, str]) -> str:
+    """The identity of a stage's result, after results of these identities."""
+    parent = identities[stage.after[-1].name] if stage.after else ""
     return fingerprint({"run": RUN_VERSION, "stage": stage.name, "version": stage.version, "parent": parent,
                         "settings": json.loads(json.dumps(stage.settings(context), default=str))})  # fmt: skip
 

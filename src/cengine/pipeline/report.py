@@ -16,6 +16,7 @@ from cengine.engines.engine import Engine
 from cengine.expressions.build import column
 from cengine.pipeline.fingerprint import fingerprint
 from cengine.pipeline.finished import FinishedRun
+from cengine.pipeline.stages.evaluate import Evaluate
 from cengine.store.artifacts import disk_errors
 from cengine.store.permissions import make_folder, restrict
 from cengine.store.writing import refuse_link, write_whole
@@ -53,7 +54,7 @@ def summary_of(run: FinishedRun, report: Report = lambda what: None) -> dict[str
               "num_columns": len(snapshot.schema.columns), "content": snapshot.content, "where": list(run.resolved.split.where)},
         yaml=run.pipeline["config_text"], resolved=run.resolved, heads=run.heads, results=run.results,
         diagnostics=diagnostics, worst=worst,
-        training=json.loads((run.run.folders["Train"] / "training.json").read_text()),
+        training=run.run.training,
         split=run.split, columns=columns,
     ))  # fmt: skip
 
@@ -88,10 +89,10 @@ def _evidence(run: FinishedRun) -> tuple[dict[str, Any], dict[str, Any]]:
     """Diagnostics and worst slices by label, computed once for each evaluation."""
     from cengine.reports.summary import plain
 
-    identity = fingerprint({"version": EVIDENCE_VERSION, "evaluation": run.fingerprint("Evaluate")})
+    identity = fingerprint({"version": EVIDENCE_VERSION, "evaluation": run.fingerprint(Evaluate)})
     with run.project.artifacts.building("evidence", identity) as building:
         if building is not None:
-            building.details["parent"] = run.fingerprint("Evaluate")
+            building.details["parent"] = run.fingerprint(Evaluate)
             with run.engine() as engine:
                 diagnostics, worst = _looked_at(run, engine, engine.parquet([run.predictions_file]))
             (building.folder / "evidence.json").write_text(json.dumps(plain({"diagnostics": diagnostics, "worst": worst})))

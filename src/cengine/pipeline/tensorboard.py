@@ -12,6 +12,7 @@ from typing import Any
 
 from cengine.errors import CengineError, StoreError
 from cengine.pipeline.runs import parse_key, settled_runs
+from cengine.pipeline.stages.train import TENSORBOARD, Train
 from cengine.store.artifacts import disk_errors
 from cengine.store.permissions import make_folder
 from cengine.store.project import Project
@@ -76,9 +77,9 @@ class Chosen:
         if training is None:
             return None
         artifacts = self.project.artifacts
-        for folder in (artifacts.folder("Train", training), artifacts.work_folder("Train", training)):
-            if (folder / "tensorboard").is_dir():
-                return folder / "tensorboard"
+        for folder in (artifacts.folder(Train.name, training), artifacts.work_folder(Train.name, training)):
+            if (folder / TENSORBOARD).is_dir():
+                return folder / TENSORBOARD
         return None
 
 
@@ -119,7 +120,7 @@ def serve(folder: Path, port: int | None) -> str:
 
 def _training(run: dict[str, Any]) -> str | None:
     """The fingerprint of a run's training."""
-    return next((stage["fingerprint"] for stage in run["stages"] if stage["name"] == "Train"), None)
+    return next((stage["fingerprint"] for stage in run["stages"] if stage["name"] == Train.name), None)
 
 
 def _names_of(pipelines: Sequence[dict[str, Any]]) -> dict[int, str]:

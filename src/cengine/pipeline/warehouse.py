@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cengine.config.resolve import Resolved
 from cengine.connections.bigquery import Budget, over_budget
 from cengine.engines.engine import Engine, Setup
 from cengine.engines.remote import RemoteEngine
@@ -105,17 +104,6 @@ class Scan:
     def to_json(self) -> dict[str, int]:
         """Plain data."""
         return {"num_queries": self.num_queries, "query_bytes": self.query_bytes, "num_bytes": self.num_bytes}
-
-
-def num_queries(resolved: Resolved, stages: Collection[str]) -> int:
-    """How many queries these stages ask of the table."""
-    from cengine.preprocess.fit import num_queries as num_fit_queries
-
-    split = resolved.split
-    whole_groups = split.categorize.categories is not None or split.categorize.ratio is not None
-    ordered = split.index.by is not None
-    asked = {"Split": 1 if whole_groups else 2 if ordered else 3, "Fit": num_fit_queries(resolved), "Transform": 1, "Evaluate": 1}
-    return sum(number for name, number in asked.items() if name in stages)
 
 
 def scan_of(warehouse: Warehouse, rows: Rows, num_queries: int) -> Scan:
