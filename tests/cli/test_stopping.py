@@ -18,6 +18,7 @@ from terminal import YAML, Terminal, table_text
 
 from cengine import stopping
 from cengine.cli import main
+from cengine.pipeline.fingerprint import fingerprint
 from cengine.stopping import Reason, Stopped
 from cengine.training.checkpoints import read_newest
 from cengine.training.model import load_model
@@ -190,6 +191,10 @@ def test_out_of_time_the_best_so_far_is_evaluated_and_forgotten(here, tmp_path) 
     assert here("pipeline", "evaluate", "long", "--json", "--no-open").json["metrics"]
     points = list((here.project.folder / "artifacts" / "Train").glob("*/*/tensorboard/eval/*points"))
     assert len(points) == 1
+    (artifact,) = (here.project.folder / "artifacts" / "Train").glob("*/*/artifact.json")
+    identity = json.loads(artifact.read_text())["details"]["identity"]
+    assert fingerprint(identity.pop("whole")) == identity["training"]
+    assert (fingerprint(identity), identity["limited_at"]) == (artifact.parent.name, training["num_steps"])
     # Without the limit it goes on to the end, from the checkpoint and not from the short result.
     shown = here("pipeline", "run", "long", "--explain").out
     assert "from step" in shown

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import cengine
+from cengine.pipeline.fingerprint import fingerprint
 
 KEPT = Path(__file__).with_name("what_stays.json")
 NUM_ROWS = 600
@@ -79,6 +80,10 @@ def results(folder: Path, text: str) -> dict[str, object]:
     run = cengine.execute(
         cengine.plan(project, cengine.parse_config(text), cengine.register(project, "parquet", path=str(folder / "t.parquet")))
     )
+    for stage in run.stages:
+        identity = project.artifacts.find(stage.name, stage.fingerprint).details["identity"]
+        assert fingerprint(identity) == stage.fingerprint
+        assert identity["stage"] == stage.name
     return {
         "fingerprints": {stage.name: stage.fingerprint for stage in run.stages},
         "statistics": json.loads((run.folders["Fit"] / "statistics.json").read_text()),

@@ -13,7 +13,8 @@ from typing import Any
 from cengine import memory, stopping
 from cengine.errors import CengineError, TrainingError
 from cengine.evaluation.results import Results, read_results
-from cengine.pipeline.plan import Plan, limited_fingerprint, stage_fingerprint
+from cengine.pipeline.fingerprint import fingerprint
+from cengine.pipeline.plan import Plan, limited_identity, stage_identity
 from cengine.pipeline.progress import Progress
 from cengine.pipeline.stages.evaluate import PREDICTIONS, Evaluate
 from cengine.pipeline.stages.stage import Stage, Work
@@ -142,7 +143,7 @@ def _execute(plan: Plan, recorded: Recorded, wish: Wish, held: contextlib.ExitSt
     folders: dict[str, Path] = {}
     records: list[StageRecord] = []
     progress = plan.context.progress
-    identities: dict[str, str] = {}
+    fingerprints: dict[str, str] = {}
     if any(planned.stored_seconds is None and planned.stage.loads_network for planned in plan.stages) and (
         refused := memory.too_little_for_training()
     ):
@@ -150,10 +151,10 @@ def _execute(plan: Plan, recorded: Recorded, wish: Wish, held: contextlib.ExitSt
     for planned in plan.stages:
         stage = planned.stage
         # A limit may have ended a stage before, whose result is another one then.
-        wanted = stage_fingerprint(stage, plan.context, identities)
+        identity = stage_identity(stage, plan.context, fingerprints)
         if stage.follows_limits:
             held.enter_context(wish.held(*LIMITS))
-        at_work = _AtWork(plan, stage, wanted, folders, wish, _Watched(progress, stage.name, records, recorded, wish), held)
+        at_work = _AtWork(plan, stage, identity, folders, wish, _Watched(progress, stage.name, records, recorded, wish), held)
         try:
             at_work.reach()
         except OSError as error:
@@ -171,7 +172,7 @@ def _execute(plan: Plan, recorded: Recorded, wish: Wish, held: contextlib.ExitSt
         if artifact is None:
             raise CengineError(f"the stored result of {stage.name} vanished while the run went on")
         folders[stage.name] = artifact.folder
-        identities[stage.name] = at_work.fingerprint
+        fingerprints[stage.name] = at_work.fingerprint
         records.append(at_work.record(artifact))
         if at_work.built:
             progress.end(stage.name, records[-1].seconds)
@@ -184,10 +185,11 @@ def _execute(plan: Plan, recorded: Recorded, wish: Wish, held: contextlib.ExitSt
 class _AtWork:
     """One stage of a run: reused where it is stored, else built, and measured."""
 
-    def __init__(self, plan: Plan, stage: Stage, wanted: str, folders: dict[str, Path], wish: Wish, watched: _Watched,
+    def __init__(self, plan: Plan, stage: Stage, identity: dict[str, Any], folders: dict[str, Path], wish: Wish, watched: _Watched,
                  held: contextlib.ExitStack) -> None:  # fmt: skip
         self.plan, self.stage, self.folders, self.wish, self.watched, self.held = plan, stage, folders, wish, watched, held
-        self.wanted = self.fingerprint = wanted
+        self.identity = identity
+        self.wanted = self.fingerprint = fingerprint(identity)
         self.built = False
         self._seconds = 0.0
         self._load: dict[str, float] = {}
@@ -206,8 +208,9 @@ class _AtWork:
                 work = self._work(building)
                 if work.limited_at is not None:
                     self._limited_at = work.limited_at
-                    self.fingerprint = limited_fingerprint(self.wanted, work.limited_at)
-                    self._store_limited(building)
+                    identity = limited_identity(self.wanted, work.limited_at)
+                    self.fingerprint = fingerprint(identity)
+                    self._store_limited(building, identity)
                     raise _Limited
         except _Limited:
             pass  # left by it, so that the draft is not taken for the whole and the checkpoints stay
@@ -233,15 +236,17 @@ class _AtWork:
         if context.warehouse is not None:
             work.details["warehouse"] = traffic = context.warehouse.traffic()
             work.details["scanned_bytes"] = traffic["scanned_bytes"]
+        # What would have to be compared to say why a result was not found again.
+        work.details["identity"] = self.identity
         work.details.setdefault("scanned_bytes", scanned_bytes(self.stage, context))
         return work
 
-    def _store_limited(self, building: Building) -> None:
+    def _store_limited(self, building: Building, identity: dict[str, Any]) -> None:
         with self.plan.project.artifacts.building(self.stage.name, self.fingerprint) as shorter:
             if shorter is not None:
                 for path in building.folder.iterdir():
                     path.rename(shorter.folder / path.name)
-                shorter.details.update(building.details)
+                shorter.details.update(building.details, identity={**identity, "whole": self.identity})
                 shorter.started = building.started
 
     def record(self, artifact: Artifact) -> StageRecord:

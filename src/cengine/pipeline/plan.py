@@ -93,26 +93,26 @@ def plan(
                       warehouse, workers)  # fmt: skip
     stages: list[PlannedStage] = []
     folders: dict[str, Path] = {}
-    identities: dict[str, str] = {}
+    fingerprints: dict[str, str] = {}
     for stage in stages_of(resolved):
-        identities[stage.name] = identity = stage_fingerprint(stage, context, identities)
-        artifact = project.artifacts.find(stage.name, identity)
-        stages.append(PlannedStage(stage, identity, artifact.seconds if artifact else None, stage.size(context, folders)))
+        fingerprints[stage.name] = own = fingerprint(stage_identity(stage, context, fingerprints))
+        artifact = project.artifacts.find(stage.name, own)
+        stages.append(PlannedStage(stage, own, artifact.seconds if artifact else None, stage.size(context, folders)))
         if artifact is not None:
             folders[stage.name] = artifact.folder
     return Plan(project, snapshot, resolved, warnings, tuple(stages), context)
 
 
-def stage_fingerprint(stage: Stage, context: Context, identities: Mapping[str, str]) -> str:
-    """The identity of a stage's result, after results of these identities."""
-    parent = identities[stage.after[-1].name] if stage.after else ""
-    return fingerprint({"run": RUN_VERSION, "stage": stage.name, "version": stage.version, "parent": parent,
-                        "settings": json.loads(json.dumps(stage.settings(context), default=str))})  # fmt: skip
+def stage_identity(stage: Stage, context: Context, fingerprints: Mapping[str, str]) -> dict[str, Any]:
+    """All that the fingerprint of a stage's result is made of, after results of these fingerprints."""
+    parent = fingerprints[stage.after[-1].name] if stage.after else ""
+    return {"run": RUN_VERSION, "stage": stage.name, "version": stage.version, "parent": parent,
+            "settings": json.loads(json.dumps(stage.settings(context), default=str))}  # fmt: skip
 
 
-def limited_fingerprint(whole: str, step: int) -> str:
-    """The identity of a training that a limit ended at this step; `whole` is that of the training as it was meant."""
-    return fingerprint({"run": RUN_VERSION, "training": whole, "limited_at": step})
+def limited_identity(whole: str, step: int) -> dict[str, Any]:
+    """The same of a training that a limit ended at this step; `whole` is the fingerprint of the training as it was meant."""
+    return {"run": RUN_VERSION, "training": whole, "limited_at": step}
 
 
 def checked(project: Project, file: ConfigFile, schema: TableSchema) -> tuple[Resolved, tuple[Problem, ...]]:
