@@ -1,6 +1,6 @@
 """Results that were stored before are found again: identities, statistics and encoded rows of three pipelines are what they were.
 
-`what_stays.json` was written by the build before stages became classes: `python tests/pipeline/test_what_stays.py` prints it anew.
+The build before stages became classes wrote `what_stays.json`; `python tests/pipeline/test_what_stays.py` prints what this build gives.
 Were an identity to change, everything that a user has stored would be built again; were another number, without a word.
 """
 

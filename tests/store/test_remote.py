@@ -9,6 +9,7 @@ import stat
 import sys
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 from servers import free_port, s3_server
@@ -307,7 +308,7 @@ def test_a_connection_that_is_cut_is_survived_and_said(monkeypatch, caplog) -> N
                 server.server.start()
                 server.client().create_bucket(Bucket=place.name.removeprefix("s3://"))  # it keeps everything in memory
 
-        monkeypatch.setattr(patience, "sleep", pause)
+        monkeypatch.setattr(patience, "time", SimpleNamespace(monotonic=time.monotonic, sleep=pause))
         with caplog.at_level(logging.WARNING, "cengine"):
             place.write("b", b"y")
         assert place.read("b") == b"y"

@@ -59,10 +59,7 @@ def _sum_of_cells(half: str, columns: Sequence[Column]) -> exp.Expr:
     texts = [column for column in columns if column.kind == "string"]
     terms = [_term(half, column) for column in columns if column.kind != "string"]
     terms += [_term_of_texts(half, texts)] if texts else []
-    while True:
-        terms = [remainder(terms[start : start + CELLS_ADDED]) for start in range(0, len(terms), CELLS_ADDED)]
-        if len(terms) == 1:
-            return terms[0]
+    return remainder(terms, CELLS_ADDED)
 
 
 def _term(half: str, column: Column) -> exp.Expr:

@@ -106,10 +106,7 @@ def told_apart(rows: exp.Expr, names: Sequence[str], content: str, occurrence: s
 def _linear_hash(half: str, numbers: list[tuple[str, exp.Expr]]) -> exp.Expr:
     # Numbers are written alike in both halves, so that an engine works them out once.
     terms: list[exp.Expr] = [exp.Mul(this=present(value.copy()), expression=bigint(coefficient(half, label))) for label, value in numbers]
-    while True:
-        terms = [remainder(terms[start : start + MAX_ADDED]) for start in range(0, len(terms), MAX_ADDED)]
-        if len(terms) == 1:
-            return terms[0]
+    return remainder(terms, MAX_ADDED)
 
 
 def part_label(name: str, part: int) -> str:
@@ -137,9 +134,13 @@ def added(terms: list[exp.Expr]) -> exp.Expr:
     return functools.reduce(lambda total, term: exp.Add(this=total, expression=term), terms)
 
 
-def remainder(terms: list[exp.Expr]) -> exp.Expr:
-    """The sum of the terms modulo PRIME."""
-    return exp.Paren(this=exp.Mod(this=exp.Paren(this=added(terms)), expression=bigint(PRIME)))
+def remainder(terms: list[exp.Expr], most: int) -> exp.Expr:
+    """The sum of the terms modulo PRIME; at most so many are added before a modulo."""
+    while True:
+        parts = (added(terms[start : start + most]) for start in range(0, len(terms), most))
+        terms = [exp.Paren(this=exp.Mod(this=exp.Paren(this=part), expression=bigint(PRIME))) for part in parts]
+        if len(terms) == 1:
+            return terms[0]
 
 
 def cell_numbers(column: Column, cell: exp.Expr) -> list[exp.Expr]:

@@ -14,7 +14,7 @@ from cengine import memory, stopping
 from cengine.errors import CengineError, TrainingError
 from cengine.evaluation.results import Results, read_results
 from cengine.pipeline.fingerprint import fingerprint
-from cengine.pipeline.plan import Plan, limited_identity, stage_identity
+from cengine.pipeline.plan import Plan, limited_identity, parent_of
 from cengine.pipeline.progress import Progress
 from cengine.pipeline.stages.evaluate import PREDICTIONS, Evaluate
 from cengine.pipeline.stages.stage import Stage, Work
@@ -151,7 +151,7 @@ def _execute(plan: Plan, recorded: Recorded, wish: Wish, held: contextlib.ExitSt
     for planned in plan.stages:
         stage = planned.stage
         # A limit may have ended a stage before, whose result is another one then.
-        identity = stage_identity(stage, plan.context, fingerprints)
+        identity = {**planned.identity, "parent": parent_of(stage, fingerprints)}
         if stage.follows_limits:
             held.enter_context(wish.held(*LIMITS))
         at_work = _AtWork(plan, stage, identity, folders, wish, _Watched(progress, stage.name, records, recorded, wish), held)

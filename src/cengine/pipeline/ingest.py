@@ -214,8 +214,8 @@ class _Copying:
     def _write(self, rows: str, cells: dict[str, str], proved: list[str], columns: list[Column], target: Path) -> int:
         """Writes cells with the identity of each row, a negative one for a row that is not proved; gives the number of rows.
 
-        `cells` are SQL, of the columns `proved` for texts. Values come before their proof, and identities before they are asked
-        for, so that each is worked out once: within a condition DuckDB works every part out anew.
+        `cells` are SQL, of the columns `proved` for texts. A query of its own computes the values before the one that proves
+        them, and the identity before the one that chooses it: DuckDB computes an expression again wherever a CASE repeats it.
         """
         names, settled = [c.name for c in columns], set(proved)
         one, other, sure, misfits, own = (free_name(stem, names) for stem in ("_first", "_second", "_sure", "_misfits", "_identity"))

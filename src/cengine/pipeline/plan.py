@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +34,14 @@ class PlannedStage:
     """A stage of a plan: `stored_seconds` is what its stored result took to build, None where it is to run."""
 
     stage: Stage
-    fingerprint: str
+    identity: dict[str, Any]
     stored_seconds: float | None
     size: int
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Of the identity."""
+        return fingerprint(self.identity)
 
     @property
     def name(self) -> str:
@@ -95,17 +101,22 @@ def plan(
     folders: dict[str, Path] = {}
     fingerprints: dict[str, str] = {}
     for stage in stages_of(resolved):
-        fingerprints[stage.name] = own = fingerprint(stage_identity(stage, context, fingerprints))
+        identity = _identity(stage, context, parent_of(stage, fingerprints))
+        fingerprints[stage.name] = own = fingerprint(identity)
         artifact = project.artifacts.find(stage.name, own)
-        stages.append(PlannedStage(stage, own, artifact.seconds if artifact else None, stage.size(context, folders)))
+        stages.append(PlannedStage(stage, identity, artifact.seconds if artifact else None, stage.size(context, folders)))
         if artifact is not None:
             folders[stage.name] = artifact.folder
     return Plan(project, snapshot, resolved, warnings, tuple(stages), context)
 
 
-def stage_identity(stage: Stage, context: Context, fingerprints: Mapping[str, str]) -> dict[str, Any]:
-    """All that the fingerprint of a stage's result is made of, after results of these fingerprints."""
-    parent = fingerprints[stage.after[-1].name] if stage.after else ""
+def parent_of(stage: Stage, fingerprints: Mapping[str, str]) -> str:
+    """The fingerprint that a stage's identity builds on, among those of the stages before it."""
+    return fingerprints[stage.after[-1].name] if stage.after else ""
+
+
+def _identity(stage: Stage, context: Context, parent: str) -> dict[str, Any]:
+    """Everything that the fingerprint of a stage's result is computed from."""
     return {"run": RUN_VERSION, "stage": stage.name, "version": stage.version, "parent": parent,
             "settings": json.loads(json.dumps(stage.settings(context), default=str))}  # fmt: skip
 

@@ -32,7 +32,7 @@ _USUAL_WHOLE = r"-?(?:0|[1-9][0-9]{0,14})"
 _USUAL_DECIMAL = "-?(?:" + "|".join(rf"[1-9][0-9]{{{n - 1}}}\.[0-9]{{0,{15 - n}}}" for n in range(1, 16)) + r"|0?\.[0-9]{1,15}|0\.)"
 _USUAL_NUMBER = f"{_USUAL_DECIMAL}|{_USUAL_WHOLE}"
 # One of these of at most 15 characters is a usual number.
-_MOST_DIGITS = 15
+_MOST_CHARACTERS = 15
 _SHORT_NUMBER = r"-?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)"
 _USUAL_DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
 _USUAL_TIME = rf"{_USUAL_DATE}[ T](?:[01][0-9]|2[0-3]):[0-9]{{2}}:[0-9]{{2}}(?:\.[0-9]{{1,6}})?"
@@ -229,7 +229,7 @@ class Spelling:
         joined = self._usual(f"CONCAT_WS('|', {', '.join(values)})", f"(?:(?:{_SHORT_NUMBER})(?:[|]|$))*")
         lengths = ", ".join(f"STRLEN({text})" for text in values)
         read = " AND ".join(f"({text} IS NULL OR {value} IS NOT NULL)" for text, value in values.items())
-        return f"({joined} AND GREATEST({lengths}, 0) <= {_MOST_DIGITS} AND {read})"
+        return f"({joined} AND GREATEST({lengths}, 0) <= {_MOST_CHARACTERS} AND {read})"
 
     def class_of(self, text: str) -> str:
         """SQL for the class of a text that is not null."""

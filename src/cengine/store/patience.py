@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from time import sleep
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -30,5 +29,5 @@ def patiently(once: Callable[[], T], reason: Callable[[Exception], str | None], 
             if passing is None or time.monotonic() - began + pause > patience_seconds:
                 raise
             log.warning("%s: %s; trying again in %g s", name, passing, pause)
-        sleep(pause)
+        time.sleep(pause)
         pause = min(2 * pause, MAX_PAUSE_SECONDS)

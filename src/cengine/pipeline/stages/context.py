@@ -69,6 +69,11 @@ class Context:
     # Columns of the table
 
     @property
+    def num_encoded(self) -> int:
+        """The number of columns that are encoded: features and labels."""
+        return len(self.resolved.features) + len(self.resolved.labels)
+
+    @property
     def kept_columns(self) -> set[str]:
         """The columns that say which rows there are: those of filters, labels that are not filled, the row identity."""
         kept = {node.name for condition in self.filters for node in condition.find_all(exp.Column)}

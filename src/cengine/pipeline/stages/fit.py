@@ -27,11 +27,8 @@ class Fit(Stage):
         return {"features": [feature.identity() for feature in context.resolved.features],
                 "labels": [label.identity() for label in context.resolved.labels]}  # fmt: skip
 
-    def size(self, context: Context, folders: Folders) -> int:
-        return context.snapshot.schema.num_rows
-
     def load(self, context: Context, folders: Folders, first_step: int = 0, last_step: int | None = None) -> Load:
-        return {"cells": context.snapshot.schema.num_rows * (len(context.resolved.features) + len(context.resolved.labels))}
+        return {"cells": context.snapshot.schema.num_rows * context.num_encoded}
 
     def columns(self, context: Context) -> set[str]:
         return context.learnt_columns

@@ -33,9 +33,6 @@ class Split(Stage):
             "labels": sorted(label.name for label in resolved.labels if label.filling is None),
         }
 
-    def size(self, context: Context, folders: Folders) -> int:
-        return context.snapshot.schema.num_rows
-
     def load(self, context: Context, folders: Folders, first_step: int = 0, last_step: int | None = None) -> Load:
         return {"cells": context.snapshot.schema.num_rows * len(self.columns(context))}
 

@@ -24,10 +24,10 @@ Rates = Mapping[str, Mapping[str, float]]
 
 @dataclass
 class Work:
-    """A stage at work: the folders of the stages before, its own, one for what it may want to find again; the wish that it ends.
+    """What a running stage uses: the folders of earlier stages, its own, one for checkpoints, and the request to stop.
 
-    A stage that a limit has ended early says at which step (`limited_at`): what it has filled its folder with is not
-    the result of its settings alone.
+    A stage that stops early at a limit sets `limited_at` to its last step: its folder then holds
+    not the result of its settings alone.
     """
 
     folders: Folders
@@ -68,9 +68,9 @@ class Stage(ABC):
     def settings(self, context: Context) -> Any:
         """All that its result depends on beside the stages before, as plain data."""
 
-    @abstractmethod
     def size(self, context: Context, folders: Folders) -> int:
-        """How much it has to do, in its unit; 0 where that is not known yet."""
+        """How much it has to do, in its unit, such as all rows of the table; 0 if that is not known yet."""
+        return context.snapshot.schema.num_rows
 
     @abstractmethod
     def load(self, context: Context, folders: Folders, first_step: int = 0, last_step: int | None = None) -> Load:
@@ -88,9 +88,9 @@ class Stage(ABC):
         return set()
 
     def num_queries(self, resolved: Resolved) -> int:
-        """How many queries it asks of a table that stays where it is."""
+        """The number of queries that it sends to a warehouse."""
         return 0
 
     def first_step(self, kept: Path) -> int:
-        """Where it goes on, of what an earlier attempt has kept."""
+        """The step from which it continues, given the folder that an earlier attempt kept."""
         return 0

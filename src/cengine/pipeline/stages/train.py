@@ -66,7 +66,7 @@ class Train(Stage):
         from cengine.training.loop import Plan
 
         rows = rows_of_splits(context, folders)
-        columns = len(context.resolved.features) + len(context.resolved.labels)
+        columns = context.num_encoded
         multiplied, weights = num_weights(context, folders)
         plan = Plan.of(context.resolved.trainer, rows[TRAIN], 4 * columns)
         steps = max(0, (last_step or plan.num_steps) - first_step)
