@@ -18,6 +18,7 @@ needs chromium chromium
 needs postgresql initdb '/usr/lib/postgresql/*/bin/initdb'
 needs mariadb-server mariadbd /usr/sbin/mariadbd
 needs default-jre-headless java
+needs libgomp1 '/usr/lib/*/libgomp.so.1' '/usr/lib64/libgomp.so.1'
 needs libfaketime '/usr/lib/*/faketime/libfaketimeMT.so.1'
 # The server that speaks Azure's protocol comes with npm, where that is there.
 if command -v npm >/dev/null && [ ! -d build/azurite/node_modules/azurite ]; then
