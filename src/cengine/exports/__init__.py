@@ -1,0 +1,1 @@
+"""Trained models in formats that others run: written, and compared with the model before they are handed out."""
