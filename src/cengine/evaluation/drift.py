@@ -12,9 +12,12 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
+
+from cengine.plain import Cell
+from cengine.preprocess.describe import ColumnStatistics, SplitStatistics
 
 MODERATE, STRONG = 0.1, 0.25
 # An index is told only where it is so many times the noise, and where chance would give it once in a thousand columns.
@@ -24,11 +27,41 @@ CHANCE_QUANTILE = 3.0902  # of the normal distribution, at 0.999
 SMOOTHING = 0.5
 
 
+class SplitDrift(TypedDict):
+    """How far a split is from the reference: see `with_drift`."""
+
+    psi: float
+    noise: float
+    level: str
+    num_unseen: int | None
+    unseen_share: float | None
+    sentence: str
+
+
+class Drift(TypedDict):
+    """How far the other splits are from the reference."""
+
+    reference: str
+    splits: dict[str, SplitDrift]
+
+
+class ColumnInUse(ColumnStatistics):
+    """A column with what the configuration does with it."""
+
+    roles: list[str]
+
+
+class DescribedColumn(ColumnInUse):
+    """A column with its drift, None where it was not looked for."""
+
+    drift: Drift | None
+
+
 @dataclass(frozen=True)
 class _Bins:
     """The bins of a column with the shares of rows that each of two splits has in them, and how many rows these were."""
 
-    names: list[Any]
+    names: list[object]
     reference: np.ndarray
     other: np.ndarray
     num_reference: int
@@ -38,7 +71,7 @@ class _Bins:
 _NULL, _REST = object(), object()
 
 
-def with_drift(columns: Sequence[dict[str, Any]], reference: str = "train") -> list[dict[str, Any]]:
+def with_drift(columns: Sequence[ColumnInUse], reference: str = "train") -> list[DescribedColumn]:
     """The columns that `describe` gives, with `drift`: for each split but `reference` how far it is from that one.
 
     `psi`; `noise`, what chance alone makes of it; `level` ("same", "moderate", "strong"); `num_unseen` and `unseen_share`, rows
@@ -48,14 +81,14 @@ def with_drift(columns: Sequence[dict[str, Any]], reference: str = "train") -> l
     return [{**column, "drift": _drift(column, reference)} for column in columns]
 
 
-def _drift(column: dict[str, Any], reference: str) -> dict[str, Any] | None:
+def _drift(column: ColumnInUse, reference: str) -> Drift | None:
     others = [name for name in column["splits"] if name != reference]
     if reference not in column["splits"] or not others:
         return None
     return {"reference": reference, "splits": {name: _between(column, reference, name) for name in others}}
 
 
-def _between(column: dict[str, Any], reference: str, other: str) -> dict[str, Any]:
+def _between(column: ColumnInUse, reference: str, other: str) -> SplitDrift:
     bins = _bins(column, reference, other)
     contributions = (bins.other - bins.reference) * np.log(bins.other / bins.reference)
     psi = float(contributions.sum())
@@ -70,19 +103,23 @@ def _between(column: dict[str, Any], reference: str, other: str) -> dict[str, An
     sentence = _sentence(column, reference, other, bins, contributions, level)
     if share:
         sentence += f"; {_percent(share)} of {other} ({num_unseen:,} rows) has values that {reference} has nowhere"
-    return {"psi": psi, "noise": noise, "level": level, "num_unseen": num_unseen, "unseen_share": share, "sentence": sentence}
+    return {
+        "psi": psi,
+        "noise": noise,
+        "level": level,
+        "num_unseen": num_unseen,
+        "unseen_share": share,
+        "sentence": sentence,
+    }
 
 
-def _bins(column: dict[str, Any], reference: str, other: str) -> _Bins:
+def _bins(column: ColumnInUse, reference: str, other: str) -> _Bins:
     """Bins that either split has rows in: of a histogram or categories, the rest, and null."""
-    names: list[Any] = []
     table = column.get("histogram") or column.get("categories")
-    if column.get("histogram"):
-        edges = table["edges"] if table else []
-        names = list(itertools.pairwise(edges))
-    elif table:
-        names = list(table["values"])
-    rows = {split: _rows(column["splits"][split], table["counts"][split] if table else None) for split in (reference, other)}
+    names = _names(column)
+    rows = {
+        split: _rows(column["splits"][split], table["counts"][split] if table else None) for split in (reference, other)
+    }
     used = (rows[reference] + rows[other]) > 0
     names = [name for name, kept in zip([*names, _REST, _NULL], used, strict=True) if kept]
     sizes = {split: _num_looked_at(column["splits"][split]) for split in (reference, other)}
@@ -94,7 +131,15 @@ def _bins(column: dict[str, Any], reference: str, other: str) -> _Bins:
     return _Bins(names, shares[reference], shares[other], sizes[reference], sizes[other])
 
 
-def _rows(split: dict[str, Any], counts: Sequence[int] | None) -> np.ndarray:
+def _names(column: ColumnInUse) -> list[object]:
+    """A pair of edges for each bin of a histogram, or the categories; none where there is neither."""
+    if histogram := column.get("histogram"):
+        return list(itertools.pairwise(histogram["edges"]))
+    categories = column.get("categories")
+    return list(categories["values"]) if categories else []
+
+
+def _rows(split: SplitStatistics, counts: Sequence[int] | None) -> np.ndarray:
     """Rows of each bin, then of the rest, then of null; the parts that are estimates may add up to a little more or less."""
     values = split["num_rows"] - split["num_nulls"]
     if counts is None:
@@ -105,7 +150,7 @@ def _rows(split: dict[str, Any], counts: Sequence[int] | None) -> np.ndarray:
     return np.array([*counts, rest, split["num_nulls"]], np.float64)
 
 
-def _num_looked_at(split: dict[str, Any]) -> int:
+def _num_looked_at(split: SplitStatistics) -> int:
     return int(split.get("sampled_rows") or split["num_rows"])
 
 
@@ -120,7 +165,9 @@ def _chi_squared(degrees: int) -> float:
 # Sentences
 
 
-def _sentence(column: dict[str, Any], reference: str, other: str, bins: _Bins, contributions: np.ndarray, level: str) -> str:
+def _sentence(
+    column: ColumnInUse, reference: str, other: str, bins: _Bins, contributions: np.ndarray, level: str
+) -> str:
     name = column["name"]
     if not len(contributions):
         return f"{name}: there are no rows to compare"
@@ -137,9 +184,10 @@ def _sentence(column: dict[str, Any], reference: str, other: str, bins: _Bins, c
     return f"{name}: {told}{designed}"
 
 
-def _medians(column: dict[str, Any], reference: str, other: str) -> tuple[str, str] | None:
+def _medians(column: ColumnInUse, reference: str, other: str) -> tuple[str, str] | None:
     """The medians as texts where they lie in different bins, of columns that have more than a few values."""
-    edges = column["histogram"]["edges"]
+    histogram = column["histogram"]
+    edges = histogram["edges"] if histogram else []
     if len(edges) < 6 or _has_single_values(edges, column):
         return None
     medians = [column["splits"][split]["quantiles"].get("0.5") for split in (reference, other)]
@@ -149,28 +197,29 @@ def _medians(column: dict[str, Any], reference: str, other: str) -> tuple[str, s
     return (_number(medians[0]), _number(medians[1])) if places[0] != places[1] else None
 
 
-def _place(value: Any, edges: Sequence[float]) -> int:
+def _place(value: Cell, edges: Sequence[float]) -> int:
     number = np.datetime64(value, "us").astype(np.int64) / 1e6 if isinstance(value, str) else value
     return int(np.searchsorted(edges[1:-1], number, side="right"))
 
 
-def _bin_name(what: Any, column: dict[str, Any]) -> str:
+def _bin_name(what: object, column: ColumnInUse) -> str:
     if what is _NULL:
         return "null"
     if what is _REST:
         return "any other value" if column.get("categories") or column.get("histogram") else "any value"
-    if not isinstance(what, tuple):
+    histogram = column.get("histogram")
+    if not histogram or not isinstance(what, tuple):
         return _text(what)
-    if _has_single_values(column["histogram"]["edges"], column):
+    edges = histogram["edges"]
+    if _has_single_values(edges, column):
         return _number(sum(what) / 2)
-    edges = column["histogram"]["edges"]
-    low, high = (_moment(edge) if column["histogram"].get("is_time") else _number(edge) for edge in what)
+    low, high = (_moment(edge) if histogram.get("is_time") else _number(edge) for edge in what)
     if what[0] == edges[0]:
         return f"what lies below {high}"
     return f"what lies above {low}" if what[1] == edges[-1] else f"what lies between {low} and {high}"
 
 
-def _has_single_values(edges: Sequence[float], column: dict[str, Any]) -> bool:
+def _has_single_values(edges: Sequence[float], column: ColumnInUse) -> bool:
     return column["kind"] == "integer" and edges[1] - edges[0] == 1
 
 
@@ -178,13 +227,13 @@ def _moment(seconds: float) -> str:
     return str(np.datetime64(round(seconds), "s")).replace("T", " ")
 
 
-def _number(value: Any) -> str:
+def _number(value: Cell) -> str:
     if isinstance(value, str):
         return value
     return str(int(value)) if float(value).is_integer() and abs(value) < 1e15 else f"{value:.6g}"
 
 
-def _text(value: Any) -> str:
+def _text(value: Cell) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return value if value else "the empty text"
@@ -192,4 +241,10 @@ def _text(value: Any) -> str:
 
 def _percent(share: float) -> str:
     percent = 100 * float(share)
-    return f"{percent:.0f} %" if percent >= 9.95 or percent == 0 else f"{percent:.1f} %" if percent >= 0.05 else f"{percent:.1g} %"
+    return (
+        f"{percent:.0f} %"
+        if percent >= 9.95 or percent == 0
+        else f"{percent:.1f} %"
+        if percent >= 0.05
+        else f"{percent:.1g} %"
+    )

@@ -14,40 +14,56 @@ from cengine.config.resolve import Resolved, metrics_of
 from cengine.engines.engine import Engine
 from cengine.evaluation.baselines import baseline_of, beside_constant, measure_baselines, verdict
 from cengine.evaluation.predictions import name_beside, roles_of
+from cengine.evaluation.results import OverallRow, Verdict
 from cengine.evaluation.slices import OVERALL, measure, with_split_names
-from cengine.networks.metrics import metric_label
+from cengine.metrics.table import metric_label
 from cengine.preprocess.fit import Statistics
-from cengine.training.heads import Head
+from cengine.preprocess.targets import Target
 
 
 def evaluate(
-    engine: Engine, predictions: exp.Expr, heads: Sequence[Head], resolved: Resolved, statistics: Statistics,
-    split_names: Sequence[str], folder: Path,
-) -> None:  # fmt: skip
+    engine: Engine,
+    predictions: exp.Expr,
+    targets: Sequence[Target],
+    resolved: Resolved,
+    statistics: Statistics,
+    split_names: Sequence[str],
+    folder: Path,
+) -> None:
     """Measures the table of predictions and writes the results into `folder`."""
-    overall: list[dict[str, Any]] = []
-    verdicts: list[dict[str, str]] = []
+    overall: list[OverallRow] = []
+    verdicts: list[Verdict] = []
     tables: list[dict[str, Any]] = []
     sets = [tuple(name_beside(name) for name in columns) for columns in resolved.slices]
-    for head in heads:
-        metrics = metrics_of(head.label, head.task, resolved.metrics)
-        measured = measure(engine, predictions, roles_of(head), head.task, metrics, (OVERALL, *sets), intervals=True)
-        constants = measure_baselines(engine, predictions, head, metrics, statistics)
+    for target in targets:
+        metrics = metrics_of(target.label, target.task.name, resolved.metrics)
+        measured = measure(
+            engine, predictions, roles_of(target), target.task.name, metrics, (OVERALL, *sets), intervals=True
+        )
+        constants = measure_baselines(engine, predictions, target, metrics, statistics)
         for row in measured[0].table.to_pylist():
             number = row["_split"]
             for metric in metrics:
-                overall.append({
-                    "split": split_names[number], "label": head.label.name, "metric": metric_label(metric), "num_rows": row["num_rows"],
-                    **beside_constant(head, metric, row, constants[number][metric_label(metric)], statistics),
-                    "unit": metric.unit, "higher_is_better": metric.higher_is_better,
-                })  # fmt: skip
+                overall.append(
+                    {
+                        "split": split_names[number],
+                        "label": target.name,
+                        "metric": metric_label(metric),
+                        "num_rows": row["num_rows"],
+                        **beside_constant(target, metric, row, constants[number][metric_label(metric)], statistics),
+                        "unit": metric.unit,
+                        "higher_is_better": metric.higher_is_better,
+                    }
+                )
             first = metric_label(metrics[0])
-            baseline, ends = baseline_of(head, metrics[0], statistics), (row[f"{first}: low"], row[f"{first}: high"])
-            sentence = verdict(head, metrics[0], row[first], constants[number][first], baseline, ends, row["num_rows"])
-            verdicts.append({"split": split_names[number], "label": head.label.name, "sentence": sentence})
+            baseline, ends = baseline_of(target, metrics[0], statistics), (row[f"{first}: low"], row[f"{first}: high"])
+            sentence = verdict(
+                target, metrics[0], row[first], constants[number][first], baseline, ends, row["num_rows"]
+            )
+            verdicts.append({"split": split_names[number], "label": target.name, "sentence": sentence})
         for number, found in enumerate(measured[1:]):
             name = f"slices-{len(tables):03d}.parquet"
             pq.write_table(with_split_names(found.table, split_names), folder / name)
-            tables.append({"label": head.label.name, "columns": list(resolved.slices[number]), "file": name})
+            tables.append({"label": target.name, "columns": list(resolved.slices[number]), "file": name})
     record = {"overall": overall, "verdicts": verdicts, "slices": tables}
     (folder / "results.json").write_text(json.dumps(record, ensure_ascii=False, indent=1, default=str))

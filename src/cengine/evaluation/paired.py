@@ -24,11 +24,12 @@ from cengine.evaluation.predictions import roles_of
 from cengine.evaluation.slices import measure
 from cengine.expressions.build import bigint, column, double
 from cengine.expressions.keys import seeded_key
-from cengine.networks.intervals import LEVEL
-from cengine.networks.metric import Metric, Roles
-from cengine.networks.metrics import metric_label
+from cengine.metrics.intervals import LEVEL
+from cengine.metrics.metric import Metric, Roles
+from cengine.metrics.table import metric_label
+from cengine.preprocess.targets import Target
 from cengine.tables import ROW_ID
-from cengine.training.heads import Head
+from cengine.tasks import task_named
 
 NUM_GROUPS = 50
 # Up to so many rows are measured without each group in turn, which reads them NUM_GROUPS times.
@@ -39,11 +40,11 @@ STEP = 0.01
 
 @dataclass(frozen=True)
 class Side:
-    """One run's part of a comparison: its table of predictions, the names of its splits, its heads by label."""
+    """One run's part of a comparison: its table of predictions, the names of its splits, its targets by label."""
 
     predictions: Path
     splits: tuple[str, ...]
-    heads: dict[str, Head]
+    targets: dict[str, Target]
 
 
 @dataclass(frozen=True)
@@ -81,18 +82,26 @@ def join_pair(engine: Engine, first: Side, second: Side, target: Path) -> Pair:
     for alias, prefix, side in (("a", "first", first), ("b", "second", second)):
         outputs += [column(name, alias).as_(f"{prefix}: {name}", quoted=True) for name in _role_columns(side)]
     same_split = [
-        exp.and_(exp.EQ(this=column("_split", "a"), expression=exp.convert(first.splits.index(name))),
-                 exp.EQ(this=column("_split", "b"), expression=exp.convert(second.splits.index(name))))
+        exp.and_(
+            exp.EQ(this=column("_split", "a"), expression=exp.convert(first.splits.index(name))),
+            exp.EQ(this=column("_split", "b"), expression=exp.convert(second.splits.index(name))),
+        )
         for name in common
-    ]  # fmt: skip
+    ]
     same_row = exp.EQ(this=column(ROW_ID, "a"), expression=column(ROW_ID, "b"))
     joined = (
         exp.select(*outputs)
         .from_(engine.parquet([first.predictions], alias="a"))
-        .join(engine.parquet([second.predictions], alias="b"), on=exp.and_(same_row, exp.or_(exp.false(), *same_split)), join_type="inner")
+        .join(
+            engine.parquet([second.predictions], alias="b"),
+            on=exp.and_(same_row, exp.or_(exp.false(), *same_split)),
+            join_type="inner",
+        )
     )
     engine.write(joined, target)
-    counts = engine.fetch(exp.select("_split", "COUNT(*) AS n").from_(engine.parquet([target])).group_by("_split")).to_pylist()
+    counts = engine.fetch(
+        exp.select("_split", "COUNT(*) AS n").from_(engine.parquet([target])).group_by("_split")
+    ).to_pylist()
     found = {row["_split"]: row["n"] for row in counts}
     return Pair(first, second, target, {name: found.get(first.splits.index(name), 0) for name in common})
 
@@ -106,12 +115,19 @@ def differences(
         if not num_rows:
             continue
         number = exp.convert(pair.first.splits.index(split))
-        rows = exp.select("*").from_(engine.parquet([pair.file])).where(exp.EQ(this=column("_split"), expression=number))
+        rows = (
+            exp.select("*").from_(engine.parquet([pair.file])).where(exp.EQ(this=column("_split"), expression=number))
+        )
         sample = _Sample(engine, rows, *_sides(pair, label), num_rows)
         additive = [metric for metric in metrics if _is_additive(metric, sample.task)]
         others = [metric for metric in metrics if metric not in additive]
-        values = sample.by_influence(additive) | (sample.by_groups(others, num_rows <= max_jackknife_rows) if others else {})
-        found += [Difference(label, split, metric_label(metric), num_rows, *values[metric_label(metric)]) for metric in metrics]
+        values = sample.by_influence(additive) | (
+            sample.by_groups(others, num_rows <= max_jackknife_rows) if others else {}
+        )
+        found += [
+            Difference(label, split, metric_label(metric), num_rows, *values[metric_label(metric)])
+            for metric in metrics
+        ]
     return found
 
 
@@ -136,11 +152,15 @@ class _Sample:
         """Metrics that are functions of sums."""
         if not metrics:
             return {}
-        terms = [{f"_{i}_{j}": (name, term) for j, (name, term) in enumerate(self._terms(metrics, roles).items())}
-                 for i, roles in enumerate((self.first, self.second))]  # fmt: skip
+        terms = [
+            {f"_{i}_{j}": (name, term) for j, (name, term) in enumerate(self._terms(metrics, roles).items())}
+            for i, roles in enumerate((self.first, self.second))
+        ]
         flat = {alias: term for side in terms for alias, (_, term) in side.items()}
-        sums = self._fetch([_total(term).as_(alias) for alias, term in flat.items()]
-                           + [_total(term * term.copy()).as_(f"{alias}_squared") for alias, term in flat.items()])  # fmt: skip
+        sums = self._fetch(
+            [_total(term).as_(alias) for alias, term in flat.items()]
+            + [_total(term * term.copy()).as_(f"{alias}_squared") for alias, term in flat.items()]
+        )
         influences: list[exp.Expr] = []
         values: dict[str, tuple[float, float]] = {}
         for number, metric in enumerate(metrics):
@@ -164,10 +184,15 @@ class _Sample:
             self.engine.register("replicates", pa.table({"_replicate": pa.array(range(NUM_GROUPS), pa.int64())}))
             others = exp.NEQ(this=column("_group_number"), expression=column("_replicate"))
             replicated = (
-                exp.select("*").from_(grouped).join(exp.to_table("replicates"), on=others, join_type="inner").subquery("replicated")
+                exp.select("*")
+                .from_(grouped)
+                .join(exp.to_table("replicates"), on=others, join_type="inner")
+                .subquery("replicated")
             )
         else:
-            replicated = exp.select("*", column("_group_number").as_("_replicate")).from_(grouped).subquery("replicated")
+            replicated = (
+                exp.select("*", column("_group_number").as_("_replicate")).from_(grouped).subquery("replicated")
+            )
         sides = [self._measured(metrics, roles, replicated) for roles in (self.first, self.second)]
         found = {}
         for metric in metrics:
@@ -180,7 +205,9 @@ class _Sample:
             found[name] = _interval(metric, first, second, float(spread) * factor, NUM_GROUPS - 1)
         return found
 
-    def _measured(self, metrics: Sequence[Metric], roles: Roles, replicated: exp.Expr) -> tuple[dict[str, float], dict[str, np.ndarray]]:
+    def _measured(
+        self, metrics: Sequence[Metric], roles: Roles, replicated: exp.Expr
+    ) -> tuple[dict[str, float], dict[str, np.ndarray]]:
         """Each metric of all rows, and of the replicates in their order."""
         (whole,) = measure(self.engine, self.rows.subquery("joined"), roles, self.task, metrics, within=())
         (parts,) = measure(self.engine, replicated, roles, self.task, metrics, within=("_replicate",))
@@ -199,7 +226,9 @@ class _Sample:
         return dict(row)
 
 
-def _linearized(metric: Metric, terms: dict[str, tuple[str, exp.Expr]], sums: dict[str, Any]) -> tuple[float, _Weighted]:
+def _linearized(
+    metric: Metric, terms: dict[str, tuple[str, exp.Expr]], sums: dict[str, Any]
+) -> tuple[float, _Weighted]:
     """The metric, and its derivative by each sum beside the sum's term: their product is a row's influence.
 
     Metrics do not change when all rows are doubled, so that the influences add to 0 (Euler's theorem).
@@ -227,23 +256,27 @@ def _interval(metric: Metric, first: float, second: float, variance: float, free
         return first, second, 0.0, 0.0, 0.0
     half = float(stdtrit(freedom, 0.5 + LEVEL / 2)) * math.sqrt(variance) if variance > 0 else math.nan
     reach = metric.limits[1] - metric.limits[0]
-    low, high = (end if math.isnan(end) else min(max(end, -reach), reach) for end in (difference - half, difference + half))
+    low, high = (
+        end if math.isnan(end) else min(max(end, -reach), reach) for end in (difference - half, difference + half)
+    )
     return first, second, difference, low, high
 
 
 def _is_additive(metric: Metric, task: str) -> bool:
     """Whether it is a function of sums over rows: thresholded metrics of two classes are."""
-    return metric.grouping == "rows" or (metric.grouping == "confusion" and task == "binary")
+    return metric.grouping == "rows" or (metric.grouping == "confusion" and not task_named(task).one_output_a_class)
 
 
 def _sides(pair: Pair, label: str) -> tuple[str, Roles, Roles]:
-    first, second = pair.first.heads[label], pair.second.heads[label]
-    return first.task, _prefixed(roles_of(first), "first"), _prefixed(roles_of(second), "second")
+    first, second = pair.first.targets[label], pair.second.targets[label]
+    return first.task.name, _prefixed(roles_of(first), "first"), _prefixed(roles_of(second), "second")
 
 
 def _prefixed(roles: Roles, prefix: str) -> Roles:
     def role(wanted: str) -> exp.Expr:
-        return roles(wanted).transform(lambda node: column(f"{prefix}: {node.name}") if isinstance(node, exp.Column) else node)
+        return roles(wanted).transform(
+            lambda node: column(f"{prefix}: {node.name}") if isinstance(node, exp.Column) else node
+        )
 
     return role
 
@@ -251,10 +284,14 @@ def _prefixed(roles: Roles, prefix: str) -> Roles:
 def _role_columns(side: Side) -> list[str]:
     """The columns of a table of predictions that metrics read."""
     names = []
-    for head in side.heads.values():
-        name = head.label.name
+    for target in side.targets.values():
+        name = target.name
         names += [f"label: {name}", f"prediction: {name}"]
-        names += [f"label_probability: {name}", f"label_rank: {name}"] if head.task == "classes" else []
+        names += [
+            f"{what}: {name}"
+            for what in ("label_probability", "label_rank")
+            if what in target.task.columns(len(target.classes))
+        ]
     return names
 
 

@@ -10,7 +10,7 @@ A column of the table whose own name is one of these (or `_split`) stands beside
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,16 +22,15 @@ from cengine.config.resolve import Label
 from cengine.engines.engine import Engine
 from cengine.errors import StoreError
 from cengine.expressions.build import as_number, column, double
+from cengine.metrics.metric import Roles
 from cengine.names import fold, set_aside
-from cengine.networks.metric import Roles
 from cengine.preprocess.fit import Statistics
 from cengine.preprocess.source import Rows
+from cengine.preprocess.targets import Target
 from cengine.tables import ROW_ID
-from cengine.training.heads import Head
 from cengine.transforms import Value
 from cengine.transforms.fill import filled
 
-MAX_LISTED_CLASSES = 20
 # What the table has of each label.
 OWN_COLUMNS = ("label", "prediction", "predicted_probability", "label_probability", "label_rank", "class_probabilities")
 _OWN_PREFIXES = tuple(f"{what}: " for what in OWN_COLUMNS)
@@ -42,39 +41,25 @@ def name_beside(name: str) -> str:
     return set_aside(name, lambda own: fold(own) in (ROW_ID, "_split") or fold(own).startswith(_OWN_PREFIXES))
 
 
-def prediction_columns(heads: Sequence[Head], outputs: Sequence[np.ndarray], encoded_labels: np.ndarray) -> dict[str, np.ndarray]:
-    """Columns of the table from the network's outputs; `encoded_labels` (n, heads) are those of the same rows."""
+def prediction_columns(
+    targets: Sequence[Target], predicted: Mapping[str, np.ndarray], labels: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Columns of the table: by label its predictions, and the labels of the same rows as encoded, float32 (n,)."""
     columns: dict[str, np.ndarray] = {}
-    for i, head in enumerate(heads):
-        name, read = head.label.name, head.read(outputs[i])
-        if head.task == "regression":
-            columns[f"prediction: {name}"] = read
-            continue
-        label = encoded_labels[:, i].astype(np.int64)
-        columns[f"label: {name}"] = label.astype(np.float64)
-        if head.task == "binary":
-            columns[f"prediction: {name}"] = read[:, 0]
-            continue
-        known = label >= 0
-        own = np.where(known, read[np.arange(len(read)), np.maximum(label, 0)], 0.0)
-        columns[f"prediction: {name}"] = read.argmax(axis=1).astype(np.float64)
-        columns[f"predicted_probability: {name}"] = read.max(axis=1)
-        columns[f"label_probability: {name}"] = own
-        if len(head.classes) <= MAX_LISTED_CLASSES:
-            columns[f"class_probabilities: {name}"] = read.astype(np.float32)
-        rank = 1.0 + (read > own[:, None]).sum(axis=1)
-        columns[f"label_rank: {name}"] = np.where(known, rank, read.shape[1] + 1.0)
+    for target in targets:
+        found = target.task.predictions(predicted[target.name], labels[target.name])
+        columns |= {f"{what}: {target.name}": values for what, values in found.items()}
     return columns
 
 
-def roles_of(head: Head) -> Roles:
+def roles_of(target: Target) -> Roles:
     """Where metrics find what they read, in the table of predictions."""
-    name = head.label.name
+    name = target.name
 
     def role(wanted: str) -> exp.Expr:
         match wanted:
             case "center":
-                return double(head.offset)
+                return double(target.offset)
             case "predicted_class":
                 return column(f"prediction: {name}")
         return column(f"{wanted}: {name}")
@@ -83,26 +68,40 @@ def roles_of(head: Head) -> Roles:
 
 
 def write_predictions(
-    engine: Engine, rows: Rows, heads: Sequence[Head], statistics: Statistics, raw: Path, beside: Sequence[str], target: Path
+    engine: Engine,
+    rows: Rows,
+    targets: Sequence[Target],
+    statistics: Statistics,
+    raw: Path,
+    beside: Sequence[str],
+    file: Path,
 ) -> int:
     """Joins raw predictions (`_row_id`, `_split`, columns of `prediction_columns`) with labels and the columns `beside`.
 
     Gives the number of rows written. Raises StoreError where a prediction's row is not among `rows`: metrics would leave it out.
     """
-    names = list(dict.fromkeys([*beside, *(head.label.name for head in heads)]))
+    names = list(dict.fromkeys([*beside, *(target.name for target in targets)]))
     source = rows.select(engine, names).subquery("source")
     predictions = engine.parquet([raw], alias="predictions")
     predicted = [name for name in pq.ParquetFile(raw).schema_arrow.names if name not in (ROW_ID, "_split")]
     outputs: list[exp.Expr] = [column(ROW_ID, "predictions"), column("_split", "predictions")]
     outputs += [column(name, "source").as_(name_beside(name), quoted=True) for name in dict.fromkeys(beside)]
-    outputs += [_label(head.label, statistics).as_(f"label: {head.label.name}", quoted=True) for head in heads if head.task == "regression"]
+    outputs += [
+        _label(target.label, statistics).as_(f"label: {target.name}", quoted=True)
+        for target in targets
+        if not target.task.has_classes
+    ]
     outputs += [column(name, "predictions") for name in predicted]
     joined = (
         exp.select(*outputs)
         .from_(predictions)
-        .join(source, on=exp.EQ(this=column(ROW_ID, "predictions"), expression=column(ROW_ID, "source")), join_type="inner")
+        .join(
+            source,
+            on=exp.EQ(this=column(ROW_ID, "predictions"), expression=column(ROW_ID, "source")),
+            join_type="inner",
+        )
     )
-    found, asked = engine.write(joined, target), pq.ParquetFile(raw).metadata.num_rows
+    found, asked = engine.write(joined, file), pq.ParquetFile(raw).metadata.num_rows
     if found != asked:
         raise StoreError(
             f"{asked:,} rows were predicted, and {found:,} of them are found in the snapshot: one of the two is damaged",
@@ -123,18 +122,14 @@ def _arrow(values: np.ndarray) -> pa.Array:
     return pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), values.shape[1])
 
 
-def raw_schema(heads: Sequence[Head]) -> pa.Schema:
+def raw_schema(targets: Sequence[Target]) -> pa.Schema:
     """The schema of raw predictions."""
     fields = [(ROW_ID, pa.int64()), ("_split", pa.int16())]
-    for head in heads:
-        name = head.label.name
-        if head.task != "regression":
-            fields.append((f"label: {name}", pa.float64()))
-        fields.append((f"prediction: {name}", pa.float64()))
-        if head.task == "classes":
-            fields += [(f"{what}: {name}", pa.float64()) for what in ("predicted_probability", "label_probability", "label_rank")]
-            if len(head.classes) <= MAX_LISTED_CLASSES:
-                fields.append((f"class_probabilities: {name}", pa.list_(pa.float32(), len(head.classes))))
+    for target in targets:
+        for what, length in target.task.columns(len(target.classes)).items():
+            fields.append(
+                (f"{what}: {target.name}", pa.float64() if length is None else pa.list_(pa.float32(), length))
+            )
     return pa.schema(fields)
 
 
@@ -158,16 +153,9 @@ def with_columns(engine: Engine, rows: Rows, predictions: Path, names: Sequence[
     scan = engine.parquet([predictions], alias="predictions")
     if not missing:
         return scan
-    joined = (
-        exp.select(
-            *[column(name, "predictions") for name in there],
-            *[column(name, "source").as_(name_beside(name), quoted=True) for name in missing],
-        )
-        .from_(scan)
-        .join(
-            rows.select(engine, missing).subquery("source"),
-            on=exp.EQ(this=column(ROW_ID, "predictions"), expression=column(ROW_ID, "source")),
-            join_type="inner",
-        )
-    )
+    kept = [column(name, "predictions") for name in there]
+    added = [column(name, "source").as_(name_beside(name), quoted=True) for name in missing]
+    source = rows.select(engine, missing).subquery("source")
+    same_row = exp.EQ(this=column(ROW_ID, "predictions"), expression=column(ROW_ID, "source"))
+    joined = exp.select(*kept, *added).from_(scan).join(source, on=same_row, join_type="inner")
     return joined.subquery("predictions")

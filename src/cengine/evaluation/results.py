@@ -3,16 +3,37 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from cengine.evaluation.baselines import BesideConstant
 from cengine.evaluation.predictions import name_beside
-from cengine.evaluation.slices import key_name
+from cengine.evaluation.slices import INTERVAL_ENDS, key_name
+from cengine.evaluation.truth import Caution, Truth, cautions, empty_truth, read_truth
+
+
+class OverallRow(BesideConstant):
+    """A metric of a label over all rows of a split."""
+
+    split: str
+    label: str
+    metric: str
+    num_rows: int
+    unit: str
+    higher_is_better: bool
+
+
+class Verdict(TypedDict):
+    """Whether the model of a label is worth anything on a split, in a sentence."""
+
+    split: str
+    label: str
+    sentence: str
 
 
 @dataclass(frozen=True)
@@ -28,7 +49,13 @@ class SliceTable:
 
     @property
     def keys(self) -> tuple[str, ...]:
-        return tuple(key_name(name_beside(name)) for name in self.columns)
+        return tuple(self._key(name_beside(name)) for name in self.columns)
+
+    def _key(self, name: str) -> str:
+        """A metric of another package is known by the columns of its interval; the package may be gone."""
+        aside = key_name(name, (name,))
+        beside = {f"{metric}: {end}" for metric in (name, name.rpartition(": ")[0]) for end in INTERVAL_ENDS}
+        return aside if aside in self.table.column_names and beside & {*self.table.column_names} else key_name(name)
 
 
 @dataclass(frozen=True)
@@ -36,12 +63,18 @@ class Results:
     """What an evaluation found.
 
     `overall` and `overall_rows` have a row for each split, label and metric: model (low and high end of its 95 % interval), constant, skill,
-    unit, higher_is_better. `verdicts` has a sentence for each split and label.
+    unit, higher_is_better. `verdicts` has a sentence for each split and label. `truth` is what was found beside the metrics.
     """
 
-    overall_rows: list[dict[str, Any]]
+    overall_rows: list[OverallRow]
     slices: list[SliceTable]
-    verdicts: list[dict[str, str]]
+    verdicts: list[Verdict]
+    truth: Truth = field(default_factory=empty_truth)
+
+    @cached_property
+    def cautions(self) -> list[Caution]:
+        """Reasons to mistrust the metrics, the gravest first."""
+        return cautions(self.truth, self.overall_rows)
 
     @cached_property
     def overall(self) -> pa.Table:
@@ -52,5 +85,7 @@ class Results:
 def read_results(folder: Path) -> Results:
     """The results that `evaluate` wrote."""
     record = json.loads((folder / "results.json").read_text())
-    slices = [SliceTable(s["label"], tuple(s["columns"]), pq.ParquetFile(folder / s["file"]).read()) for s in record["slices"]]
-    return Results(record["overall"], slices, record["verdicts"])
+    slices = [
+        SliceTable(s["label"], tuple(s["columns"]), pq.ParquetFile(folder / s["file"]).read()) for s in record["slices"]
+    ]
+    return Results(record["overall"], slices, record["verdicts"], read_truth(folder))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 import pyarrow as pa
@@ -22,10 +22,11 @@ from cengine.evaluation.predictions import name_beside, roles_of
 from cengine.evaluation.slices import Grouping
 from cengine.expressions.build import column
 from cengine.expressions.queries import query
-from cengine.networks.intervals import Z
-from cengine.networks.metric import Metric
-from cengine.networks.metrics import METRICS, metric_label
-from cengine.training.heads import Head
+from cengine.metrics.intervals import Z
+from cengine.metrics.metric import Metric
+from cengine.metrics.table import METRICS, metric_label
+from cengine.plain import Cell
+from cengine.preprocess.targets import Target
 
 SMALLEST_ROWS = 30
 SMALLEST_SHARE = 0.001
@@ -37,7 +38,13 @@ SEARCHED_KINDS = ("boolean", "integer", "string")
 LEVEL = 0.05
 MAX_SHOWN = 20
 # Metrics that are means over rows, by which rows can be compared; others stand for the last column.
-_MEANS = {"mae": "absolute_error", "mse": "squared_error", "mape": "percentage_error", "accuracy": "correct", "log_loss": "surprise"}
+_MEANS = {
+    "mae": "absolute_error",
+    "mse": "squared_error",
+    "mape": "percentage_error",
+    "accuracy": "correct",
+    "log_loss": "surprise",
+}
 
 
 @dataclass(frozen=True)
@@ -45,10 +52,53 @@ class _Slices:
     """Slices of one set of columns in one split: their values, and rows, mean and variance of the loss."""
 
     columns: tuple[str, ...]
-    values: list[tuple[Any, ...]]
+    values: list[tuple[Cell, ...]]
     rows: np.ndarray
     means: np.ndarray
     variances: np.ndarray
+
+
+class _Compared(TypedDict):
+    """A slice beside the rest of its split, in losses; `surely` is the least that it is worse by."""
+
+    split: str
+    columns: tuple[str, ...]
+    values: tuple[Any, ...]
+    num_rows: int
+    mean: float
+    rest: float
+    error: float
+    surely: float
+    p: float
+    p_value: NotRequired[float]  # corrected
+
+
+class WorstSlice(TypedDict):
+    """A slice that is surely worse than the rest of its split."""
+
+    split: str
+    columns: list[str]
+    values: list[Any]
+    num_rows: int
+    value: float
+    low: float
+    high: float
+    rest: float
+    difference: float
+    p_value: float
+
+
+class WorstSlices(TypedDict):
+    """The worst slices of a label, and where they were looked for."""
+
+    metric: str
+    higher_is_better: bool
+    num_tried: int
+    min_rows: int
+    columns: list[str]
+    level: float
+    note: str
+    slices: list[WorstSlice]
 
 
 def columns_beside(resolved: Resolved) -> list[str]:
@@ -62,22 +112,30 @@ def searched_columns(engine: Engine, predictions: exp.Expr, resolved: Resolved) 
     """Those of them with few values, and those that the YAML slices by whatever they have."""
     sliced = {name for columns in resolved.slices for name in columns}
     names = columns_beside(resolved)
-    counts = [exp.Count(this=exp.Distinct(expressions=[column(name_beside(name))])).as_(f"n_{i}") for i, name in enumerate(names)]
-    row = engine.fetch(exp.select(*counts).from_(predictions.copy())).to_pylist()[0] if names else {}
+    counts = [
+        exp.Count(this=exp.Distinct(expressions=[column(name_beside(name))])).as_(f"n_{i}")
+        for i, name in enumerate(names)
+    ]
+    row = engine.fetch_rows(exp.select(*counts).from_(predictions.copy()))[0] if names else {}
     return [name for i, name in enumerate(names) if name in sliced or 1 < row[f"n_{i}"] <= MAX_SEARCHED_VALUES]
 
 
 def worst_slices(
-    engine: Engine, predictions: exp.Expr, head: Head, primary: Metric, columns: Sequence[str], split_names: Sequence[str]
-) -> dict[str, Any]:
+    engine: Engine,
+    predictions: exp.Expr,
+    target: Target,
+    primary: Metric,
+    columns: Sequence[str],
+    split_names: Sequence[str],
+) -> WorstSlices:
     """Plain data for one label: the slices that are surely worse than the rest of their split, worst first."""
-    metric = primary if primary.name in _MEANS else METRICS["mae" if head.task == "regression" else "log_loss"]()
-    term = metric.sums(roles_of(head), head.task)[_MEANS[metric.name]]
+    metric = primary if primary.name in _MEANS else METRICS[target.task.row_loss]()
+    term = metric.sums(roles_of(target), target.task.name)[_MEANS[metric.name]]
     if metric.higher_is_better:
         term = exp.Paren(this=exp.Literal.number(1) - exp.Paren(this=term))
     paired = list(columns)[:MAX_PAIRED_COLUMNS]
     sets = [*((name,) for name in columns), *itertools.combinations(paired, 2)]
-    found: list[dict[str, Any]] = []
+    found: list[_Compared] = []
     smallest: dict[str, int] = {}
     num_tried = 0
     sums = _sums(engine, predictions, term, sets)
@@ -89,25 +147,34 @@ def worst_slices(
         found += _compared(total, slices, split_names[number])
     scale = 100.0 if metric.name == "mape" else 1.0
     return {
-        "metric": metric_label(metric), "higher_is_better": metric.higher_is_better, "num_tried": num_tried,
-        "min_rows": min(smallest.values(), default=SMALLEST_ROWS), "columns": list(columns), "level": LEVEL,
-        "note": _note(columns, paired), "slices": [_shown(entry, scale, metric) for entry in _surely_worse(found)],
-    }  # fmt: skip
+        "metric": metric_label(metric),
+        "higher_is_better": metric.higher_is_better,
+        "num_tried": num_tried,
+        "min_rows": min(smallest.values(), default=SMALLEST_ROWS),
+        "columns": list(columns),
+        "level": LEVEL,
+        "note": _note(columns, paired),
+        "slices": [_shown(entry, scale, metric) for entry in _surely_worse(found)],
+    }
 
 
-def _sums(engine: Engine, predictions: exp.Expr, term: exp.Expr, sets: Sequence[tuple[str, ...]]) -> dict[tuple[str, ...], pa.Table]:
+def _sums(
+    engine: Engine, predictions: exp.Expr, term: exp.Expr, sets: Sequence[tuple[str, ...]]
+) -> dict[tuple[str, ...], pa.Table]:
     """Rows, sum and sum of squares of the loss by set of columns, and under () those of each split."""
     stored = {("_split", *(name_beside(name) for name in keys)): keys for keys in [(), *sets]}
     grouping = Grouping(tuple(stored))
     of_split = f"{grouping.which.removesuffix(' AS _which')} = {grouping.mask(('_split',))}"
-    tables = grouping.divide(engine.fetch(query(f"""
+    sums = f"""
         SELECT {grouping.keys}, {grouping.which}, COUNT(_loss) AS rows, SUM(_loss) AS total, SUM(_loss * _loss) AS squares
         FROM source GROUP BY GROUPING SETS ({grouping.sets_with()})
         HAVING COUNT(_loss) >= {SMALLEST_ROWS} OR {of_split}
-    """, source=grouping.select(predictions, _loss=term))))  # fmt: skip
+    """
+    tables = grouping.divide(engine.fetch(query(sums, source=grouping.select(predictions, _loss=term))))
     # Found by their aliases: a column of the user's may be called `rows` or `total`.
     return {
-        stored[keys]: table.select([*(grouping.aliases[key] for key in keys), "rows", "total", "squares"]) for keys, table in tables.items()
+        stored[keys]: table.select([*(grouping.aliases[key] for key in keys), "rows", "total", "squares"])
+        for keys, table in tables.items()
     }
 
 
@@ -120,7 +187,11 @@ def _by_split(table: pa.Table, keys: tuple[str, ...]) -> dict[int, _Slices]:
         rows = part["rows"].to_numpy().astype(np.float64)
         means = part["total"].to_numpy() / rows
         variances = np.maximum(part["squares"].to_numpy() / rows - means**2, 0) * rows / np.maximum(rows - 1, 1)
-        values = list(zip(*(part.column(1 + place).to_pylist() for place in range(len(keys))), strict=True)) if keys else [()]
+        values = (
+            list(zip(*(part.column(1 + place).to_pylist() for place in range(len(keys))), strict=True))
+            if keys
+            else [()]
+        )
         found[int(number)] = _Slices(keys, values, rows, means, variances)
     return found
 
@@ -131,11 +202,11 @@ def _large(part: _Slices, smallest: int) -> _Slices:
     return _Slices(part.columns, values, part.rows[kept], part.means[kept], part.variances[kept])
 
 
-def _compared(total: _Slices, parts: list[_Slices], split: str) -> list[dict[str, Any]]:
+def _compared(total: _Slices, parts: list[_Slices], split: str) -> list[_Compared]:
     """Every slice of one split beside the rest of it."""
     from scipy.special import ndtr
 
-    entries = []
+    entries: list[_Compared] = []
     for part in parts:
         rest_rows = total.rows[0] - part.rows
         rest = (total.rows[0] * total.means[0] - part.rows * part.means) / np.maximum(rest_rows, 1)
@@ -143,13 +214,23 @@ def _compared(total: _Slices, parts: list[_Slices], split: str) -> list[dict[str
         error = np.sqrt(part.variances / part.rows + rest_variance / np.maximum(rest_rows, 1))
         score = np.where((rest_rows > 1) & (error > 0), (part.means - rest) / np.maximum(error, 1e-300), 0.0)
         for i, values in enumerate(part.values):
-            entries.append({"split": split, "columns": part.columns, "values": values, "num_rows": int(part.rows[i]),
-                            "mean": part.means[i], "rest": rest[i], "error": np.sqrt(part.variances[i] / part.rows[i]),
-                            "surely": part.means[i] - rest[i] - Z * error[i], "p": float(ndtr(-score[i]))})  # fmt: skip
+            entries.append(
+                {
+                    "split": split,
+                    "columns": part.columns,
+                    "values": values,
+                    "num_rows": int(part.rows[i]),
+                    "mean": part.means[i],
+                    "rest": rest[i],
+                    "error": np.sqrt(part.variances[i] / part.rows[i]),
+                    "surely": part.means[i] - rest[i] - Z * error[i],
+                    "p": float(ndtr(-score[i])),
+                }
+            )
     return entries
 
 
-def _surely_worse(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _surely_worse(entries: list[_Compared]) -> list[_Compared]:
     """The slices that are surely worse, by the least that they are worse by."""
     _correct(entries)
     bad = [entry for entry in entries if entry["p_value"] < LEVEL and entry["surely"] > 0]
@@ -164,7 +245,7 @@ def _rest_variance(total: _Slices, part: _Slices, rest: np.ndarray, rest_rows: n
     return np.asarray(np.maximum(squares - own - rest_rows * rest**2, 0) / np.maximum(rest_rows - 1, 1))
 
 
-def _correct(entries: list[dict[str, Any]]) -> None:
+def _correct(entries: list[_Compared]) -> None:
     """Holm's step-down correction."""
     reached = 0.0
     for rank, entry in enumerate(sorted(entries, key=lambda entry: entry["p"])):
@@ -172,26 +253,43 @@ def _correct(entries: list[dict[str, Any]]) -> None:
         entry["p_value"] = reached
 
 
-def _not_explained(bad: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _not_explained(bad: list[_Compared]) -> list[_Compared]:
     """Without the pairs that are not surely worse than one of their own values is by itself."""
-    singles = {(entry["split"], entry["columns"][0], entry["values"][0]): entry for entry in bad if len(entry["columns"]) == 1}
+    singles = {
+        (entry["split"], entry["columns"][0], entry["values"][0]): entry for entry in bad if len(entry["columns"]) == 1
+    }
     kept = []
     for entry in bad:
         pairs = zip(entry["columns"], entry["values"], strict=True) if len(entry["columns"]) > 1 else ()
         own = [singles.get((entry["split"], *pair)) for pair in pairs]
-        if all(parent is None or entry["mean"] - parent["mean"] > 2 * Z * np.hypot(entry["error"], parent["error"]) for parent in own):
+        if all(
+            parent is None or entry["mean"] - parent["mean"] > 2 * Z * np.hypot(entry["error"], parent["error"])
+            for parent in own
+        ):
             kept.append(entry)
     return kept
 
 
-def _shown(entry: dict[str, Any], scale: float, metric: Metric) -> dict[str, Any]:
+def _shown(entry: _Compared, scale: float, metric: Metric) -> WorstSlice:
     def turned(loss: float) -> float:
         return float(1 - loss if metric.higher_is_better else scale * loss)
 
-    ends = np.clip(sorted(turned(entry["mean"] + sign * Z * entry["error"]) for sign in (-1, 1)), *metric.limits).tolist()
+    ends = np.clip(
+        sorted(turned(entry["mean"] + sign * Z * entry["error"]) for sign in (-1, 1)), *metric.limits
+    ).tolist()
     value, rest = turned(entry["mean"]), turned(entry["rest"])
-    return {"split": entry["split"], "columns": list(entry["columns"]), "values": list(entry["values"]), "num_rows": entry["num_rows"],
-            "value": value, "low": ends[0], "high": ends[1], "rest": rest, "difference": value - rest, "p_value": entry["p_value"]}  # fmt: skip
+    return {
+        "split": entry["split"],
+        "columns": list(entry["columns"]),
+        "values": list(entry["values"]),
+        "num_rows": entry["num_rows"],
+        "value": value,
+        "low": ends[0],
+        "high": ends[1],
+        "rest": rest,
+        "difference": value - rest,
+        "p_value": entry["p_value"],
+    }
 
 
 def _note(columns: Sequence[str], paired: Sequence[str]) -> str:

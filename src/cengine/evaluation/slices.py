@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,9 +12,10 @@ from sqlglot import exp
 from cengine.engines.engine import Engine
 from cengine.expressions.build import column, double
 from cengine.expressions.queries import query
+from cengine.metrics.metric import Metric, Roles, Sums
+from cengine.metrics.table import METRICS, metric_label
 from cengine.names import ASIDE, set_aside
-from cengine.networks.metric import Metric, Roles, Sums
-from cengine.networks.metrics import METRICS, metric_label
+from cengine.tasks import task_named
 
 OVERALL: tuple[str, ...] = ()
 # Threads add numbers in any order; what they disagree on lies far below this.
@@ -34,35 +35,41 @@ class Measured:
 
 
 def measure(
-    engine: Engine, predictions: exp.Expr, roles: Roles, task: str, metrics: Sequence[Metric],
-    slices: Sequence[tuple[str, ...]] = (OVERALL,), within: tuple[str, ...] = ("_split",),
+    engine: Engine,
+    predictions: exp.Expr,
+    roles: Roles,
+    task: str,
+    metrics: Sequence[Metric],
+    slices: Sequence[tuple[str, ...]] = (OVERALL,),
+    within: tuple[str, ...] = ("_split",),
     intervals: bool = False,
-) -> list[Measured]:  # fmt: skip
+) -> list[Measured]:
     """Metrics of each slice, largest first; every slice is also divided by the columns `within`."""
     grouping = Grouping(tuple(dict.fromkeys(tuple(within) + tuple(s) for s in slices)))
     sums = _row_sums(engine, predictions, _terms(roles, task, metrics, intervals), grouping)
     if any(metric.grouping == "scores" for metric in metrics):
         _merge(sums, _score_sums(engine, predictions, roles, grouping), grouping)
-    if task == "classes" and any(metric.grouping == "confusion" for metric in metrics):
+    if task_named(task).one_output_a_class and any(metric.grouping == "confusion" for metric in metrics):
         _merge(sums, _confusion_sums(engine, predictions, roles, grouping), grouping)
     return [_measured(sums[keys], keys, grouping.aliases, metrics, intervals) for keys in grouping.sets]
 
 
-def key_name(name: str) -> str:
-    """What a column that is sliced by is called in the table of its slices, where a metric may have its name.
+def key_name(name: str, others: Collection[str] = ()) -> str:
+    """What a column that is sliced by is called in the table of its slices, where a metric may have its name: one of ours, or one
+    of the columns `others` beside it.
 
     A name that begins with `column: ` was set aside already, and is like none of theirs.
     """
     if name.startswith(ASIDE):
         return name
-    return set_aside(name, lambda own: own in ("split", "num_rows") or _is_metric(own))
+    return set_aside(name, lambda own: own in ("split", "num_rows") or own in others or _is_metric(own))
 
 
 def _is_metric(name: str) -> bool:
-    """Whether a metric's column may be called so: `mae`, `mae: low`, `top_k(k=3)`."""
+    """Whether a column of one of our metrics may be called so: `mae`, `mae: low`, `top_k(k=3)`."""
     for end in INTERVAL_ENDS:
         name = name.removesuffix(f": {end}")
-    return name.partition("(")[0] in METRICS
+    return name.partition("(")[0] in METRICS.own
 
 
 def with_split_names(table: pa.Table, split_names: Sequence[str]) -> pa.Table:
@@ -121,21 +128,28 @@ class Grouping:
         return {keys: table.filter(pc.equal(table["_which"], self.mask(keys))) for keys in self.sets}
 
 
-def _row_sums(engine: Engine, predictions: exp.Expr, terms: dict[str, exp.Expr], grouping: Grouping) -> dict[tuple[str, ...], pa.Table]:
+def _row_sums(
+    engine: Engine, predictions: exp.Expr, terms: dict[str, exp.Expr], grouping: Grouping
+) -> dict[tuple[str, ...], pa.Table]:
     numbered = {f"_term_{i}": term for i, term in enumerate(terms.values())}
     sums = [exp.Sum(this=column(alias)).as_(name, quoted=True) for alias, name in zip(numbered, terms, strict=True)]
-    text = (
-        f"SELECT {_list(grouping.keys)}{grouping.which}, COUNT(*) AS num_rows FROM source GROUP BY GROUPING SETS ({grouping.sets_with()})"
-    )
+    text = f"SELECT {_list(grouping.keys)}{grouping.which}, COUNT(*) AS num_rows FROM source GROUP BY GROUPING SETS ({grouping.sets_with()})"
     return grouping.divide(engine.fetch(query(text, source=grouping.select(predictions, **numbered)).select(*sums)))
 
 
-def _score_sums(engine: Engine, predictions: exp.Expr, roles: Roles, grouping: Grouping) -> dict[tuple[str, ...], pa.Table]:
+def _score_sums(
+    engine: Engine, predictions: exp.Expr, roles: Roles, grouping: Grouping
+) -> dict[tuple[str, ...], pa.Table]:
     """For AUC: rows counted by slice and score; positives above a negative, and precision at each score."""
     keys, which = grouping.keys, grouping.which
-    positive = exp.Case().when(exp.EQ(this=roles("label"), expression=double(1.0)), exp.convert(1)).else_(exp.convert(0))
+    positive = (
+        exp.Case().when(exp.EQ(this=roles("label"), expression=double(1.0)), exp.convert(1)).else_(exp.convert(0))
+    )
     partition = f"PARTITION BY {_list(keys)}_which ORDER BY _score DESC ROWS UNBOUNDED PRECEDING"
-    return grouping.divide(engine.fetch(query(f"""
+    return grouping.divide(
+        engine.fetch(
+            query(
+                f"""
         WITH counted AS (
             SELECT {_list(keys)}{which}, _score, CAST(SUM(_positive) AS DOUBLE) AS p, CAST(COUNT(*) - SUM(_positive) AS DOUBLE) AS n
             FROM scored GROUP BY GROUPING SETS ({grouping.sets_with("_score")})
@@ -147,10 +161,16 @@ def _score_sums(engine: Engine, predictions: exp.Expr, roles: Roles, grouping: G
                SUM(n * (through_p - p / 2)) AS concordant, SUM(p * through_p / (through_p + through_n)) AS precision_sum,
                SUM(n * POWER(through_p - p / 2, 2)) AS above_negative_squared, SUM(p * POWER(through_n - n / 2, 2)) AS above_positive_squared
         FROM running GROUP BY {_list(keys)}_which
-    """, scored=grouping.select(predictions, _score=roles("prediction"), _positive=positive))))  # fmt: skip
+    """,
+                scored=grouping.select(predictions, _score=roles("prediction"), _positive=positive),
+            )
+        )
+    )
 
 
-def _confusion_sums(engine: Engine, predictions: exp.Expr, roles: Roles, grouping: Grouping) -> dict[tuple[str, ...], pa.Table]:
+def _confusion_sums(
+    engine: Engine, predictions: exp.Expr, roles: Roles, grouping: Grouping
+) -> dict[tuple[str, ...], pa.Table]:
     """Precision, recall and F1 of each class, averaged over the classes that occur (macro average), and their variances.
 
     Those of precision and recall are of shares; that of F1 is the sum of its influence function's squares over the
@@ -159,7 +179,10 @@ def _confusion_sums(engine: Engine, predictions: exp.Expr, roles: Roles, groupin
     """
     keys, which = grouping.keys, grouping.which
     source = grouping.select(predictions, _actual=roles("label"), _chosen=roles("predicted_class"))
-    return grouping.divide(engine.fetch(query(f"""
+    return grouping.divide(
+        engine.fetch(
+            query(
+                f"""
         WITH cells AS (
             SELECT {_list(keys)}{which}, _actual, _chosen, CAST(COUNT(*) AS DOUBLE) AS n
             FROM source GROUP BY GROUPING SETS ({grouping.sets_with("_actual", "_chosen")})
@@ -186,7 +209,11 @@ def _confusion_sums(engine: Engine, predictions: exp.Expr, roles: Roles, groupin
                SUM(COALESCE(hit / actual * (1 - hit / actual) / NULLIF(actual, 0), 0)) / POWER(COUNT(*), 2) AS macro_recall_variance,
                MAX(influence.f1) / POWER(COUNT(*), 2) AS macro_f1_variance
         FROM classes JOIN influence ON {_same(grouping, "classes", "influence")} GROUP BY {_list(_qualified(keys, "classes"))}classes._which
-    """, source=source)))  # fmt: skip
+    """,
+                source=source,
+            )
+        )
+    )
 
 
 def _qualified(keys: str, table: str) -> str:
@@ -210,10 +237,15 @@ def _merge(into: dict[tuple[str, ...], pa.Table], more: dict[tuple[str, ...], pa
         into[keys] = left
 
 
-def _measured(sums: pa.Table, keys: tuple[str, ...], aliases: dict[str, str], metrics: Sequence[Metric], intervals: bool) -> Measured:
+def _measured(
+    sums: pa.Table, keys: tuple[str, ...], aliases: dict[str, str], metrics: Sequence[Metric], intervals: bool
+) -> Measured:
     summed = [name for name in sums.column_names if name not in (*aliases.values(), "_which")]
     arrays: Sums = {name: sums[name].to_numpy().astype(np.float64) for name in summed}
-    named = [key_name(name) for name in keys]
+    labels = [metric_label(metric) for metric in metrics]
+    named = [
+        key_name(name, {*labels, *(f"{label}: {end}" for label in labels for end in INTERVAL_ENDS)}) for name in keys
+    ]
     columns = {name: sums[aliases[key]] for name, key in zip(named, keys, strict=True)} | {"num_rows": sums["num_rows"]}
     for metric in metrics:
         columns[metric_label(metric)] = pa.array(_rounded(np.atleast_1d(metric.value(arrays))))

@@ -1,0 +1,1 @@
+"""Finished runs and tables, looked at: reports, comparisons, slices, statistics."""
