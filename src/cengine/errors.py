@@ -7,6 +7,7 @@
     +-- TrainingError     the network or its training
     +-- StoreError        the project folder: records, artifacts, ids
     +-- LimitError        a limit of time or money that was reached before there was a model
+    +-- ExportError       a model that has no such form, or one that does not predict the same
 
 `cli/` alone catches them. Exceptions of other libraries are translated once, where they come in.
 """
@@ -53,11 +54,7 @@ class Problem:
             lines.append(f"{margin} --> {self.location}")
             if self.location.line_text:
                 marker = " " * (self.location.column - 1) + "^" * max(1, self.location.length)
-                lines += [
-                    f"{margin}  |",
-                    f"{number}  | {self.location.line_text}",
-                    f"{margin}  | {marker}",
-                ]
+                lines += [f"{margin}  |", f"{number}  | {self.location.line_text}", f"{margin}  | {marker}"]
         lines += [f"{indent} = {note}" for note in self.notes]
         return "\n".join(lines)
 
@@ -117,6 +114,12 @@ class LimitError(CengineError):
     """A limit was reached before there was anything to evaluate."""
 
     exit_code = 8
+
+
+class ExportError(CengineError):
+    """A model that has no form in another format, or whose other form predicts something else."""
+
+    exit_code = 9
 
 
 def near_miss(word: str, known: Iterable[str]) -> tuple[str, ...]:

@@ -101,7 +101,9 @@ def _group_files() -> Iterator[Path]:
     yield GROUPS / "memory.max"
     yield GROUPS / "memory" / "memory.limit_in_bytes"
     try:
-        own = next((line[3:] for line in Path("/proc/self/cgroup").read_text().splitlines() if line.startswith("0::")), "/")
+        own = next(
+            (line[3:] for line in Path("/proc/self/cgroup").read_text().splitlines() if line.startswith("0::")), "/"
+        )
     except OSError:
         return  # not Linux
     folder = GROUPS / own.strip("/")

@@ -124,7 +124,10 @@ class Names:
         several = self.candidates(written)
         if several:
             quoted = ", ".join(f"'{name}'" for name in several)
-            return (f"'{written}' may be any of the columns {quoted}", "write the name as the table has it, case and blanks included")
+            return (
+                f"'{written}' may be any of the columns {quoted}",
+                "write the name as the table has it, case and blanks included",
+            )
         shown = ", ".join(self.names[:MAX_LISTED]) + (", ..." if len(self.names) > MAX_LISTED else "")
         listed = (f"its columns: {shown}",) if listing else ()
         return (f"there is no column '{written}' in the datasource", *listed, *near_miss(written, self.names))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+
+from cengine.plain import Cell
 
 
 @dataclass(frozen=True)
@@ -30,11 +31,11 @@ class Summary:
 
     num_rows: int
     num_nulls: int = 0
-    minimum: Any = None
-    maximum: Any = None
+    minimum: Cell = None
+    maximum: Cell = None
     mean: float | None = None
     deviation: float | None = None
-    counts: tuple[tuple[Any, int], ...] = ()
+    counts: tuple[tuple[Cell, int], ...] = ()
     num_distinct: int | None = None
     quantiles: tuple[float, ...] = ()
     rest: float = 0.0

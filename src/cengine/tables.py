@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from cengine.names import Names
+from cengine.plain import Cell
 
 # The kinds a YAML speaks of under `preprocessing:`.
 KINDS = ("boolean", "integer", "float", "string", "timestamp")
@@ -49,8 +50,8 @@ class Column:
     sql_type: str
     kind: str | None
     num_nulls: int | None = None
-    minimum: Any = None
-    maximum: Any = None
+    minimum: Cell = None
+    maximum: Cell = None
 
     @property
     def has_digits(self) -> bool:

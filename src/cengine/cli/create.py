@@ -15,8 +15,8 @@ from cengine.sources import SOURCES
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
-    from cengine.pipeline.register import Snapshot
-    from cengine.sources.source import Source
+    from cengine.datasources.register import Snapshot
+    from cengine.sources.source import Option, Source
 
 
 NUM_SHOWN_RENAMED = 20
@@ -46,7 +46,13 @@ def _command(kind: str) -> click.Command:
     source_class = SOURCES[kind]
 
     def run(
-        *, name: str | None, as_json: bool, memory_bytes: int | None, threads: int | None, paths: tuple[str, ...] = (), **typed: Any
+        *,
+        name: str | None,
+        as_json: bool,
+        memory_bytes: int | None,
+        threads: int | None,
+        paths: tuple[str, ...] = (),
+        **typed: Any,
     ) -> None:
         options = {field: value for field, value in typed.items() if value is not None}
         for field, info in source_class.model_fields.items():
@@ -57,11 +63,20 @@ def _command(kind: str) -> click.Command:
             _put_path(kind, paths, options, required=source_class.model_fields["path"].is_required())
         _create(kind, name, options, as_json=as_json, memory_bytes=memory_bytes, threads=threads)
 
-    command = click.command(kind, context_settings=SETTINGS, help=SOURCES.about(kind))(json_option(resource_options(run)))
+    command = click.command(kind, context_settings=SETTINGS, help=SOURCES.about(kind))(
+        json_option(resource_options(run))
+    )
     fields = source_class.model_fields.items()
-    called = click.Option(["--name"], help="How the datasource is called from now on. Default: as its file or table is.")
+    called = click.Option(
+        ["--name"], help="How the datasource is called from now on. Default: as its file or table is."
+    )
     argument = [click.Argument(["paths"], nargs=-1, metavar="[PATH]")] if "path" in source_class.model_fields else []
-    command.params = [*argument, called, *(_typed(field, info, source_class) for field, info in fields), *command.params]
+    command.params = [
+        *argument,
+        called,
+        *(_typed(field, info, source_class) for field, info in fields),
+        *command.params,
+    ]
     return command
 
 
@@ -87,7 +102,8 @@ def _typed(field: str, info: FieldInfo, source_class: type[Source]) -> click.Opt
     text = (info.description or "").replace("{title}", source_class.title)
     if kind is bool:
         return click.Option([flag, field], is_flag=True, default=info.default, help=text)
-    settings: dict[str, Any] = {"type": kind, "multiple": several, "required": info.is_required() and field != "path", "help": text}
+    required = info.is_required() and field != "path"
+    settings: dict[str, Any] = {"type": kind, "multiple": several, "required": required, "help": text}
     if option.metavar is not None:
         settings["metavar"] = option.metavar
     if not info.is_required() and not several and info.default is not None:
@@ -95,7 +111,7 @@ def _typed(field: str, info: FieldInfo, source_class: type[Source]) -> click.Opt
     return click.Option([flag, field], **settings)
 
 
-def _option_of(info: FieldInfo) -> Any:
+def _option_of(info: FieldInfo) -> Option:
     """What the field says about how it is typed."""
     from cengine.sources.source import Option
 
@@ -116,36 +132,61 @@ def _click_type(annotation: Any) -> tuple[Any, bool]:
     return (annotation if annotation in (bool, int, float) else str), False
 
 
-def _create(kind: str, name: str | None, options: dict[str, Any], *, as_json: bool, memory_bytes: int | None, threads: int | None) -> None:
+def _create(
+    kind: str,
+    name: str | None,
+    options: dict[str, Any],
+    *,
+    as_json: bool,
+    memory_bytes: int | None,
+    threads: int | None,
+) -> None:
     from cengine.cli.progress import IngestBar
-    from cengine.pipeline.api import create_datasource, default_name, source_of
-    from cengine.pipeline.notices import notices
-    from cengine.pipeline.plan import default_memory_bytes
+    from cengine.datasources.catalogue import create_datasource
+    from cengine.datasources.notices import notices
+    from cengine.datasources.origins import default_name, source_of
+    from cengine.memory import default_memory_bytes
 
     home, source = project(), source_of(kind, options)
     name = name if name is not None else default_name(kind, options)
     with IngestBar() as bar:
         record, snapshot = create_datasource(
-            home, name, source, memory_bytes=memory_bytes or default_memory_bytes(), threads=threads, report=bar.report, say=tell
+            home,
+            name,
+            source,
+            memory_bytes=memory_bytes or default_memory_bytes(),
+            threads=threads,
+            report=bar.report,
+            say=tell,
         )
     warn([value.reminder for _, value in source if getattr(value, "reminder", None)])
     found = notices(home, snapshot, kind)
     warn([f"note: {line}" for line in found])
     if as_json:
-        print_json({"id": record["id"], "name": name, "rows": snapshot.schema.num_rows, "columns": list(snapshot.schema.names),
-                    "renamed": snapshot.renamed, "rejected": snapshot.num_rejected, "notes": list(snapshot.notes), "notices": found,
-                    "content": snapshot.content})  # fmt: skip
+        print_json(
+            {
+                "id": record.id,
+                "name": name,
+                "rows": snapshot.schema.num_rows,
+                "columns": list(snapshot.schema.names),
+                "renamed": snapshot.renamed,
+                "rejected": snapshot.num_rejected,
+                "notes": list(snapshot.notes),
+                "notices": found,
+                "content": snapshot.content,
+            }
+        )
         return
     for header, column in list(snapshot.renamed.items())[:NUM_SHOWN_RENAMED]:
         echo(f"  {header} -> {column}")
     if (more := len(snapshot.renamed) - NUM_SHOWN_RENAMED) > 0:
         echo(f"  ... and {more:,} more; `cengine datasource show` lists all columns")
-    echo(f"datasource {record['id']} ({name}): {_told(snapshot)}")
+    echo(f"datasource {record.id} ({name}): {_told(snapshot)}")
 
 
 def _told(snapshot: Snapshot) -> str:
     rows, columns = f"{snapshot.schema.num_rows:,} rows", f"{len(snapshot.schema.columns)} columns"
-    if snapshot.remote is not None:
+    if not snapshot.is_here:
         return f"{rows}, {columns}, {data_size(snapshot.source_bytes)}, which stay where they are"
     rejected = f", {snapshot.num_rejected:,} rejected" if snapshot.num_rejected else ""
     return f"{rows} read{rejected}, {columns}, {megabytes(snapshot.num_bytes):g} MB stored"

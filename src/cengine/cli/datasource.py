@@ -21,15 +21,23 @@ def datasource() -> None:
 @json_option
 def list_(as_json: bool) -> None:
     """The datasources; * marks the active one."""
-    from cengine.pipeline.api import ACTIVE, newest_snapshot
+    from cengine.datasources.catalogue import ACTIVE, newest_snapshot
 
     home = looked_at()
     active = home.own_setting(ACTIVE)
     rows = []
-    for record in home.records.all("datasources"):
+    for record in home.records.datasources.all():
         snapshot = newest_snapshot(home, record)
-        rows.append(("*" if record["id"] == active else "", record["id"], record["name"], snapshot["num_rows"], snapshot["num_columns"],
-                     megabytes(snapshot["num_bytes"])))  # fmt: skip
+        rows.append(
+            (
+                "*" if record.id == active else "",
+                record.id,
+                record.name,
+                snapshot.num_rows,
+                snapshot.num_columns,
+                megabytes(snapshot.num_bytes),
+            )
+        )
     if as_json:
         names = ("active", "id", "name", "rows", "columns", "size_mb")
         print_json([dict(zip(names, (bool(row[0]), *row[1:]), strict=True)) for row in rows])
@@ -41,12 +49,12 @@ def list_(as_json: bool) -> None:
 @click.argument("key", metavar="ID|NAME")
 def set_(key: str) -> None:
     """Make a datasource the active one."""
-    from cengine.pipeline.api import ACTIVE, find_datasource
+    from cengine.datasources.catalogue import ACTIVE, find_datasource
 
     home = project()
     record = find_datasource(home, key)
-    home.set_own_setting(ACTIVE, record["id"])
-    echo(f"datasource {record['id']} ({record['name']}) is active")
+    home.set_own_setting(ACTIVE, record.id)
+    echo(f"datasource {record.id} ({record.name}) is active")
 
 
 @datasource.command(context_settings=SETTINGS)
@@ -54,20 +62,31 @@ def set_(key: str) -> None:
 @json_option
 def show(key: str | None, as_json: bool) -> None:
     """The columns of a datasource: type, nulls, distinct values, least, mean and greatest."""
-    from cengine.pipeline.api import find_datasource, place_of, snapshot_of
-    from cengine.pipeline.profile import profile
+    from cengine.datasources.catalogue import find_datasource, snapshot_of
+    from cengine.datasources.origins import place_of
+    from cengine.inspection.profile import profile
 
     home = looked_at()
     record = find_datasource(home, key)
     snapshot = snapshot_of(home, record)
     columns = profile(home, snapshot, tell)
     if as_json:
-        print_json({"id": record["id"], "name": record["name"], "type": record["type"], "rows": snapshot.schema.num_rows,
-                    "content": snapshot.content, "columns": columns})  # fmt: skip
+        print_json(
+            {
+                "id": record.id,
+                "name": record.name,
+                "type": record.type,
+                "rows": snapshot.schema.num_rows,
+                "content": snapshot.content,
+                "columns": columns,
+            }
+        )
         return
-    echo(f"{record['name']}: {snapshot.schema.num_rows:,} rows, from {place_of(record)}\n")
-    names = ("name", "type", "nulls", "distinct", "min", "mean", "max")
-    print_table(("Column", "Type", "Nulls", "Distinct", "Min", "Mean", "Max"), [[column[n] for n in names] for column in columns])
+    echo(f"{record.name}: {snapshot.schema.num_rows:,} rows, from {place_of(record)}\n")
+    print_table(
+        ("Column", "Type", "Nulls", "Distinct", "Min", "Mean", "Max"),
+        [[c["name"], c["type"], c["nulls"], c["distinct"], c["min"], c["mean"], c["max"]] for c in columns],
+    )
 
 
 @datasource.command(context_settings=SETTINGS)
@@ -77,8 +96,8 @@ def show(key: str | None, as_json: bool) -> None:
 @json_option
 def peek(key: str | None, num_rows: int, seed: int | None, as_json: bool) -> None:
     """A random sample of rows."""
-    from cengine.pipeline.api import find_datasource, snapshot_of
-    from cengine.pipeline.profile import sample_rows
+    from cengine.datasources.catalogue import find_datasource, snapshot_of
+    from cengine.inspection.profile import sample_rows
 
     home = looked_at()
     table = sample_rows(home, snapshot_of(home, find_datasource(home, key)), num_rows, seed, tell)
@@ -94,22 +113,27 @@ def peek(key: str | None, num_rows: int, seed: int | None, as_json: bool) -> Non
 def commit(key: str | None, memory_bytes: int | None, threads: int | None) -> None:
     """Take a new snapshot where the table has changed; older ones stay."""
     from cengine.cli.progress import IngestBar
-    from cengine.pipeline.api import commit_datasource, find_datasource, read_schema, respelled
-    from cengine.pipeline.plan import default_memory_bytes
+    from cengine.datasources.catalogue import commit_datasource, find_datasource, read_schema, respelled
+    from cengine.memory import default_memory_bytes
 
     home = project()
     record = find_datasource(home, key)
     before = read_schema(home, record)
     with IngestBar() as bar:
         snapshot, new = commit_datasource(
-            home, record, memory_bytes=memory_bytes or default_memory_bytes(), threads=threads, report=bar.report, say=tell
+            home,
+            record,
+            memory_bytes=memory_bytes or default_memory_bytes(),
+            threads=threads,
+            report=bar.report,
+            say=tell,
         )
     if new:
         for line in respelled(before, read_schema(home, record)):
             echo(line)
-        echo(f"snapshot {snapshot['number']} of {record['name']}: {snapshot['num_rows']:,} rows")
+        echo(f"snapshot {snapshot.number} of {record.name}: {snapshot.num_rows:,} rows")
     else:
-        echo(f"nothing has changed; snapshot {snapshot['number']} of {record['name']} stays the newest")
+        echo(f"nothing has changed; snapshot {snapshot.number} of {record.name} stays the newest")
 
 
 @datasource.command(context_settings=SETTINGS)
@@ -117,17 +141,20 @@ def commit(key: str | None, memory_bytes: int | None, threads: int | None) -> No
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 def delete(key: str, yes: bool) -> None:
     """Forget a datasource and its snapshots; the table it was made of stays."""
-    from cengine.pipeline.api import delete_datasource, find_datasource, pipelines_on
+    from cengine.datasources.catalogue import delete_datasource, find_datasource
+    from cengine.runs.pushed import pipelines_on
 
     home = project()
     record = find_datasource(home, key)
     if needing := pipelines_on(home, record):
-        shown = ", ".join(f"{row['id']} ({row['name']})" for row in needing[:8]) + (", ..." if len(needing) > 8 else "")
-        tell(f"{len(needing)} {'pipeline needs' if len(needing) == 1 else 'pipelines need'} it, and cannot be run without it: {shown}")
+        shown = ", ".join(f"{row.id} ({row.name})" for row in needing[:8]) + (", ..." if len(needing) > 8 else "")
+        tell(
+            f"{len(needing)} {'pipeline needs' if len(needing) == 1 else 'pipelines need'} it, and cannot be run without it: {shown}"
+        )
     if not yes:
-        confirm(f"forget datasource {record['id']} ({record['name']}) and its snapshots?", abort=True)
+        confirm(f"forget datasource {record.id} ({record.name}) and its snapshots?", abort=True)
     freed = delete_datasource(home, record)
-    echo(f"datasource {record['id']} ({record['name']}) is gone, {gigabytes(freed)} freed")
+    echo(f"datasource {record.id} ({record.name}) is gone, {gigabytes(freed)} freed")
 
 
 datasource.add_command(create)

@@ -19,7 +19,8 @@ def doctor(as_json: bool) -> None:
     Exit code 1 where there is a problem; a warning is none.
     """
     from cengine.cli.output import cell, echo, print_json
-    from cengine.pipeline.health import PROBLEM, WARNING, examine
+    from cengine.doctor.finding import PROBLEM, WARNING
+    from cengine.doctor.health import examine
     from cengine.store.project import project_folder
 
     found = []
@@ -31,7 +32,9 @@ def doctor(as_json: bool) -> None:
                 echo(f"{'':<23}= {cell(finding.mend)}")
     problems, warnings = (sum(finding.state == state for finding in found) for state in (PROBLEM, WARNING))
     if as_json:
-        print_json({"problems": problems, "warnings": warnings, "findings": [dataclasses.asdict(finding) for finding in found]})
+        print_json(
+            {"problems": problems, "warnings": warnings, "findings": [dataclasses.asdict(finding) for finding in found]}
+        )
     else:
         echo(f"\n{_counted(problems, 'problem')}, {_counted(warnings, 'warning')}")
     if problems:

@@ -12,46 +12,70 @@ from cengine.cli.options import SETTINGS, json_option, looked_at
 from cengine.cli.output import cell, echo, interval, percent, print_json, print_table
 from cengine.cli.pages import shown_path
 from cengine.cli.progress import Busy
+from cengine.cli.truth import print_cautions, print_features, print_worst_rows
 from cengine.names import ASIDE, Names
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from cengine.evaluation.results import Results
-    from cengine.pipeline.finished import FinishedRun
-    from cengine.pipeline.report import ReportFiles
+    from cengine.inspection.report import ReportFiles
+    from cengine.inspection.run import Run
 
 LOW, HIGH = ": low", ": high"
 
 
 @click.command(context_settings=SETTINGS)
 @click.argument("key", metavar="ID|NAME[:RUN]")
-@click.option("--slice", "columns", multiple=True, help="Only the slices by this column (or a,b for a cross). May be repeated.")
-@click.option("--sort", metavar="METRIC", help="Order slices by this metric, worst first; by default the largest first.")
-@click.option("--rows", "num_rows", type=click.IntRange(min=1), default=10, show_default=True, help="Slices shown of each set.")
+@click.option(
+    "--slice", "columns", multiple=True, help="Only the slices by this column (or a,b for a cross). May be repeated."
+)
+@click.option(
+    "--sort", metavar="METRIC", help="Order slices by this metric, worst first; by default the largest first."
+)
+@click.option(
+    "--rows", "num_rows", type=click.IntRange(min=1), default=10, show_default=True, help="Slices shown of each set."
+)
 @click.option("--min-count", type=click.IntRange(min=0), default=0, help="Leave out slices with fewer rows.")
 @click.option("--all", "show_all", is_flag=True, help="Show every slice.")
 @click.option("--against", metavar="ID|NAME[:RUN]", help="A second run, shown beside the first on the page.")
 @click.option(
-    "--output", type=click.Path(file_okay=False, path_type=Path), help="The folder for page and notebook. Default: in the project."
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="The folder for page and notebook. Default: in the project.",
 )
 @click.option("--browser", is_flag=True, help="Open the page instead of the notebook.")
 @click.option("--no-open", is_flag=True, help="Write page and notebook, open neither.")
 @json_option
 def evaluate(
-    key: str, columns: tuple[str, ...], sort: str | None, num_rows: int, min_count: int, show_all: bool, against: str | None,
-    output: Path | None, browser: bool, no_open: bool, as_json: bool,
-) -> None:  # fmt: skip
+    key: str,
+    columns: tuple[str, ...],
+    sort: str | None,
+    num_rows: int,
+    min_count: int,
+    show_all: bool,
+    against: str | None,
+    output: Path | None,
+    browser: bool,
+    no_open: bool,
+    as_json: bool,
+) -> None:
     """How good the model of a pipeline's newest run is: overall, beside a constant, and by slice; as a page and a notebook."""
     from cengine.errors import SourceError
-    from cengine.pipeline.finished import find_run
+    from cengine.inspection.run import find_run
 
     home = looked_at()
     run = find_run(home, key)
     other = find_run(home, against) if against else None
     if as_json:
-        print_json({"pipeline_id": run.pipeline["id"], "run": run.record["number"], **results_json(run.results, sort)})
+        print_json({"pipeline_id": run.pipeline.id, "run": run.record.number, **results_json(run.results, sort)})
         return
     echo(run.name)
     print_overall(run.results)
+    print_cautions(run.results)
+    if not columns:
+        print_features(run.results)
+        print_worst_rows(run.results)
     _print_slices(run.results, columns, sort, None if show_all else num_rows, min_count)
     try:
         files = _write(run, other, output)
@@ -69,9 +93,9 @@ def evaluate(
         open_notebook(files.notebook)
 
 
-def _write(run: FinishedRun, other: FinishedRun | None, output: Path | None) -> ReportFiles:
+def _write(run: Run, other: Run | None, output: Path | None) -> ReportFiles:
     """The report, with a word on what takes its time."""
-    from cengine.pipeline.report import write_report
+    from cengine.inspection.report import write_report
 
     with Busy() as busy:
         return write_report(run, other=other, folder=output, report=busy.say)
@@ -82,8 +106,19 @@ def print_overall(results: Results) -> None:
     rows = []
     for row in results.overall_rows:
         ends = interval(row["low"], row["high"])
-        rows.append((row["split"], row["label"], row["metric"], row["model"], ends,
-                     row["constant"], row["constant_is"], percent(row["skill"]), row["num_rows"]))  # fmt: skip
+        rows.append(
+            (
+                row["split"],
+                row["label"],
+                row["metric"],
+                row["model"],
+                ends,
+                row["constant"],
+                row["constant_is"],
+                percent(row["skill"]),
+                row["num_rows"],
+            )
+        )
     echo()
     print_table(("Split", "Label", "Metric", "Model", "95 %", "Constant", "The constant is", "Better by", "Rows"), rows)
     echo()
@@ -92,15 +127,10 @@ def print_overall(results: Results) -> None:
         echo(prefix + found["sentence"])
 
 
-def _print_slices(results: Results, columns: tuple[str, ...], sort: str | None, num_rows: int | None, min_count: int) -> None:
-    from cengine.errors import StoreError
-
-    known = [found.columns for found in results.slices]
-    wanted = [_written(text, known) for text in columns]
-    for choice in wanted:
-        if choice not in known:
-            raise StoreError(f"there are no slices by {', '.join(choice)}", f"there are slices by: {'; '.join(', '.join(k) for k in known)}",
-                             "slice the kept predictions anew: cengine pipeline slice RUN 'COLUMN, COLUMN where CONDITION'")  # fmt: skip
+def _print_slices(
+    results: Results, columns: tuple[str, ...], sort: str | None, num_rows: int | None, min_count: int
+) -> None:
+    wanted = _wanted(columns, [found.columns for found in results.slices])
     several = len({found.label for found in results.slices}) > 1
     for found in results.slices:
         if wanted and found.columns not in wanted:
@@ -108,6 +138,21 @@ def _print_slices(results: Results, columns: tuple[str, ...], sort: str | None, 
         rows = sorted_slices(found.table, sort, _directions(results), min_count)
         of = f"{cell(found.label)}, " if several else ""
         print_slices(f"{of}by {', '.join(map(cell, found.columns))}", found.table.column_names, rows, num_rows)
+
+
+def _wanted(columns: tuple[str, ...], known: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """The columns of the slices that are asked for. Raises StoreError where there are no such slices."""
+    from cengine.errors import StoreError
+
+    wanted = [_written(text, known) for text in columns]
+    for choice in wanted:
+        if choice not in known:
+            raise StoreError(
+                f"there are no slices by {', '.join(choice)}",
+                f"there are slices by: {'; '.join(', '.join(k) for k in known)}",
+                "slice the kept predictions anew: cengine pipeline slice RUN 'COLUMN, COLUMN where CONDITION'",
+            )
+    return wanted
 
 
 def _written(text: str, known: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
@@ -128,7 +173,10 @@ def print_slices(title: str, names: Sequence[str], rows: Sequence[dict[str, Any]
     echo(f"\n{title}" + (f" ({len(shown)} of {len(rows):,} slices)" if len(shown) < len(rows) else ""))
     several = len({row["split"] for row in rows}) > 1
     headers = [name for name in names if not _is_end(name, HIGH) and (several or name != "split")]
-    titles = [f"{name.removesuffix(LOW)} 95 %" if _is_end(name, LOW) else {"num_rows": "rows"}.get(name, name) for name in headers]
+    titles = [
+        f"{name.removesuffix(LOW)} 95 %" if _is_end(name, LOW) else {"num_rows": "rows"}.get(name, name)
+        for name in headers
+    ]
     print_table(titles, [[_slice_cell(row, name) for name in headers] for row in shown])
 
 
@@ -137,19 +185,25 @@ def _is_end(name: str, end: str) -> bool:
     return name.endswith(end) and not name.startswith(ASIDE)
 
 
-def _slice_cell(row: dict[str, Any], name: str) -> Any:
+def _slice_cell(row: dict[str, Any], name: str) -> object:
     if not _is_end(name, LOW):
         return "null" if row[name] is None else row[name]
     return interval(row[name], row[name.removesuffix(LOW) + HIGH])
 
 
-def sorted_slices(table: Any, sort: str | None, higher_is_better: dict[str, bool], min_count: int = 0) -> list[dict[str, Any]]:
+def sorted_slices(
+    table: pa.Table, sort: str | None, higher_is_better: dict[str, bool], min_count: int = 0
+) -> list[dict[str, Any]]:
     """The slices with enough rows, worst first by the metric `sort` where the table has it. Raises StoreError for no metric."""
     if sort is not None:
         from cengine.errors import StoreError, near_miss
 
         if sort not in (*higher_is_better, "num_rows"):
-            raise StoreError(f"there is no metric '{sort}'", f"metrics: {', '.join(higher_is_better)}", *near_miss(sort, higher_is_better))
+            raise StoreError(
+                f"there is no metric '{sort}'",
+                f"metrics: {', '.join(higher_is_better)}",
+                *near_miss(sort, higher_is_better),
+            )
         if sort in table.column_names:
             table = table.sort_by([(sort, "ascending" if higher_is_better.get(sort) else "descending")])
     return [row for row in table.to_pylist() if row["num_rows"] >= min_count]
@@ -160,6 +214,9 @@ def results_json(results: Results, sort: str | None) -> dict[str, Any]:
     return {
         "metrics": results.overall_rows,
         "verdicts": results.verdicts,
+        "cautions": results.cautions,
+        "important": results.truth["important"],
+        "worst_rows": results.truth["worst_rows"],
         "slices": [
             {"label": s.label, "columns": list(s.columns), "rows": sorted_slices(s.table, sort, _directions(results))}
             for s in results.slices

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 from cengine.cli.output import data_size, echo, gigabytes, print_table, short_duration
 
 if TYPE_CHECKING:
-    from cengine.pipeline.estimates import Interval
-    from cengine.pipeline.forecast import Forecast, StageForecast
+    from cengine.datasources.table import Scan
+    from cengine.forecast.estimates import Interval
+    from cengine.forecast.forecast import Forecast, StageForecast
     from cengine.pipeline.plan import Plan, PlannedStage
-    from cengine.pipeline.warehouse import Scan
     from cengine.store.settings import Prices
 
 
@@ -21,13 +21,26 @@ BUSY = 1.3
 def print_plan(planned: Plan, found: Forecast) -> None:
     """Prints the stages with what each is expected to take, and the sums."""
     costs = _has_prices(found)
-    headers = ("Stage", "State", "Size", "Time", "4 of 5 times", "Memory", *((f"Cost ({found.prices.sign})",) if costs else ()), "Saves")
+    headers = (
+        "Stage",
+        "State",
+        "Size",
+        "Time",
+        "4 of 5 times",
+        "Memory",
+        *((f"Cost ({found.prices.sign})",) if costs else ()),
+        "Saves",
+    )
     rows = []
     for stage, will in zip(planned.stages, found.stages, strict=True):
         taken = (
             ("", "", "")
             if will.stored
-            else (short_duration(will.seconds.expected), between(will.seconds), gigabytes(round(will.peak_bytes.expected)))
+            else (
+                short_duration(will.seconds.expected),
+                between(will.seconds),
+                gigabytes(round(will.peak_bytes.expected)),
+            )
         )
         cost = ("" if will.stored else money(will.cost.expected),) if costs else ()
         saves = short_duration(stage.stored_seconds) if stage.stored_seconds is not None else None
@@ -37,19 +50,23 @@ def print_plan(planned: Plan, found: Forecast) -> None:
     echo(f"\nmemory up to {gigabytes(planned.context.memory_bytes)}, {threads} cores")
     if planned.context.workers.name != "duckdb":
         echo(f"split, statistics and encoding on {planned.context.workers}")
+    for stage in planned.stages:
+        if stage.told is not None:
+            echo(f"{stage.name}, as nothing is said of its length: {stage.told}")
     for line in _sums(found):
         echo(line)
 
 
 def print_scan(planned: Plan, scan: Scan, prices: Prices, max_gb_scanned: float | None) -> None:
     """Prints what the table's warehouse will read for the run, and what that costs."""
-    from cengine.pipeline.costs import scan_cost
+    from cengine.forecast.costs import scan_cost
 
     cost = f", {prices.sign} {money(scan_cost(scan.num_bytes, prices))}" if prices.gb_scanned else ""
     bound = f"; at most {max_gb_scanned:g} GB are allowed" if max_gb_scanned is not None else ""
-    assert planned.context.warehouse is not None
-    echo(f"{planned.context.warehouse.source.title} will scan about {data_size(scan.num_bytes)} "
-               f"in {scan.num_queries} queries of {data_size(scan.query_bytes)}{cost}{bound}")  # fmt: skip
+    echo(
+        f"{scan.title} will scan about {data_size(scan.num_bytes)} "
+        f"in {scan.num_queries} queries of {data_size(scan.query_bytes)}{cost}{bound}"
+    )
 
 
 def plan_json(planned: Plan, found: Forecast, scan: Scan | None) -> dict[str, Any]:
@@ -61,12 +78,19 @@ def plan_json(planned: Plan, found: Forecast, scan: Scan | None) -> dict[str, An
             "fingerprint": s.fingerprint,
             "size": s.size,
             "unit": s.unit,
+            **({"taken": s.told} if s.told else {}),
             "estimate": will.to_json(),
         }
         for s, will in zip(planned.stages, found.stages, strict=True)
     ]
-    return {"rows": planned.snapshot.schema.num_rows, "saved_seconds": planned.saved_seconds, "memory_bytes": planned.context.memory_bytes,
-            "estimate": found.to_json(), "stages": stages, **({"scan": scan.to_json()} if scan else {})}  # fmt: skip
+    return {
+        "rows": planned.snapshot.schema.num_rows,
+        "saved_seconds": planned.saved_seconds,
+        "memory_bytes": planned.context.memory_bytes,
+        "estimate": found.to_json(),
+        "stages": stages,
+        **({"scan": scan.to_json()} if scan else {}),
+    }
 
 
 def between(interval: Interval) -> str:
@@ -99,7 +123,9 @@ def _sums(found: Forecast) -> list[str]:
             cost = found.cost
             lines[0] += f", {found.prices.sign} {money(cost.expected)} ({money(cost.low)} to {money(cost.high)})"
         if found.slowdown > BUSY:
-            lines.append(f"others keep this machine busy: everything takes {found.slowdown:.1f} times as long as it would alone")
+            lines.append(
+                f"others keep this machine busy: everything takes {found.slowdown:.1f} times as long as it would alone"
+            )
         if not found.has_history:
             lines.append("not all of these stages were run on this machine before: the times are rough")
     if found.prices.gb_month:

@@ -1,19 +1,24 @@
 """Ctrl-C and the signals of a system that ends a process: they become a wish, which cannot get lost.
 
 Python drops what is raised inside a callback of another library, such as JAX's hook in the garbage collector, and
-some libraries make an error of their own of it. See `stopping.py`.
+some libraries make an error of their own of it. See `stopping.py`. The traceback that Python prints of what it drops
+is kept from the terminal for a wish, since nothing is lost.
 """
 
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING
 
 from cengine import stopping
-from cengine.stopping import Reason, Wish
+from cengine.stopping import Reason, Stopped, Wish
+
+if TYPE_CHECKING:
+    from types import FrameType
 
 # By name, since not every system has all of them.
 REASONS = {"SIGINT": Reason.INTERRUPTED, "SIGTERM": Reason.TERMINATED, "SIGHUP": Reason.HUNG_UP}
@@ -30,15 +35,18 @@ def remembered() -> Iterator[Wish]:
             return
         handlers = {number: signal.getsignal(number) for number in _wanted()}
 
-        def heard(number: int, frame: Any) -> None:
+        def heard(number: int, frame: FrameType | None) -> None:
             _hear(wish, signal.Signals(number).name)
 
         for number in handlers:
             signal.signal(number, heard)
         wish.woken_by(_wake)
+        told = sys.unraisablehook
+        sys.unraisablehook = lambda dropped: None if isinstance(dropped.exc_value, Stopped) else told(dropped)
         try:
             yield wish
         finally:
+            sys.unraisablehook = told
             for number, handler in handlers.items():
                 signal.signal(number, handler)
 

@@ -25,6 +25,10 @@ from cengine.stopping import Reason
 GROUPS = {
     "datasource": ("cengine.cli.datasource", "Register tables and look at them."),
     "pipeline": ("cengine.cli.pipeline", "Push a YAML, run it, see how good the model is."),
+    "predict": ("cengine.cli.predict", "Predict the rows of a file or a datasource."),
+    "export": ("cengine.cli.export", "Write a model in a format that others run: ONNX, Keras, SQL, a bundle."),
+    "model": ("cengine.cli.model", "Look at models that were exported."),
+    "serve": ("cengine.cli.serve", "Let models answer over HTTP."),
     "workspace": ("cengine.cli.workspace", "Keep datasources and pipelines apart, in one store."),
     "cache": ("cengine.cli.cache", "What is stored, what may go, whether it is whole."),
     "doctor": ("cengine.cli.doctor", "What this installation and project lack, and the command that mends it."),
@@ -51,7 +55,9 @@ class LazyGroups(click.Group):
 
 
 @click.command(cls=LazyGroups, context_settings=SETTINGS)
-@click.option("--project", metavar="FOLDER", help="The project folder; by default .cengine here or in the nearest folder above.")
+@click.option(
+    "--project", metavar="FOLDER", help="The project folder; by default .cengine here or in the nearest folder above."
+)
 @click.option("--workspace", metavar="NAME", help="The workspace; by default the active one.")
 @click.option("--traceback", is_flag=True, help="Show where in the program an error came from.")
 @click.version_option(None, "--version", "-V", package_name=DISTRIBUTION, message="cengine %(version)s")
@@ -123,7 +129,10 @@ def _failed(error: Exception, arguments: list[str]) -> int:
     if "--traceback" in arguments:
         echo("".join(traceback.format_exception(error)), err=True, nl=False)
         return getattr(error, "exit_code", EXIT_OUR_BUG)
-    echo(f"sorry, this is a bug in cengine: {type(error).__name__}: {error}\nwhat happened in full: {_log(error)}", err=True)
+    echo(
+        f"sorry, this is a bug in cengine: {type(error).__name__}: {error}\nwhat happened in full: {_log(error)}",
+        err=True,
+    )
     return EXIT_OUR_BUG
 
 

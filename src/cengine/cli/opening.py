@@ -36,7 +36,9 @@ def open_notebook(notebook: Path) -> None:
     from importlib.util import find_spec
 
     if find_spec("jupyterlab") is None:
-        echo(f"JupyterLab is not installed, the notebook is not opened: {install_command('notebook')}; the page needs nothing: --browser")
+        echo(
+            f"JupyterLab is not installed, the notebook is not opened: {install_command('notebook')}; the page needs nothing: --browser"
+        )
         return
     command = f"jupyter lab {shlex.quote(str(notebook))}"
     if not _has_display():

@@ -13,13 +13,20 @@ from cengine.quantities import parse_bytes, parse_seconds
 if TYPE_CHECKING:
     from cengine.store.project import Project
 
+    Number = click.ParamType[float, Any]
+else:
+    Number = click.ParamType  # Click 8.2 takes no types of values
+
 # `--pipeline_id` and `--pipeline-id` are the same.
-SETTINGS: dict[str, Any] = {"token_normalize_func": lambda token: token.replace("_", "-"), "help_option_names": ["-h", "--help"]}
+SETTINGS: dict[str, Any] = {
+    "token_normalize_func": lambda token: token.replace("_", "-"),
+    "help_option_names": ["-h", "--help"],
+}
 
 MIN_MEMORY = 10**9
 
 
-class Size(click.ParamType):
+class Size(Number):
     """A number of bytes such as 10GB."""
 
     name = "size"
@@ -31,7 +38,7 @@ class Size(click.ParamType):
             self.fail(str(error), param, ctx)
 
 
-class Age(click.ParamType):
+class Age(Number):
     """A number of seconds such as 30d, 12h."""
 
     name = "time"
@@ -43,7 +50,7 @@ class Age(click.ParamType):
             self.fail(str(error), param, ctx)
 
 
-class MemorySize(click.ParamType):
+class MemorySize(Number):
     """A number of bytes such as 4GB, 512MiB."""
 
     name = "size"
@@ -63,26 +70,41 @@ class MemorySize(click.ParamType):
 def resource_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """`--memory` and `--threads`."""
     command = click.option(
-        "--memory", "memory_bytes", type=MemorySize(), help="What the program may hold, e.g. 4GB. Default: half of the machine's."
+        "--memory",
+        "memory_bytes",
+        type=MemorySize(),
+        help="What the program may hold, e.g. 4GB. Default: half of the machine's.",
     )(command)
-    return click.option("--threads", type=click.IntRange(min=1), help="Threads for queries. Default: all cores.")(command)
+    return click.option("--threads", type=click.IntRange(min=1), help="Threads for queries. Default: all cores.")(
+        command
+    )
 
 
 def engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """`--engine`, `--master`, `--workers`, `--cpus-per-worker` as one parameter `engine`: those that were given, by name."""
 
     @functools.wraps(command)
-    def gathered(engine_name: str | None, master: str | None, workers: int | None, cpus_per_worker: int | None, **others: Any) -> Any:
+    def gathered(
+        engine_name: str | None, master: str | None, workers: int | None, cpus_per_worker: int | None, **others: Any
+    ) -> Any:
         given = {"name": engine_name, "master": master, "workers": workers, "cpus_per_worker": cpus_per_worker}
         return command(engine={name: value for name, value in given.items() if value is not None}, **others)
 
     for option in (
         click.option("--cpus-per-worker", type=click.IntRange(min=1), help="CPUs of each worker."),
         click.option("--workers", type=click.IntRange(min=1), help="Workers of Spark."),
-        click.option("--master", metavar="URL", help="Spark's master: spark://HOST:7077, k8s://..., yarn, local-cluster[N,CPUS,MB]."),
-        click.option("--engine", "engine_name", metavar="NAME",
-                     help="Where split, statistics and encoding run: duckdb, spark. Default: that of settings.yaml, else duckdb."),
-    ):  # fmt: skip
+        click.option(
+            "--master",
+            metavar="URL",
+            help="Spark's master: spark://HOST:7077, k8s://..., yarn, local-cluster[N,CPUS,MB].",
+        ),
+        click.option(
+            "--engine",
+            "engine_name",
+            metavar="NAME",
+            help="Where split, statistics and encoding run: duckdb, spark. Default: that of settings.yaml, else duckdb.",
+        ),
+    ):
         gathered = option(gathered)
     return gathered
 

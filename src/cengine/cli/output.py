@@ -9,23 +9,15 @@ from __future__ import annotations
 import datetime
 import json
 import math
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from cengine.terminal import REPLACEMENT, UNSAFE, safe
+
 if TYPE_CHECKING:
     from rich.console import Console
-
-# Control characters but for the tab and the end of a line, halves of surrogate pairs, and what turns the direction of writing around.
-_UNSAFE = re.compile("\r(?!\n)|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-REPLACEMENT = "\ufffd"
-
-
-def safe(text: str) -> str:
-    """The text with nothing in it that a terminal obeys; tabs and ends of lines stay."""
-    return _UNSAFE.sub(REPLACEMENT, text)
 
 
 def echo(text: object = "", *, err: bool = False, nl: bool = True) -> None:
@@ -50,16 +42,19 @@ def console(*, err: bool = True) -> Console:
     return Console(stderr=err, markup=False, highlight=False)
 
 
-def print_table(headers: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+def print_table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Prints `table_text`."""
     echo(table_text(headers, rows))
 
 
-def table_text(headers: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+def table_text(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """A table with numbers to the right and text to the left, never cut."""
     headers, texts = [cell(header) for header in headers], [[cell(value) for value in row] for row in rows]
     numeric = [bool(rows) and all(isinstance(row[i], int | float | None) for row in rows) for i in range(len(headers))]
-    widths = [max(_width(header), *(_width(row[i]) for row in texts)) if texts else _width(header) for i, header in enumerate(headers)]
+    widths = [
+        max(_width(header), *(_width(row[i]) for row in texts)) if texts else _width(header)
+        for i, header in enumerate(headers)
+    ]
 
     def line(values: Sequence[str]) -> str:
         padded = [_pad(value, widths[i], right=numeric[i]) for i, value in enumerate(values)]
@@ -69,13 +64,13 @@ def table_text(headers: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     return "\n".join([line(headers), rule, *(line(row) for row in texts)])
 
 
-def print_json(data: Any) -> None:
+def print_json(data: object) -> None:
     """JSON, NaN as null; what a terminal would obey is escaped, so that it is still the same text to whoever reads the JSON."""
     text = json.dumps(_clean(data), ensure_ascii=False, indent=2, default=str)
-    click.echo(_UNSAFE.sub(lambda match: f"\\u{ord(match.group()):04x}", text))
+    click.echo(UNSAFE.sub(lambda match: f"\\u{ord(match.group()):04x}", text))
 
 
-def cell(value: Any) -> str:
+def cell(value: object) -> str:
     """A value as a table shows it; control characters cannot reach the terminal."""
     if value is None:
         return ""
@@ -104,7 +99,9 @@ def percent(share: float | None) -> str:
 
 def interval(low: float | None, high: float | None) -> str:
     """An interval for a table, `-` where it cannot be told."""
-    return UNDEFINED if low is None or high is None or math.isnan(low) or math.isnan(high) else f"{low:.5g} to {high:.5g}"
+    return (
+        UNDEFINED if low is None or high is None or math.isnan(low) or math.isnan(high) else f"{low:.5g} to {high:.5g}"
+    )
 
 
 def duration(seconds: float) -> str:
@@ -135,7 +132,9 @@ def tell(text: str) -> None:
 
 def data_size(num_bytes: int) -> str:
     """A size in the unit that fits it: `0.9 kB`, `3.4 MB`, `37.5 GB`."""
-    size, unit = next((size, unit) for size, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")) if num_bytes >= size or unit == "kB")
+    size, unit = next(
+        (size, unit) for size, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")) if num_bytes >= size or unit == "kB"
+    )
     return f"{num_bytes / size:,.1f} {unit}"
 
 
@@ -179,7 +178,7 @@ def _pad(text: str, width: int, *, right: bool) -> str:
     return fill + text if right else text + fill
 
 
-def _clean(data: Any) -> Any:
+def _clean(data: object) -> object:
     if isinstance(data, dict):
         return {str(key): _clean(value) for key, value in data.items()}
     if isinstance(data, list | tuple):

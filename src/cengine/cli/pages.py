@@ -16,16 +16,22 @@ def page_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """`--page`, `--output` and `--no-open`."""
     for option in (
         click.option("--no-open", is_flag=True, help="Write the page, do not open it."),
-        click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Write the page to this file. Default: in the project."),
+        click.option(
+            "--output",
+            type=click.Path(dir_okay=False, path_type=Path),
+            help="Write the page to this file. Default: in the project.",
+        ),
         click.option("--page", "with_page", is_flag=True, help="Write a page and open it."),
-    ):  # fmt: skip
+    ):
         command = option(command)
     return command
 
 
-def write_page(text: Callable[[], str], default: Path, *, with_page: bool, output: Path | None, no_open: bool) -> Path | None:
+def write_page(
+    text: Callable[[], str], default: Path, *, with_page: bool, output: Path | None, no_open: bool
+) -> Path | None:
     """Where the page was written, None where none of the options asks for one."""
-    from cengine.store.artifacts import disk_errors
+    from cengine.store.disk import disk_errors
     from cengine.store.permissions import make_folder, restrict
     from cengine.store.writing import refuse_link, write_whole
 

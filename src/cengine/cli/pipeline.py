@@ -20,8 +20,10 @@ from cengine.cli.watch import attach, cancel, logs, runs, status
 
 if TYPE_CHECKING:
     from cengine.config.read import ConfigFile
-    from cengine.pipeline.register import Snapshot
+    from cengine.datasources.register import Snapshot
     from cengine.store.project import Project
+    from cengine.store.rows import DatasourceRow
+    from cengine.tables import TableSchema
 
 
 @click.group(context_settings=SETTINGS)
@@ -29,7 +31,9 @@ def pipeline() -> None:
     """Push a YAML, run it, see how good the model is."""
 
 
-datasource_option = click.option("--datasource", "key", metavar="ID|NAME", help="The datasource; by default the active one.")
+datasource_option = click.option(
+    "--datasource", "key", metavar="ID|NAME", help="The datasource; by default the active one."
+)
 
 
 @pipeline.command(context_settings=SETTINGS)
@@ -39,24 +43,33 @@ datasource_option = click.option("--datasource", "key", metavar="ID|NAME", help=
 @json_option
 def push(config: Path, name: str, key: str | None, as_json: bool) -> None:
     """Check CONFIG against the datasource and keep it as the pipeline NAME."""
-    from cengine.pipeline.api import push_pipeline
+    from cengine.inspection.early_leaks import early_leaks
     from cengine.pipeline.plan import checked, proposed_resources
+    from cengine.runs.pushed import push_pipeline
 
     file, home, datasource, snapshot = _on_a_datasource(config, key, project)
     resolved, warnings = checked(home, file, snapshot.schema)
-    warn([problem.render("warning") for problem in warnings])
+    warn([problem.render("warning") for problem in (*warnings, *early_leaks(snapshot, file, resolved))])
     record, new = push_pipeline(home, name, file, datasource)
     resources = proposed_resources(resolved, snapshot.schema)
     if as_json:
-        print_json({"id": record["id"], "name": name, "datasource": datasource["name"], "resources": resources.to_json()})
+        print_json({"id": record.id, "name": name, "datasource": datasource.name, "resources": resources.to_json()})
         return
-    echo(f"pipeline {record['id']} ({name}) {'registered' if new else 'is there already, unchanged'}, on datasource {datasource['name']} "
-               f"with {snapshot.schema.num_rows:,} rows")  # fmt: skip
+    echo(
+        f"pipeline {record.id} ({name}) {'registered' if new else 'is there already, unchanged'}, on datasource {datasource.name} "
+        f"with {snapshot.schema.num_rows:,} rows"
+    )
     several = resources.workers > 1
-    echo(f"proposed: {resources.workers} worker{'s' if several else ''} with {resources.cpus_per_worker} cpus_per_worker, "
-               f"{gigabytes(resources.memory_bytes)} memory")  # fmt: skip
-    spark = f" --engine spark --workers {resources.workers} --cpus_per_worker {resources.cpus_per_worker} --master URL" if several else ""
-    echo(f"run it:   cengine pipeline run {record['id']}{spark}")
+    echo(
+        f"proposed: {resources.workers} worker{'s' if several else ''} with {resources.cpus_per_worker} cpus_per_worker, "
+        f"{gigabytes(resources.memory_bytes)} memory"
+    )
+    spark = (
+        f" --engine spark --workers {resources.workers} --cpus_per_worker {resources.cpus_per_worker} --master URL"
+        if several
+        else ""
+    )
+    echo(f"run it:   cengine pipeline run {record.id}{spark}")
 
 
 @pipeline.command(context_settings=SETTINGS)
@@ -70,7 +83,7 @@ def validate(config: Path, key: str | None) -> None:
     _, warnings = checked(home, file, snapshot.schema)
     warn([problem.render("warning") for problem in warnings])
     noted = f", {len(warnings)} warning{'s' if len(warnings) > 1 else ''}" if warnings else ""
-    echo(f"{config} is valid on datasource {datasource['name']}{noted}")
+    echo(f"{config} is valid on datasource {datasource.name}{noted}")
 
 
 @pipeline.command(context_settings=SETTINGS)
@@ -80,7 +93,7 @@ def validate(config: Path, key: str | None) -> None:
 def template(key: str | None, label: str | None, output: Path | None) -> None:
     """Write a commented YAML for the datasource, ready to push and to change."""
     from cengine.config.template import template as make
-    from cengine.pipeline.api import find_datasource, snapshot_of
+    from cengine.datasources.catalogue import find_datasource, snapshot_of
 
     home = looked_at()
     schema = snapshot_of(home, find_datasource(home, key)).schema
@@ -96,7 +109,7 @@ def configure(output: Path, key: str | None) -> None:
 
     from cengine.config.template import guessed_label
     from cengine.config.template import template as make
-    from cengine.pipeline.api import find_datasource, snapshot_of
+    from cengine.datasources.catalogue import find_datasource, snapshot_of
 
     home = looked_at()
     record = find_datasource(home, key)
@@ -104,11 +117,15 @@ def configure(output: Path, key: str | None) -> None:
     if not sys.stdin.isatty():
         _write(make(schema), output)
         return
-    echo(f"columns of {record['name']}: {', '.join(schema.names)}")
+    echo(f"columns of {record.name}: {', '.join(schema.names)}")
     label = _known(ask("what is to be predicted", default=guessed_label(schema)), schema)
     names = [column.name for column in schema.columns if column.kind is not None and column.name != label]
     answer = ask("from which columns (comma-separated, or all)", default="all")
-    features = names if answer.strip() == "all" else [_known(name.strip(), schema) for name in answer.split(",") if name.strip()]
+    features = (
+        names
+        if answer.strip() == "all"
+        else [_known(name.strip(), schema) for name in answer.split(",") if name.strip()]
+    )
     share = ask("share of rows to evaluate on", default=0.1, type=click.FloatRange(0, 1, min_open=True, max_open=True))
     if output.exists():
         confirm(f"{output} exists; replace it?", abort=True)
@@ -117,38 +134,45 @@ def configure(output: Path, key: str | None) -> None:
 
 
 @pipeline.command(context_settings=SETTINGS)
-@click.argument("key", metavar="ID|NAME")
+@click.argument("key", metavar="ID|NAME[:RUN]")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write to this file instead of the terminal.")
 @click.option("--original", is_flag=True, help="The text as it was pushed, comments and all.")
 def pull(key: str, output: Path | None, original: bool) -> None:
-    """Give back a pipeline's YAML, in the nested spelling."""
+    """Give back a pipeline's YAML, in the nested spelling; with RUN that of the run, the defaults of its columns written out."""
     from cengine.config.template import to_yaml
-    from cengine.pipeline.api import pipeline_config
+    from cengine.runs.pushed import pipeline_config, run_config
+    from cengine.runs.runs import find_record, parse_key
 
-    record = looked_at().records.find("pipelines", key)
-    _write(record["config_text"] if original else to_yaml(pipeline_config(record).config.to_nested()), output)
+    home, (name, number) = looked_at(), parse_key(key)
+    if number is None:
+        record = home.records.pipelines.find(name)
+        file = pipeline_config(record)
+    else:
+        record, run = find_record(home, key)
+        file = run_config(record, run)
+    _write(record.config_text if original else to_yaml(file.config.to_nested()), output)
 
 
 @pipeline.command("list", context_settings=SETTINGS)
 @json_option
 def list_(as_json: bool) -> None:
     """The pipelines, with their datasource and how their newest run ended."""
-    from cengine.pipeline.runs import settled_runs
+    from cengine.runs.runs import settled_runs
 
     home = looked_at()
     runs = settled_runs(home)
     rows: list[Any] = []
-    for record in home.records.all("pipelines"):
-        own = [run for run in runs if run["pipeline_id"] == record["id"]]
-        name = home.records.get("datasources", record["datasource_id"])["name"]
+    for record in home.records.pipelines.all():
+        own = [run for run in runs if run.pipeline_id == record.id]
+        name = home.records.datasources.get(record.datasource_id).name
         rows.append(
             (
-                record["id"],
-                record["name"],
+                record.id,
+                record.name,
                 name,
-                record["created_at"][:19].replace("T", " "),
+                record.created_at[:19].replace("T", " "),
                 len(own),
-                own[-1]["status"] if own else "Never run",
+                own[-1].status if own else "Never run",
             )
         )
     if as_json:
@@ -158,11 +182,13 @@ def list_(as_json: bool) -> None:
         print_table(("ID", "Name", "Datasource", "Created (UTC)", "Runs", "Pipeline Status"), rows)
 
 
-def _on_a_datasource(config: Path, key: str | None, open_: Callable[[], Project]) -> tuple[ConfigFile, Project, dict[str, Any], Snapshot]:
+def _on_a_datasource(
+    config: Path, key: str | None, open_: Callable[[], Project]
+) -> tuple[ConfigFile, Project, DatasourceRow, Snapshot]:
     """The YAML, which may be wrong in places yet, and what it is to be checked against; without that the YAML's mistakes come first."""
     from cengine.config.read import load_config
+    from cengine.datasources.catalogue import find_datasource, snapshot_of
     from cengine.errors import CengineError
-    from cengine.pipeline.api import find_datasource, snapshot_of
 
     file = load_config(config, partly=True)
     try:
@@ -174,7 +200,7 @@ def _on_a_datasource(config: Path, key: str | None, open_: Callable[[], Project]
         raise
 
 
-def _known(name: str, schema: Any) -> str:
+def _known(name: str, schema: TableSchema) -> str:
     """The column as the table spells it."""
     from cengine.errors import SourceError
 
@@ -186,7 +212,7 @@ def _known(name: str, schema: Any) -> str:
 
 def _write(text: str, output: Path | None) -> None:
     from cengine.errors import StoreError
-    from cengine.store.artifacts import disk_errors
+    from cengine.store.disk import disk_errors
 
     if output is None:
         echo(text, nl=False)
@@ -198,5 +224,19 @@ def _write(text: str, output: Path | None) -> None:
     echo(f"written to {output}")
 
 
-for command in (run, resume, work, status, runs, logs, attach, cancel, evaluate, tensorboard, slice_, compare, pipeline_statistics):
+for command in (
+    run,
+    resume,
+    work,
+    status,
+    runs,
+    logs,
+    attach,
+    cancel,
+    evaluate,
+    tensorboard,
+    slice_,
+    compare,
+    pipeline_statistics,
+):
     pipeline.add_command(command)

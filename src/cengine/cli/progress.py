@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import Any
+from typing import TYPE_CHECKING
 
 from cengine.cli.interrupt import raise_if_pressed
-from cengine.cli.output import console, echo, safe, short_duration
-from cengine.pipeline.progress import Progress
+from cengine.cli.output import console, echo, short_duration
+from cengine.stages.progress import Progress
+from cengine.terminal import safe
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as RichProgress
+    from rich.progress import Task, TaskID
+    from rich.status import Status
+    from rich.text import Text
 
 
 class Bars(Progress):
@@ -16,8 +23,8 @@ class Bars(Progress):
 
     def __init__(self) -> None:
         self.live = sys.stderr.isatty()
-        self._bars: Any = None
-        self._task: Any = None
+        self._bars: RichProgress | None = None
+        self._task: TaskID
         self._total = 0
         if self.live:
             self._bars = _bars()
@@ -70,8 +77,8 @@ class IngestBar:
     """The bar of work on one table: hashing and reading it, or writing it."""
 
     def __init__(self) -> None:
-        self._bars: Any = _ingest_bars() if sys.stderr.isatty() else None
-        self._task: Any = None
+        self._bars: RichProgress | None = _ingest_bars() if sys.stderr.isatty() else None
+        self._task: TaskID
 
     def __enter__(self) -> IngestBar:
         if self._bars is not None:
@@ -88,14 +95,16 @@ class IngestBar:
         raise_if_pressed()
         if self._bars is not None:
             names = {"hash": "Fingerprint", "read": "Read", "write": "Write"}
-            self._bars.update(self._task, description=names[phase], completed=share, note=f"{rows:,} rows" if rows else "")
+            self._bars.update(
+                self._task, description=names[phase], completed=share, note=f"{rows:,} rows" if rows else ""
+            )
 
 
 class Busy:
     """A line that says what is being done for as long as it takes; nothing where the output is not a terminal."""
 
     def __init__(self) -> None:
-        self._status: Any = None
+        self._status: Status | None = None
         if sys.stderr.isatty():
             self._status = console().status("")
 
@@ -115,7 +124,7 @@ class Busy:
             self._status.update(safe(what))
 
 
-def _bars() -> Any:
+def _bars() -> RichProgress:
     from rich.progress import BarColumn, ProgressColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as RichProgress
     from rich.text import Text
@@ -123,24 +132,34 @@ def _bars() -> Any:
     class Rate(ProgressColumn):
         """Rows or steps a second since the stage began."""
 
-        def render(self, task: Any) -> Text:
+        def render(self, task: Task) -> Text:
             seconds = (task.stop_time or task.get_time()) - task.start_time if task.start_time is not None else 0
             rate = task.completed / seconds if seconds > 0 else 0.0
             shown = f"{rate:,.0f}" if rate >= 10 else f"{rate:.1f}"
             return Text(f"{shown} {task.fields['unit']}/s" if task.completed else "")
 
     return RichProgress(
-        TextColumn("{task.description:<9}"), BarColumn(bar_width=24), TextColumn("{task.percentage:>3.0f} %"),
-        TextColumn("{task.completed:,.0f}/{task.total:,} {task.fields[unit]}"), Rate(), TimeRemainingColumn(compact=True),
-        TextColumn("{task.fields[note]}", markup=False), console=console(),
-    )  # fmt: skip
+        TextColumn("{task.description:<9}"),
+        BarColumn(bar_width=24),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TextColumn("{task.completed:,.0f}/{task.total:,} {task.fields[unit]}"),
+        Rate(),
+        TimeRemainingColumn(compact=True),
+        TextColumn("{task.fields[note]}", markup=False),
+        console=console(),
+    )
 
 
-def _ingest_bars() -> Any:
+def _ingest_bars() -> RichProgress:
     from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
     from rich.progress import Progress as RichProgress
 
     return RichProgress(
-        TextColumn("{task.description:<11}"), BarColumn(bar_width=30), TextColumn("{task.percentage:>3.0f} %"),
-        TextColumn("{task.fields[note]}"), TimeElapsedColumn(), TimeRemainingColumn(compact=True), console=console(),
-    )  # fmt: skip
+        TextColumn("{task.description:<11}"),
+        BarColumn(bar_width=30),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TextColumn("{task.fields[note]}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(compact=True),
+        console=console(),
+    )

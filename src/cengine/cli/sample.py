@@ -30,7 +30,9 @@ def trips(file: Path, num_rows: int, seed: int, force: bool) -> None:
         raise SourceError(f"'{file}' exists already", "add --force to replace it")
     try:
         with IngestBar() as bar:
-            generate_trips(file, num_rows, seed=seed, progress=lambda done, total: bar.report("write", done / total, done))
+            generate_trips(
+                file, num_rows, seed=seed, progress=lambda done, total: bar.report("write", done / total, done)
+            )
     except ValueError as error:
         raise SourceError(str(error)) from None
     echo(f"{num_rows:,} trips written to {file}")

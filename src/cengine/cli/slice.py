@@ -11,14 +11,18 @@ from cengine.cli.options import SETTINGS, json_option, looked_at
 from cengine.cli.output import cell, echo, print_json
 
 if TYPE_CHECKING:
-    from cengine.pipeline.slicing import Request, Sliced
+    from cengine.inspection.slicing import Request, Sliced
 
 
 @click.command("slice", context_settings=SETTINGS)
 @click.argument("key", metavar="ID|NAME[:RUN]")
 @click.argument("text", metavar="'[COLUMN, ...] [where CONDITION]'")
-@click.option("--sort", metavar="METRIC", help="Order slices by this metric, worst first; by default the largest first.")
-@click.option("--rows", "num_rows", type=click.IntRange(min=1), default=10, show_default=True, help="Slices shown of each label.")
+@click.option(
+    "--sort", metavar="METRIC", help="Order slices by this metric, worst first; by default the largest first."
+)
+@click.option(
+    "--rows", "num_rows", type=click.IntRange(min=1), default=10, show_default=True, help="Slices shown of each label."
+)
 @click.option("--min-count", type=click.IntRange(min=0), default=0, help="Leave out slices with fewer rows.")
 @click.option("--all", "show_all", is_flag=True, help="Show every slice.")
 @json_option
@@ -33,8 +37,8 @@ def slice_(key: str, text: str, sort: str | None, num_rows: int, min_count: int,
     Any column of the table will do, a name with commas or quotes in double quotes; without columns it is the overall of
     the rows that pass. A condition may also read `prediction` and, of a regression, `error`, how far off it is.
     """
-    from cengine.pipeline.finished import find_run
-    from cengine.pipeline.slicing import slice_run
+    from cengine.inspection.run import find_run
+    from cengine.inspection.slicing import slice_run
 
     run = find_run(looked_at(), key)
     found = slice_run(run, text)
@@ -43,15 +47,23 @@ def slice_(key: str, text: str, sort: str | None, num_rows: int, min_count: int,
         for table in found.tables
     ]
     if as_json:
-        print_json({
-            "pipeline_id": run.pipeline["id"], "run": run.record["number"], "columns": list(found.request.columns),
-            "condition": found.request.condition, "num_rows": found.num_rows, "num_evaluated": found.num_evaluated,
-            "labels": [{"label": label, "slices": rows} for label, _, rows in tables],
-        })  # fmt: skip
+        print_json(
+            {
+                "pipeline_id": run.pipeline.id,
+                "run": run.record.number,
+                "columns": list(found.request.columns),
+                "condition": found.request.condition,
+                "num_rows": found.num_rows,
+                "num_evaluated": found.num_evaluated,
+                "labels": [{"label": label, "slices": rows} for label, _, rows in tables],
+            }
+        )
         return
     echo(f"{run.name}: {_described(found)}")
     for label, names, rows in tables:
-        print_slices(_title(found.request, label if len(tables) > 1 else None), names, rows, None if show_all else num_rows)
+        print_slices(
+            _title(found.request, label if len(tables) > 1 else None), names, rows, None if show_all else num_rows
+        )
 
 
 def _described(found: Sliced) -> str:

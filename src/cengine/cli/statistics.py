@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,6 +12,10 @@ from cengine.cli.options import SETTINGS, json_option, looked_at
 from cengine.cli.output import cell, echo, print_json, print_table, tell
 from cengine.cli.pages import page_options, show_page, write_page
 from cengine.cli.progress import Busy
+
+if TYPE_CHECKING:
+    from cengine.evaluation.drift import DescribedColumn, SplitDrift
+    from cengine.preprocess.describe import Shown
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 QUANTILES = {"0.05": "5 %", "0.25": "25 %", "0.5": "Median", "0.75": "75 %", "0.95": "95 %"}
@@ -31,8 +35,8 @@ def _shown_as(command: Callable[..., Any]) -> Callable[..., Any]:
 @_shown_as
 def pipeline_statistics(key: str, **options: Any) -> None:
     """The columns of a run's table by split: nulls, distinct values, quantiles, histogram, commonest values, and drift."""
-    from cengine.pipeline.describe import run_columns
-    from cengine.pipeline.finished import find_run
+    from cengine.inspection.describe import run_columns
+    from cengine.inspection.run import find_run
 
     home = looked_at()
     run = find_run(home, key)
@@ -40,8 +44,8 @@ def pipeline_statistics(key: str, **options: Any) -> None:
         busy.say("describing the columns")
         columns = run_columns(run)
     heading = {"name": run.name, "under": f"{len(columns)} columns, {_rows_told(run.split.report.rows)}"}
-    file = home.reports / f"statistics-run-{run.pipeline['id']}-{run.record['number']}.html"
-    _show(columns, heading, {"pipeline_id": run.pipeline["id"], "run": run.record["number"]}, file, home.cache, **options)
+    file = home.reports / f"statistics-run-{run.pipeline.id}-{run.record.number}.html"
+    _show(columns, heading, {"pipeline_id": run.pipeline.id, "run": run.record.number}, file, home.cache, **options)
 
 
 @click.command("statistics", context_settings=SETTINGS)
@@ -49,18 +53,18 @@ def pipeline_statistics(key: str, **options: Any) -> None:
 @_shown_as
 def datasource_statistics(key: str | None, **options: Any) -> None:
     """The columns of a datasource: nulls, distinct values, quantiles, histogram, commonest values."""
-    from cengine.pipeline.api import find_datasource, newest_snapshot, snapshot_of
-    from cengine.pipeline.describe import datasource_columns
+    from cengine.datasources.catalogue import find_datasource, newest_snapshot, snapshot_of
+    from cengine.inspection.describe import datasource_columns
 
     home = looked_at()
     record = find_datasource(home, key)
-    number, snapshot = newest_snapshot(home, record)["number"], snapshot_of(home, record)
+    number, snapshot = newest_snapshot(home, record).number, snapshot_of(home, record)
     with Busy() as busy:
         busy.say("describing the columns")
         columns = datasource_columns(home, snapshot, tell)
-    heading = {"name": record["name"], "under": f"{len(columns)} columns, {snapshot.schema.num_rows:,} rows"}
-    file = home.reports / f"statistics-datasource-{record['id']}-{number}.html"
-    _show(columns, heading, {"datasource_id": record["id"], "snapshot": number}, file, home.cache, **options)
+    heading = {"name": record.name, "under": f"{len(columns)} columns, {snapshot.schema.num_rows:,} rows"}
+    file = home.reports / f"statistics-datasource-{record.id}-{number}.html"
+    _show(columns, heading, {"datasource_id": record.id, "snapshot": number}, file, home.cache, **options)
 
 
 def _rows_told(rows: dict[str, int]) -> str:
@@ -68,9 +72,18 @@ def _rows_told(rows: dict[str, int]) -> str:
 
 
 def _show(
-    columns: list[dict[str, Any]], heading: dict[str, str], identity: dict[str, Any], file: Path, cache: Path, *,
-    names: tuple[str, ...], with_page: bool, output: Path | None, no_open: bool, as_json: bool,
-) -> None:  # fmt: skip
+    columns: list[DescribedColumn],
+    heading: dict[str, str],
+    identity: dict[str, Any],
+    file: Path,
+    cache: Path,
+    *,
+    names: tuple[str, ...],
+    with_page: bool,
+    output: Path | None,
+    no_open: bool,
+    as_json: bool,
+) -> None:
     """Prints the chosen columns, and writes and opens the page where one is wanted."""
     chosen = _chosen(columns, names)
     page = {"with_page": with_page, "no_open": no_open}
@@ -86,7 +99,7 @@ def _show(
     show_page(target, as_json=as_json, **page)
 
 
-def _chosen(columns: list[dict[str, Any]], names: Sequence[str]) -> list[dict[str, Any]]:
+def _chosen(columns: list[DescribedColumn], names: Sequence[str]) -> list[DescribedColumn]:
     from cengine.errors import SourceError
     from cengine.names import Names
 
@@ -98,7 +111,7 @@ def _chosen(columns: list[dict[str, Any]], names: Sequence[str]) -> list[dict[st
     return [by_name[name] for name in dict.fromkeys(known.find(name) or name for name in names)] if names else columns
 
 
-def _page(columns: list[dict[str, Any]], heading: dict[str, str], cache: Path) -> str:
+def _page(columns: list[DescribedColumn], heading: dict[str, str], cache: Path) -> str:
     from cengine.reports.html import render
 
     return render("statistics.html", cache=cache, columns=columns, heading=heading)
@@ -107,7 +120,7 @@ def _page(columns: list[dict[str, Any]], heading: dict[str, str], cache: Path) -
 # The terminal
 
 
-def _print_column(column: dict[str, Any]) -> None:
+def _print_column(column: DescribedColumn) -> None:
     told = ", ".join([column["kind"], *column["roles"]])
     marks = [f"{split['level']} drift in {cell(name)}" for name, split in _drifted(column)]
     echo("\n" + "   ".join([cell(column["name"]), cell(told), *(f"! {mark}" for mark in marks)]))
@@ -117,7 +130,7 @@ def _print_column(column: dict[str, Any]) -> None:
     _print_top(column)
 
 
-def _figures(column: dict[str, Any]) -> tuple[list[str], list[list[Any]]]:
+def _figures(column: DescribedColumn) -> tuple[list[str], list[list[Any]]]:
     """One row a split; figures that no split has are left out."""
     headers = ["Split", "Rows", "Nulls", "Distinct", "Mean", "Deviation", "Min", *QUANTILES.values(), "Max"]
     rows = []
@@ -133,7 +146,7 @@ def _figures(column: dict[str, Any]) -> tuple[list[str], list[list[Any]]]:
     return [headers[i] for i in kept], [[row[i] for i in kept] for row in rows]
 
 
-def _print_histogram(column: dict[str, Any]) -> None:
+def _print_histogram(column: DescribedColumn) -> None:
     histogram = column["histogram"]
     if histogram is None:
         return
@@ -141,7 +154,7 @@ def _print_histogram(column: dict[str, Any]) -> None:
     for name, counts in histogram["counts"].items():
         if any(counts):
             echo(f"   {cell(name):<{width}}  {_bars(counts)}")
-    echo(f"   {'':<{width}}  {_ends(column)}")
+    echo(f"   {'':<{width}}  {_ends(column, histogram['edges'])}")
 
 
 def _bars(counts: Sequence[int]) -> str:
@@ -150,12 +163,12 @@ def _bars(counts: Sequence[int]) -> str:
     return "".join(BLOCKS[min(7, 8 * count // (highest + 1))] if count else " " for count in counts)
 
 
-def _ends(column: dict[str, Any]) -> str:
+def _ends(column: DescribedColumn, edges: Sequence[float]) -> str:
     """Where the first bar begins and the last one ends; they also hold what lies beyond."""
-    edges, splits = column["histogram"]["edges"], column["splits"].values()
+    splits = column["splits"].values()
     low = min(split["minimum"] for split in splits if split["minimum"] is not None)
     high = max(split["maximum"] for split in splits if split["maximum"] is not None)
-    if isinstance(low, str):
+    if isinstance(low, str) or isinstance(high, str):
         return f"{low} to {high}"
     # Bins of integers end between them, and the last one may reach further than the values do.
     half = 0.5 if column["kind"] == "integer" and edges[0] % 1 == 0.5 else 0.0
@@ -167,31 +180,39 @@ def _ends(column: dict[str, Any]) -> str:
     return " to ".join(beyond)
 
 
-def _print_top(column: dict[str, Any]) -> None:
+def _print_top(column: DescribedColumn) -> None:
     """The commonest values with their shares of each split; of columns in which values repeat."""
     splits = column["splits"]
     known = {name: {_key(value): n for value, n in split["top"]} for name, split in splits.items()}
     # That a number is found in two rows of a thousand says nothing; that a category is, does.
     least = 0.0 if column["categories"] else MIN_SHARE_OF_NUMBER
-    if not any(n > 1 and n > least * splits[name]["num_rows"] for name, counts in known.items() for n in counts.values()):
+    if not any(
+        n > 1 and n > least * splits[name]["num_rows"] for name, counts in known.items() for n in counts.values()
+    ):
         return
     if column["categories"]:
         found = column["categories"]
-        known = {name: dict(zip(map(_key, found["values"]), counts, strict=True)) for name, counts in found["counts"].items()}
+        known = {
+            name: dict(zip(map(_key, found["values"]), counts, strict=True)) for name, counts in found["counts"].items()
+        }
     keys = list(dict.fromkeys(_key(value) for split in splits.values() for value, _ in split["top"][:NUM_SHOWN_TOP]))
     told = (
-        " / ".join(_share(known[name][key], split["num_rows"]) if key in known[name] else "-" for name, split in splits.items())
+        " / ".join(
+            _share(known[name][key], split["num_rows"]) if key in known[name] else "-" for name, split in splits.items()
+        )
         for key in keys
     )
-    echo("   commonest: " + ", ".join(f"{_value(value)} {shares}" for (_, value), shares in zip(keys, told, strict=True)))
+    echo(
+        "   commonest: " + ", ".join(f"{_value(value)} {shares}" for (_, value), shares in zip(keys, told, strict=True))
+    )
 
 
-def _key(value: Any) -> tuple[str, Any]:
+def _key(value: Shown) -> tuple[str, Shown]:
     """What tells true from 1."""
     return type(value).__name__, value
 
 
-def _value(value: Any) -> str:
+def _value(value: object) -> str:
     """A value in one line: quotes where it would not be seen otherwise."""
     if isinstance(value, bool):
         return str(value).lower()
@@ -205,14 +226,16 @@ def _share(num_rows: int, total: int) -> str:
     return f"{percent:.1f} %" if percent >= 0.05 or not num_rows else "<0.1 %"
 
 
-def _print_drift(columns: Sequence[dict[str, Any]]) -> None:
+def _print_drift(columns: Sequence[DescribedColumn]) -> None:
     """What differs between the splits, the strongest first."""
-    compared = [column for column in columns if column["drift"]]
-    if not compared:
+    drifts = [drift for column in columns if (drift := column["drift"])]
+    if not drifts:
         return
-    drifted = sorted(((split["psi"], split) for column in compared for _, split in _drifted(column)), key=lambda pair: -pair[0])
+    drifted = sorted(
+        ((split["psi"], split) for column in columns for _, split in _drifted(column)), key=lambda pair: -pair[0]
+    )
     if not drifted:
-        reference = compared[0]["drift"]["reference"]
+        reference = drifts[0]["reference"]
         echo(f"\nno column differs from {cell(reference)} by more than noise")
         return
     echo(f"\n{len(drifted)} {'difference' if len(drifted) == 1 else 'differences'} between the splits")
@@ -220,13 +243,20 @@ def _print_drift(columns: Sequence[dict[str, Any]]) -> None:
         echo(f"   {split['level']:<8}  {cell(split['sentence'])} (psi {psi:.2g}, noise {split['noise']:.1g})")
 
 
-def _drifted(column: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+def _drifted(column: DescribedColumn) -> list[tuple[str, SplitDrift]]:
     splits = column["drift"]["splits"] if column["drift"] else {}
     return [(name, split) for name, split in splits.items() if split["level"] != "same"]
 
 
-def _print_sampling(columns: Sequence[dict[str, Any]]) -> None:
-    sampled = {name: split["sampled_rows"] for column in columns for name, split in column["splits"].items() if split["sampled_rows"]}
+def _print_sampling(columns: Sequence[DescribedColumn]) -> None:
+    sampled = {
+        name: split["sampled_rows"]
+        for column in columns
+        for name, split in column["splits"].items()
+        if split["sampled_rows"]
+    }
     if sampled:
         told = ", ".join(f"{num_rows:,} rows of {cell(name)}" for name, num_rows in sampled.items())
-        echo(f"\nquantiles, histograms and commonest values are estimated from {told}; ~ marks an estimate of distinct values")
+        echo(
+            f"\nquantiles, histograms and commonest values are estimated from {told}; ~ marks an estimate of distinct values"
+        )

@@ -20,7 +20,7 @@ FOLLOW_SECONDS = 2.0
 def tensorboard(keys: tuple[str, ...], port: int | None, no_open: bool) -> None:
     """Show curves, weights, network and hyper-parameters of runs, those still going on too, in TensorBoard."""
     from cengine.cli.opening import open_page
-    from cengine.pipeline.tensorboard import chosen_runs, serve
+    from cengine.inspection.tensorboard import chosen_runs, serve
 
     chosen = chosen_runs(looked_at(), keys)
     names = chosen.linked()

@@ -24,7 +24,7 @@ def create(name: str) -> None:
     home = project()
     record = create_workspace(home.store, name)
     home.set_active_workspace(name)
-    echo(f"workspace {record['id']} ({name}) is made, and active")
+    echo(f"workspace {record.id} ({name}) is made, and active")
     _warn_of_the_environment(name)
 
 
@@ -36,7 +36,7 @@ def list_(as_json: bool) -> None:
 
     home = looked_at()
     active = home.workspace
-    found = [workspace_facts(home.store, record) for record in home.store.all("workspaces")]
+    found = [workspace_facts(home.store, record) for record in home.store.workspaces.all()]
     if as_json:
         print_json([{"active": facts["name"] == active, **facts} for facts in found])
         return
@@ -49,10 +49,10 @@ def list_(as_json: bool) -> None:
 def set_(key: str) -> None:
     """Make a workspace the active one: commands mean it when none is named."""
     home = project()
-    record = home.store.find("workspaces", key)
-    home.set_active_workspace(record["name"])
-    echo(f"workspace {record['id']} ({record['name']}) is active")
-    _warn_of_the_environment(record["name"])
+    record = home.store.workspaces.find(key)
+    home.set_active_workspace(record.name)
+    echo(f"workspace {record.id} ({record.name}) is active")
+    _warn_of_the_environment(record.name)
 
 
 @workspace.command(context_settings=SETTINGS)
@@ -64,15 +64,18 @@ def show(key: str | None, as_json: bool) -> None:
     from cengine.store.workspaces import workspace_facts
 
     home = looked_at()
-    facts = workspace_facts(home.store, home.store.find("workspaces", key or home.workspace))
+    facts = workspace_facts(home.store, home.store.workspaces.find(key or home.workspace))
     remote = home.artifacts.remote
     records = home.store.database.name if home.store.database.shared else str(home.folder / RECORDS)
-    places = {"records": records, "artifacts": remote.place.name if remote else str(home.artifacts.below or home.artifacts.root)}
+    artifacts = remote.place.name if remote else str(home.artifacts.below or home.artifacts.root)
+    places = {"records": records, "artifacts": artifacts}
     if as_json:
         print_json({**facts, **places})
         return
-    echo(f"workspace {facts['id']} ({facts['name']}): {facts['datasources']} datasources, {facts['pipelines']} pipelines, {facts['runs']} runs\n"
-               f"records:   {places['records']}\nartifacts: {places['artifacts']}")  # fmt: skip
+    echo(
+        f"workspace {facts['id']} ({facts['name']}): {facts['datasources']} datasources, {facts['pipelines']} pipelines, {facts['runs']} runs\n"
+        f"records:   {places['records']}\nartifacts: {places['artifacts']}"
+    )
 
 
 def _warn_of_the_environment(name: str) -> None:

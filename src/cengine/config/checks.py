@@ -5,7 +5,7 @@ Nothing here reads a row, so that `push` answers within a second.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from sqlglot import exp
@@ -13,16 +13,16 @@ from sqlglot import exp
 from cengine.config import suspicions
 from cengine.config.filter_facts import Mismatch, Range, conflict, mismatches, narrowed, outcomes, told_ranges
 from cengine.config.normalize import Problems
-from cengine.config.reach import Reach, reach_of
 from cengine.config.read import ConfigFile
-from cengine.config.resolve import BUILT_IN, Feature, Label, Resolved, resolve, spelled_as_in
-from cengine.config.schema import Config
+from cengine.config.resolve import BUILT_IN, Feature, Label, Resolved, is_open, resolve, spelled_as_in
+from cengine.config.schema import Config, Finding, LabelFacts
 from cengine.errors import ConfigError, Problem
 from cengine.expressions.filters import NotAFilter, columns_of, parse_filter, with_columns
 from cengine.expressions.meanings import meant
+from cengine.metrics.table import METRICS
 from cengine.networks.losses import Loss
-from cengine.networks.metrics import METRICS
 from cengine.tables import TableSchema
+from cengine.tasks import TASKS, Binary, Classes, task_named
 from cengine.transforms import Filling, InvertibleTransform
 from cengine.transforms.fill import Custom
 
@@ -45,14 +45,20 @@ def check(file: ConfigFile, schema: TableSchema, bind: Bind | None = None) -> tu
         checker.evaluator_metrics(resolved)
     if problems.found:
         raise ConfigError(problems.found)
+    return resolved, _warnings(file, schema, resolved, filters)
+
+
+def _warnings(
+    file: ConfigFile, schema: TableSchema, resolved: Resolved, filters: Sequence[tuple[int, exp.Expr]]
+) -> tuple[Problem, ...]:
+    """What fits the table and is hardly meant."""
     warnings = Problems(file.document)
     cautious = Checker(file, schema, warnings)
     suspicions.of_columns(cautious, resolved)
     suspicions.of_filters(cautious, filters)
-    suspicions.of_reach(cautious, resolved, narrowed([filter_ for _, filter_ in filters], schema))
     suspicions.of_splits(cautious)
-    suspicions.of_training(cautious)
-    return resolved, tuple(warnings.found)
+    suspicions.of_training(cautious, resolved, narrowed([filter_ for _, filter_ in filters], schema))
+    return tuple(warnings.found)
 
 
 def filters_of(resolved: Resolved, schema: TableSchema) -> list[exp.Expr]:
@@ -92,10 +98,16 @@ class Checker:
         for block in ("features", "labels"):
             for name in getattr(self.config, block):
                 if self._exists(name, (block, name), key=True) and self.schema[name].kind is None:
-                    self.add(f"column '{name}' is of type {self.schema[name].sql_type}, which no transform reads", (block, name), key=True)
+                    self.add(
+                        f"column '{name}' is of type {self.schema[name].sql_type}, which no transform reads",
+                        (block, name),
+                        key=True,
+                    )
         for block, one, other in self.spelled.repeated:
             mark = self.file.root.find((block, other), key=True)
-            self.problems.add(f"'{one}' and '{other}' are the same column of the datasource", mark, "keep one of the two")
+            self.problems.add(
+                f"'{one}' and '{other}' are the same column of the datasource", mark, "keep one of the two"
+            )
         split = self.config.split
         for field in ("categorize", "index"):
             name = getattr(split, field).by
@@ -114,21 +126,19 @@ class Checker:
 
     def features(self, resolved: Resolved) -> None:
         for feature in resolved.features:
-            self._fits(feature, ("features", feature.name))
+            place = ("features", feature.name)
+            self._fits(feature, place)
             last = feature.transforms[-1]
-            if feature.kind in ("string", "timestamp") and all(word.name == "no_transform" for word in feature.transforms):
+            untouched = all(word.name == "no_transform" for word in feature.transforms)
+            if feature.kind in ("string", "timestamp") and untouched:
                 default = BUILT_IN[feature.kind][1][0].name
-                self.add(
-                    f"feature '{feature.name}' is a {feature.kind}; a network reads numbers",
-                    ("features", feature.name),
-                    f"leave `transform` out for {default}",
-                    key=True,
-                )
-            gives = "code" if last.name in _GIVE_CODES else "number"
+                told = f"feature '{feature.name}' is a {feature.kind}; a network reads numbers"
+                self.add(told, place, f"leave `transform` out for {default}", key=True)
+            gives = "code" if last.gives == "code" else "number"
             if gives not in feature.encoding.accepts:
                 self.add(
                     f"encoding '{feature.encoding.name}' is for {feature.encoding.accepts[0]}s, but {last.name} gives a {gives}",
-                    ("features", feature.name, "encoding"),
+                    (*place, "encoding"),
                 )
 
     def labels(self, resolved: Resolved, ranges: dict[str, Range]) -> None:
@@ -147,87 +157,86 @@ class Checker:
                     key=not label.loss,
                 )
             if trainer.type == "classification" and label.kind in ("float", "timestamp"):
-                self.add(f"label '{label.name}' is a {label.kind}; classes are booleans, words or integers", path, key=True)
+                self.add(
+                    f"label '{label.name}' is a {label.kind}; classes are booleans, words or integers", path, key=True
+                )
             self._objectives(label)
             self._label_words(label)
-            self._outputs(label, len(resolved.labels))
-            self._reach(label, ranges)
+            self.say(trainer.problems(self.label_facts(label, len(resolved.labels), ranges)))
 
     def _objectives(self, label: Label) -> None:
-        tasks = ("regression",) if self.config.trainer.type == "regression" else ("binary", "classes")
+        tasks = [
+            name for name, task in TASKS.items() if task.has_classes == (self.config.trainer.type == "classification")
+        ]
         if label.loss is not None and not set(label.loss.tasks) & set(tasks):
-            self.add(f"loss '{label.loss.name}' does not fit type '{self.config.trainer.type}'", ("labels", label.name, "loss"))
+            self.add(
+                f"loss '{label.loss.name}' does not fit type '{self.config.trainer.type}'",
+                ("labels", label.name, "loss"),
+            )
         for i, metric in enumerate(label.metrics or ()):
             if not set(metric.tasks) & set(tasks):
-                self.add(f"metric '{metric.name}' does not fit type '{self.config.trainer.type}'", ("labels", label.name, "metrics", i))
+                self.add(
+                    f"metric '{metric.name}' does not fit type '{self.config.trainer.type}'",
+                    ("labels", label.name, "metrics", i),
+                )
             elif not set(metric.tasks) & self._tasks(label):
-                self.add(f"metric '{metric.name}' does not fit label '{label.name}', which has {_CLASSES[label.task]}",
-                         ("labels", label.name, "metrics", i), f"metrics that do: {', '.join(_metrics_for(label.task))}")  # fmt: skip
+                self.add(
+                    f"metric '{metric.name}' does not fit label '{label.name}', which has {task_named(label.task).labels_are}",
+                    ("labels", label.name, "metrics", i),
+                    f"metrics that do: {', '.join(_metrics_for(label.task))}",
+                )
         if label.loss is not None and label.loss.positive_labels:
             minimum = self.schema[label.name].minimum
             if isinstance(minimum, int | float) and minimum < 0:
                 self.add(
-                    f"loss '{label.loss.name}' needs labels that are not negative, the least is {minimum}", ("labels", label.name, "loss")
+                    f"loss '{label.loss.name}' needs labels that are not negative, the least is {minimum}",
+                    ("labels", label.name, "loss"),
                 )
 
     def _tasks(self, label: Label) -> set[str]:
         """What the label's task may be; without a loss the number of its classes settles it, or the outputs that are asked for."""
-        if label.task == "regression" or label.loss is not None:
+        if not task_named(label.task).has_classes or label.loss is not None:
             return {label.task}
-        return {"binary", "classes"} if label.task == "classes" or self.config.trainer.num_output_units == 2 else {"binary"}
+        either = is_open(label) or self.config.trainer.one_output_a_class
+        return {Binary.name, Classes.name} if either else {label.task}
 
     def evaluator_metrics(self, resolved: Resolved) -> None:
         """A metric of the evaluator fits one label at least."""
         tasks = set().union(*(self._tasks(label) for label in resolved.labels))
         for i, metric in enumerate(resolved.metrics or ()):
             if tasks and not set(metric.tasks) & tasks:
-                self.add(f"metric '{metric.name}' fits no label", ("evaluator", "metrics", i),
-                         f"metrics that do: {', '.join(sorted({name for task in tasks for name in _metrics_for(task)}))}")  # fmt: skip
+                self.add(
+                    f"metric '{metric.name}' fits no label",
+                    ("evaluator", "metrics", i),
+                    f"metrics that do: {', '.join(sorted({name for task in tasks for name in _metrics_for(task)}))}",
+                )
 
-    def _reach(self, label: Label, ranges: dict[str, Range]) -> None:
-        found = self.reach_of(label, ranges)
-        if found is not None and found.misses_all:
-            self.add(f"last_activation '{self.config.trainer.last_activation}' {found.told}, {found.beside(label)}: none of it can be predicted",
-                     ("trainer", "last_activation"), "leave last_activation out, or take linear")  # fmt: skip
+    def label_facts(self, label: Label, num_labels: int, ranges: dict[str, Range]) -> LabelFacts:
+        """What a learner's block is checked against."""
+        known, column = ranges.get(label.name), self.schema[label.name]
+        if task_named(label.task).has_classes or known is None or known.low > known.high:
+            return LabelFacts(label, num_labels, None)
+        return LabelFacts(label, num_labels, (max(column.minimum, known.low), min(column.maximum, known.high)))
 
-    def reach_of(self, label: Label, ranges: dict[str, Range]) -> Reach | None:
-        activation, known = self.config.trainer.last_activation, ranges.get(label.name)
-        if activation is None or label.task != "regression" or known is None or known.low > known.high:
-            return None
-        column = self.schema[label.name]
-        return reach_of(activation, label, max(column.minimum, known.low), min(column.maximum, known.high))
+    def say(self, findings: Iterable[Finding]) -> None:
+        """Adds what is found of the trainer block."""
+        for found in findings:
+            self.add(found.message, ("trainer", found.key), *found.notes)
 
     def _label_words(self, label: Label) -> None:
         path = ("labels", label.name)
         if label.filling is not None:
             self._filling_fits(label.name, label.filling, label.kind, (*path, "filling"))
         for word in label.transforms:
-            if label.task != "regression" and word.name != "no_transform":
+            if task_named(label.task).has_classes and word.name != "no_transform":
                 self.add("classes take no transform: their vocabulary is learnt by itself", (*path, "transform"))
             elif not isinstance(word, InvertibleTransform):
                 self.add(
-                    f"transform '{word.name}' cannot be undone, so predictions could not be told in the label's unit", (*path, "transform")
+                    f"transform '{word.name}' cannot be undone, so predictions could not be told in the label's unit",
+                    (*path, "transform"),
                 )
         if self.config.labels[label.name].encoding is not None:
             self.add("a label has no encoding", (*path, "encoding"), key=True)
-
-    def _outputs(self, label: Label, num_labels: int) -> None:
-        trainer = self.config.trainer
-        units, activation = trainer.num_output_units, trainer.last_activation
-        if label.task == "regression" and units not in (None, 1, num_labels):
-            self.add(f"a regression label needs 1 output unit, found {units}", ("trainer", "num_output_units"))
-        if label.task == "binary" and label.loss is not None and units not in (None, 1):
-            self.add(
-                f"loss '{label.loss.name}' needs 1 output unit, found {units}",
-                ("trainer", "num_output_units"),
-                "leave num_output_units out, or take loss: sparse_categorical_crossentropy",
-            )
-        if label.task == "binary" and activation not in (None, "sigmoid", "hard_sigmoid"):
-            self.add(f"two classes with one output need last_activation: sigmoid, found '{activation}'", ("trainer", "last_activation"))
-        if label.task == "classes" and activation not in (None, "softmax", "sigmoid"):
-            self.add(f"classes need last_activation: softmax, found '{activation}'", ("trainer", "last_activation"))
-        if label.task == "regression" and activation == "softmax":
-            self.add("last_activation 'softmax' gives shares of classes, not a number", ("trainer", "last_activation"), "take linear")
 
     def _fits(self, feature: Feature, path: tuple[str | int, ...]) -> None:
         self._filling_fits(feature.name, feature.filling, feature.kind, (*path, "filling"))
@@ -237,7 +246,11 @@ class Checker:
         for i, word in enumerate(feature.transforms):
             if kind not in word.accepts:
                 where = (*path, "transform", i) if self.config.features[feature.name].transform else path
-                what = f"column '{feature.name}' ({kind})" if i == 0 else f"what '{feature.transforms[i - 1].name}' gives ({kind})"
+                what = (
+                    f"column '{feature.name}' ({kind})"
+                    if i == 0
+                    else f"what '{feature.transforms[i - 1].name}' gives ({kind})"
+                )
                 self.add(
                     f"transform '{word.name}' does not apply to {what}",
                     where,
@@ -245,10 +258,10 @@ class Checker:
                     key=len(where) == 2,
                 )
                 return
-            if word.name == "calendar" and i < len(feature.transforms) - 1:
-                self.add("calendar gives several columns and must be the last transform", (*path, "transform", i))
+            if word.gives_several and i < len(feature.transforms) - 1:
+                self.add(f"{word.name} gives several columns and must be the last transform", (*path, "transform", i))
                 return
-            kind = "code" if word.name in _GIVE_CODES else (kind if word.name == "no_transform" else "float")
+            kind = word.gives or kind
 
     def _filling_fits(self, name: str, filling: Filling, kind: str, path: tuple[str | int, ...]) -> None:
         if kind not in filling.accepts:
@@ -302,19 +315,17 @@ class Checker:
         for i, filter_ in filters:
             if not self.schema.num_rows:
                 return
+            place = ("split", "where", i)
             if True not in outcomes(filter_, self.schema):
-                self.add("the filter is never true: no row would be left", ("split", "where", i), *told_ranges(filter_, self.schema))
+                self.add("the filter is never true: no row would be left", place, *told_ranges(filter_, self.schema))
             elif (name := conflict([*passed, filter_], self.schema)) is not None:
-                self.add(f"no row passes this filter and those before it: they leave no value of '{name}'", ("split", "where", i))
+                self.add(f"no row passes this filter and those before it: they leave no value of '{name}'", place)
             else:
                 passed.append(filter_)
 
 
-_CLASSES = {"regression": "numbers", "binary": "two classes", "classes": "classes"}
-
-
 def _metrics_for(task: str) -> list[str]:
-    return [name for name, metric in METRICS.items() if task in metric.tasks]
+    return [name for name, metric in METRICS.usable().items() if task in metric.tasks]
 
 
 def _compared_kinds(found: Mismatch, path: tuple[str | int, ...]) -> tuple[str, tuple[str | int, ...], str]:
@@ -323,9 +334,6 @@ def _compared_kinds(found: Mismatch, path: tuple[str | int, ...]) -> tuple[str, 
     other = "a text" if found.other_kind == "text" else "a number"
     note = "write the text in single quotes" if found.kind == "string" else "write numbers without quotes"
     return f"the filter compares column '{found.column}', which is {kind}, with {other}: {found.other}", path, note
-
-
-_GIVE_CODES = ("compute_and_apply_vocabulary", "one_hot_encode", "bucketize", "hash_strings")
 
 
 def _named(loss: Loss | None) -> str:

@@ -11,10 +11,10 @@ import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from sqlglot import exp
 
+from cengine.plain import Cell
 from cengine.tables import Column, TableSchema
 
 Outcomes = frozenset[bool | None]
@@ -23,7 +23,20 @@ ANYTHING: Outcomes = frozenset((True, False, None))
 EXACT = 2**53
 NEARLY = 1e-6
 _COMPARISONS = (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.NullSafeEQ, exp.NullSafeNEQ, exp.In, exp.Between)
-_NUMBERS = (exp.Add, exp.Sub, exp.Mul, exp.Div, exp.IntDiv, exp.Mod, exp.Abs, exp.Length, exp.Year, exp.Month, exp.Day, exp.Hour)
+_NUMBERS = (
+    exp.Add,
+    exp.Sub,
+    exp.Mul,
+    exp.Div,
+    exp.IntDiv,
+    exp.Mod,
+    exp.Abs,
+    exp.Length,
+    exp.Year,
+    exp.Month,
+    exp.Day,
+    exp.Hour,
+)
 _TEXTS = (exp.Lower, exp.Upper, exp.Trim, exp.Substring, exp.Concat, exp.DPipe)
 
 
@@ -78,7 +91,10 @@ def outcomes(filter_: exp.Expr, schema: TableSchema) -> Outcomes:
         case exp.Is() if isinstance(filter_.expression, exp.Null):
             return _is_null(filter_.this, schema)
         case exp.Between() if not filter_.args.get("symmetric"):
-            ends = (_compared("<=", filter_.args["low"], filter_.this, schema), _compared("<=", filter_.this, filter_.args["high"], schema))
+            ends = (
+                _compared("<=", filter_.args["low"], filter_.this, schema),
+                _compared("<=", filter_.this, filter_.args["high"], schema),
+            )
             return frozenset(_and(*pair) for pair in itertools.product(*ends))
         case exp.In() if filter_.expressions:
             found = frozenset((False,))
@@ -176,12 +192,12 @@ def _of_column(column: Column) -> Range | None:
     return Range(low, high, column.num_nulls > 0)
 
 
-def _reaching(end: Any, kind: str, *, down: bool) -> float:
+def _reaching(end: Cell, kind: str, *, down: bool) -> float:
     """An end of a column's range, a little further out where comparisons are not exact."""
-    end = int(end) if kind != "float" else float(end)
-    if kind != "float" and abs(end) <= EXACT:
-        return end
-    return float(end) + (-1 if down else 1) * NEARLY * max(1.0, abs(float(end)))
+    number: float = int(end) if kind != "float" else float(end)
+    if kind != "float" and abs(number) <= EXACT:
+        return number
+    return float(number) + (-1 if down else 1) * NEARLY * max(1.0, abs(float(number)))
 
 
 def _number(text: str) -> float | None:
@@ -220,7 +236,9 @@ def _or(one: bool | None, other: bool | None) -> bool | None:
     return True if one is True or other is True else None if one is None or other is None else False
 
 
-def _combined(filter_: exp.Expr, schema: TableSchema, how: Callable[[bool | None, bool | None], bool | None]) -> Outcomes:
+def _combined(
+    filter_: exp.Expr, schema: TableSchema, how: Callable[[bool | None, bool | None], bool | None]
+) -> Outcomes:
     """The outcomes of a chain of AND or of OR, however long."""
     parts = [outcomes(part, schema) for part in filter_.flatten()]
     found = parts[0]

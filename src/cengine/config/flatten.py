@@ -5,23 +5,31 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypedDict
 
 from pydantic import BaseModel
 
-from cengine.config.resolve import Feature, Label, Resolved, default_loss, metrics_of
+from cengine.config.resolve import Feature, Label, Resolved, default_loss, is_open, metrics_of
 from cengine.config.schema import SplitConfig, TrainerConfig
-from cengine.networks.metrics import metric_label
+from cengine.metrics.table import metric_label
+from cengine.plain import Plain
 from cengine.words import Word
 
 _BARE = re.compile(r"\w+")
 # What follows from the number of classes, which is counted in the train rows.
 BY_CLASSES = "by the number of classes"
 
-Setting = tuple[str, Any]
+Setting = tuple[str, Plain]
 
 
-def flattened(resolved: Resolved, tasks: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
+class FlatSetting(TypedDict):
+    """A setting as plain data: null, a number, a text or a list of them under its path."""
+
+    path: str
+    value: Any
+
+
+def flattened(resolved: Resolved, tasks: Mapping[str, str] | None = None) -> list[FlatSetting]:
     """Every setting with its defaults, `{"path": "features.x.transform", "value": "log"}`, in the order of a YAML.
 
     Values are null, numbers, texts and lists of them. `tasks` are those of the labels once their classes are counted;
@@ -30,7 +38,11 @@ def flattened(resolved: Resolved, tasks: Mapping[str, str] | None = None) -> lis
     settings = [setting for feature in resolved.features for setting in _feature(feature)]
     for label in resolved.labels:
         settings += _label(label, (tasks or {}).get(label.name), resolved)
-    settings += [*_split(resolved.split), *_trainer(resolved.trainer), ("evaluator.slices", [list(columns) for columns in resolved.slices])]
+    settings += [
+        *_split(resolved.split),
+        *_trainer(resolved.trainer),
+        ("evaluator.slices", [list(columns) for columns in resolved.slices]),
+    ]
     return [{"path": path, "value": value} for path, value in settings]
 
 
@@ -49,18 +61,17 @@ def _feature(feature: Feature) -> Iterator[Setting]:
 
 def _label(label: Label, found_task: str | None, resolved: Resolved) -> Iterator[Setting]:
     path = f"labels.{step(label.name)}"
-    open_task = found_task is None and label.task == "classes" and label.loss is None
+    open_task = found_task is None and is_open(label)
     task = found_task or label.task
     yield f"{path}.kind", label.kind
     yield f"{path}.task", BY_CLASSES if open_task else task
-    if label.filling is None:
-        yield f"{path}.filling", None
-    else:
-        yield from _word(f"{path}.filling", label.filling)
+    yield from [(f"{path}.filling", None)] if label.filling is None else _word(f"{path}.filling", label.filling)
     yield from _words(f"{path}.transform", label.transforms)
     yield from [(f"{path}.loss", BY_CLASSES)] if open_task else _word(f"{path}.loss", label.loss or default_loss(task))
     undecided = open_task and not (label.metrics or resolved.metrics)
-    metrics = BY_CLASSES if undecided else [metric_label(metric) for metric in metrics_of(label, task, resolved.metrics)]
+    metrics = (
+        BY_CLASSES if undecided else [metric_label(metric) for metric in metrics_of(label, task, resolved.metrics)]
+    )
     yield f"{path}.metrics", metrics
 
 
@@ -73,9 +84,9 @@ def _split(split: SplitConfig) -> Iterator[Setting]:
 
 def _trainer(trainer: TrainerConfig) -> Iterator[Setting]:
     for name, value in trainer:
-        if name == "layers":
-            for number, layer in enumerate(trainer.layers):
-                yield from _word(f"trainer.layers[{number}]", layer)
+        if name in trainer.words and trainer.words[name].many:
+            for number, word in enumerate(value):
+                yield from _word(f"trainer.{name}[{number}]", word)
         else:
             yield from _value(f"trainer.{name}", value)
 
@@ -94,7 +105,7 @@ def _word(path: str, word: Word) -> Iterator[Setting]:
         yield from _value(f"{path}.{name}", value)
 
 
-def _value(path: str, value: Any) -> Iterator[Setting]:
+def _value(path: str, value: object) -> Iterator[Setting]:
     if isinstance(value, Word):
         yield from _word(path, value)
     elif isinstance(value, BaseModel):
@@ -103,7 +114,7 @@ def _value(path: str, value: Any) -> Iterator[Setting]:
         yield from _nested(path, value)
 
 
-def _nested(path: str, value: Any) -> Iterator[Setting]:
+def _nested(path: str, value: object) -> Iterator[Setting]:
     if isinstance(value, Mapping):
         for key, within in value.items():
             yield from _nested(f"{path}.{step(str(key))}", within)

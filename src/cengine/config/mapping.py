@@ -8,10 +8,10 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePath
-from typing import Any
 
 from cengine.config.source import Document, Mark, Node, parse_document
 from cengine.errors import ConfigError, Location, Problem
+from cengine.plain import Plain
 
 NAME = "<dict>"
 MAX_DEPTH = 50
@@ -40,18 +40,38 @@ class MappingDocument(Document):
         """The path of keys that leads to `mark`."""
         path = self.paths.get((mark.line, mark.column, mark.length))
         if path is None:
-            path = next((found for (line, column, _), found in self.paths.items() if (line, column) == (mark.line, mark.column)), "")
+            path = next(
+                (
+                    found
+                    for (line, column, _), found in self.paths.items()
+                    if (line, column) == (mark.line, mark.column)
+                ),
+                "",
+            )
         return KeyPath(self.name, mark.line + 1, mark.column + 1, path=path)
 
 
-def mapping_document(data: Mapping[Any, Any], name: str = NAME) -> MappingDocument:
+def mapping_document(data: Mapping[Plain, Plain], name: str = NAME) -> MappingDocument:
     """The document that says what a dict says. Raises ConfigError for what no YAML can hold, with its path of keys."""
     if not data:
-        raise ConfigError([Problem("the configuration is an empty dict", None, ("`cengine pipeline template` writes one to begin with",))])
-    text = "\n".join(_lines(data, 0, "")) + "\n"
+        raise ConfigError(
+            [
+                Problem(
+                    "the configuration is an empty dict",
+                    None,
+                    ("`cengine pipeline template` writes one to begin with",),
+                )
+            ]
+        )
+    text = mapping_text(data)
     document = parse_document(text, name)
     paths = dict(_paths(document.root, ""))
     return MappingDocument(name, text, document.root, {(0, 0, 1): "", **paths})
+
+
+def mapping_text(data: Mapping[Plain, Plain]) -> str:
+    """The YAML that says what a dict says, a line for each key. Raises ConfigError for what no YAML can hold."""
+    return "\n".join(_lines(data, 0, "")) + "\n"
 
 
 def _paths(node: Node, path: str) -> Iterator[tuple[tuple[int, int, int], str]]:
@@ -64,17 +84,19 @@ def _paths(node: Node, path: str) -> Iterator[tuple[tuple[int, int, int], str]]:
         yield from _paths(child, inner)
 
 
-def _below(path: str, key: Any) -> str:
+def _below(path: str, key: object) -> str:
     if isinstance(key, int):
         return f"{path}[{key}]"
     name = str(key) if _PLAIN.fullmatch(str(key)) and "." not in str(key) else f"[{str(key)!r}]"
     return f"{path}.{name}" if path and not name.startswith("[") else f"{path}{name}"
 
 
-def _lines(value: Any, indent: int, path: str) -> Iterator[str]:
+def _lines(value: Plain, indent: int, path: str) -> Iterator[str]:
     """The lines of a mapping or a list that is not empty."""
     if indent > 2 * MAX_DEPTH:
-        raise ConfigError([Problem(f"more than {MAX_DEPTH} dicts and lists lie within one another", _place(path[:80] + "..."))])
+        raise ConfigError(
+            [Problem(f"more than {MAX_DEPTH} dicts and lists lie within one another", _place(path[:80] + "..."))]
+        )
     blank = " " * indent
     if isinstance(value, Mapping):
         for key, child in value.items():
@@ -96,11 +118,11 @@ def _lines(value: Any, indent: int, path: str) -> Iterator[str]:
             yield f"{blank}- {_scalar(child, inner)}"
 
 
-def _is_nested(value: Any) -> bool:
+def _is_nested(value: object) -> bool:
     return isinstance(value, Mapping | list | tuple) and len(value) > 0
 
 
-def _scalar(value: Any, path: str) -> str:
+def _scalar(value: Plain, path: str) -> str:
     if isinstance(value, Mapping):
         return "{}"
     if isinstance(value, list | tuple):
@@ -119,8 +141,15 @@ def _scalar(value: Any, path: str) -> str:
         return _word(str(value))
     if isinstance(value, datetime.date):
         return _word(value.isoformat(sep=" ") if isinstance(value, datetime.datetime) else value.isoformat())
-    raise ConfigError([Problem(f"a {type(value).__name__} cannot stand in a configuration", _place(path),
-                               ("expected dicts, lists, texts, numbers, True, False, None",))])  # fmt: skip
+    raise ConfigError(
+        [
+            Problem(
+                f"a {type(value).__name__} cannot stand in a configuration",
+                _place(path),
+                ("expected dicts, lists, texts, numbers, True, False, None",),
+            )
+        ]
+    )
 
 
 def _word(text: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from fractions import Fraction
-from typing import Any
 
 from cengine.config.schema import TRAIN
 from cengine.config.source import Document, Mark, Node
@@ -38,7 +37,9 @@ class Problems:
         place = self.document.locate(mark)
         return any(problem.location == place for problem in self.found)
 
-    def unknown(self, what: str, word: Any, known: Iterable[str], mark: Mark, listed: Iterable[str] | None = None) -> None:
+    def unknown(
+        self, what: str, word: object, known: Iterable[str], mark: Mark, listed: Iterable[str] | None = None
+    ) -> None:
         """A word that is not in its table; `listed` are shown, `known` may hold aliases beside."""
         shown = ", ".join(sorted(listed if listed is not None else known))
         plural = "losses" if what == "loss" else f"{what}s" if not what.startswith("kind") else "kinds"
@@ -51,23 +52,30 @@ class Problems:
 
 def normalize(root: Node, problems: Problems) -> Node:
     """The tree in the nested spelling; unknown blocks and double spellings become problems."""
+    blocks, keys = _known_blocks(root, problems)
+    for name, rewrite in (("features", _named), ("labels", _named), ("split", _nested_split), ("evaluator", _slices)):
+        if name in blocks:
+            blocks[name] = rewrite(blocks[name], problems)
+    return Node(blocks, root.mark, keys)
+
+
+def _known_blocks(root: Node, problems: Problems) -> tuple[dict[str, Node], dict[str, Mark]]:
+    """The blocks under their one name, and where each is named."""
     blocks: dict[str, Node] = {}
     keys: dict[str, Mark] = {}
     for key, node in root.value.items():
         name = "preprocessing" if key == "default" else key
         mark = root.keys[key]
         if name in blocks:
-            problems.add(f"'{key}' is another name of the block on line {keys[name].line + 1}; keep one of the two", mark)
+            told = f"'{key}' is another name of the block on line {keys[name].line + 1}; keep one of the two"
+            problems.add(told, mark)
         elif name in ("timeseries", "custom_code"):
             problems.later(LATER[name], mark)
         elif name not in BLOCKS:
             problems.add(f"unknown block '{key}'", mark, f"known blocks: {', '.join(BLOCKS)}", *near_miss(key, BLOCKS))
         else:
             blocks[name], keys[name] = node, mark
-    for name, rewrite in (("features", _named), ("labels", _named), ("split", _nested_split), ("evaluator", _slices)):
-        if name in blocks:
-            blocks[name] = rewrite(blocks[name], problems)
-    return Node(blocks, root.mark, keys)
+    return blocks, keys
 
 
 def _named(node: Node, problems: Problems) -> Node:
@@ -97,7 +105,9 @@ def _nested_split(node: Node, problems: Problems) -> Node:
             if not nested[block].is_mapping:
                 continue
             if field in nested[block].value:
-                problems.add(f"'{key}' says the same as '{block}: {{{field}: ...}}'; keep one of the two", node.keys[key])
+                problems.add(
+                    f"'{key}' says the same as '{block}: {{{field}: ...}}'; keep one of the two", node.keys[key]
+                )
             copy = nested[block]
             nested[block] = Node({**copy.value, field: child}, copy.mark, {**copy.keys, field: node.keys[key]})
     result = Node(nested, node.mark, keys)
@@ -115,9 +125,13 @@ def _check_split(node: Node, problems: Problems) -> None:
     }
     given = {name: way for name, way in ways.items() if way is not None}
     if not given:
-        problems.add("the split does not say how rows are divided", node.mark, "for example: ratio: {train: 0.9, eval: 0.1}")
+        problems.add(
+            "the split does not say how rows are divided", node.mark, "for example: ratio: {train: 0.9, eval: 0.1}"
+        )
     for name, way in list(given.items())[1:]:
-        problems.add(f"rows are divided by {next(iter(given))} already, and here by {name}; keep one of the two", way.mark)
+        problems.add(
+            f"rows are divided by {next(iter(given))} already, and here by {name}; keep one of the two", way.mark
+        )
     for name, way in given.items():
         _check_names(way, problems)
         if name == "categories":
@@ -134,16 +148,24 @@ def _check_names(way: Node, problems: Problems) -> None:
         return
     if TRAIN not in way.value:
         meant = [name for name in way.value if near_miss(name, [TRAIN])]
-        problems.add("there is no split 'train'", way.mark, *(f"is '{name}' meant to be 'train'?" for name in meant[:1]))
+        problems.add(
+            "there is no split 'train'", way.mark, *(f"is '{name}' meant to be 'train'?" for name in meant[:1])
+        )
     elif len(way.value) < 2:
         problems.add("a split besides 'train' is needed to evaluate on", way.mark)
+    _check_spelling(way, problems)
+
+
+def _check_spelling(way: Node, problems: Problems) -> None:
     lowered: dict[str, str] = {}
     for name in way.value:
         if not name.isidentifier():
             problems.add(f"the name of split '{name}' may only hold letters, digits and _", way.keys[name])
         other = lowered.setdefault(name.lower(), name)
         if other != name:
-            problems.add(f"splits '{other}' and '{name}' differ in case only", way.keys[name], "give one of them another name")
+            problems.add(
+                f"splits '{other}' and '{name}' differ in case only", way.keys[name], "give one of them another name"
+            )
 
 
 def _check_groups(way: Node, problems: Problems) -> None:
@@ -156,7 +178,9 @@ def _check_groups(way: Node, problems: Problems) -> None:
             first, mark = taken.setdefault(str(group.value), (split, group.mark))
             if first != split:
                 problems.add(
-                    f"group {group.value!r} is in split '{first}' already (line {mark.line + 1})", group.mark, "a group is in one split"
+                    f"group {group.value!r} is in split '{first}' already (line {mark.line + 1})",
+                    group.mark,
+                    "a group is in one split",
                 )
 
 
@@ -185,7 +209,9 @@ def _slices(node: Node, problems: Problems) -> Node:
         for key, child in node.value.items():
             if key == "slices" and child.is_list:
                 entries += [_slice(grandchild) for grandchild in child.value]
-            elif key == "metrics" and (child.is_list or isinstance(child.value, str) or (child.is_mapping and child.value)):
+            elif key == "metrics" and (
+                child.is_list or isinstance(child.value, str) or (child.is_mapping and child.value)
+            ):
                 metrics = child
             elif child.value in ({}, None):
                 entries.append(Node([Node(key, node.keys[key])], node.keys[key]))

@@ -2,48 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from cengine.config.explaining import explain
+from cengine.config.learners import FEEDFORWARD, LEARNERS
 from cengine.config.mapping import mapping_document
 from cengine.config.normalize import Problems, normalize
 from cengine.config.schema import (
     Categorize,
     ColumnConfig,
     Config,
-    EarlyStopping,
     EvaluatorConfig,
     Index,
     KindDefaults,
     LabelConfig,
     SplitConfig,
     TrainerConfig,
-)  # fmt: skip
+)
 from cengine.config.source import Document, Mark, Node, parse_document, read_document
-from cengine.errors import ConfigError, Problem, near_miss
-from cengine.networks.architectures import ARCHITECTURES, LATER, TRAINER_TYPES
+from cengine.errors import CengineError, ConfigError, Problem
+from cengine.metrics.table import METRIC_ALIASES, METRICS
+from cengine.networks.architectures import LATER, TRAINER_TYPES
 from cengine.networks.encodings import ENCODINGS
-from cengine.networks.layers import LAYERS
 from cengine.networks.losses import LOSS_ALIASES, LOSSES
-from cengine.networks.metrics import METRIC_ALIASES, METRICS
-from cengine.networks.optimizers import OPTIMIZERS, SCHEDULES
+from cengine.networks.optimizers import SCHEDULES
 from cengine.tables import KINDS
 from cengine.transforms import FILLINGS, TRANSFORMS
 from cengine.transforms.resample import LABEL_TUNINGS, RESAMPLINGS
 from cengine.words import Word
 
-Path_ = tuple[str | int, ...]
-# What Python calls a tuple or a dictionary.
-_WORDS_OF_YAML = {
-    "a valid tuple": "a list",
-    "tuple": "list",
-    "a valid dictionary or instance of EarlyStopping": "a mapping",
-    "a valid dictionary": "a mapping",
-}
+M = TypeVar("M", bound=BaseModel)
 
 
 @dataclass(frozen=True)
@@ -112,13 +105,17 @@ class _Reader:
             "evaluator": self._evaluator(),
             "preprocessing": self._preprocessing(),
         }
-        if "version" in blocks and (blocks["version"].value != 1 or isinstance(blocks["version"].value, bool)):
-            self.problems.add(f"version {blocks['version'].value!r} is not known", blocks["version"].mark, "this cengine reads version 1")
+        if "version" in blocks:
+            self._check_version(blocks["version"])
         return Config(**values)
+
+    def _check_version(self, node: Node) -> None:
+        if node.value != 1 or isinstance(node.value, bool):
+            self.problems.add(f"version {node.value!r} is not known", node.mark, "this cengine reads version 1")
 
     def _no_trainer(self) -> TrainerConfig:
         self.unread.add("trainer")
-        return TrainerConfig(type="regression")
+        return LEARNERS[FEEDFORWARD](type="regression", architecture=FEEDFORWARD)
 
     # Blocks
 
@@ -167,31 +164,45 @@ class _Reader:
         if isinstance(values.get("where"), str):
             values["where"] = [values["where"]]
         return self._model(
-            SplitConfig, {key: value for key, value in values.items() if value is not None or key not in ("categorize", "index")}, node
+            SplitConfig,
+            {key: value for key, value in values.items() if value is not None or key not in ("categorize", "index")},
+            node,
         )
 
     def _trainer(self) -> TrainerConfig | None:
         node = self.root.value.get("trainer")
         if node is None or not self._is_mapping(node, "'trainer'", "the network and how it is trained"):
             return None
-        values: dict[str, Any] = {key: child.plain() for key, child in node.value.items()}
         self._choice(node, "type", TRAINER_TYPES)
-        self._choice(node, "architecture", ARCHITECTURES)
-        if "layers" in node.value:
-            values["layers"] = self.words(node.value["layers"], LAYERS, "layer")
-        if "optimizer" in node.value:
-            values["optimizer"] = self.word(node.value["optimizer"], OPTIMIZERS, "optimizer")
-        stopping = values.get("early_stopping")
-        if stopping is True:
-            values["early_stopping"] = EarlyStopping()
-        elif stopping is False:
-            values["early_stopping"] = None
-        elif isinstance(stopping, int):
-            values["early_stopping"] = {"patience": stopping}
-        elif isinstance(stopping, dict):
-            values["early_stopping"] = self._model(EarlyStopping, stopping, node.value["early_stopping"], of="'early_stopping'")
-        failed = [key for key in ("layers", "optimizer") if key in values and values[key] is None]
-        return self._model(TrainerConfig, {key: value for key, value in values.items() if key not in failed}, node)
+        learner = self._learner(node)
+        return self._model(learner, self._trainer_values(learner, node), node)
+
+    def _trainer_values(self, learner: type[TrainerConfig], node: Node) -> dict[str, Any]:
+        """The keys of the trainer block, with the learner's words and blocks read."""
+        values: dict[str, Any] = {key: child.plain() for key, child in node.value.items()} | {
+            "architecture": learner.name
+        }
+        for key, words in learner.words.items():
+            if key in node.value:
+                values[key] = (self.words if words.many else self.word)(node.value[key], words.table, words.what)
+                if values[key] is None:
+                    del values[key]
+        for key, block in learner.blocks.items():
+            if isinstance(values.get(key), dict):
+                values[key] = self._model(block, values[key], node.value[key], of=f"'{key}'")
+            elif key in values:
+                values[key] = block.spelled_out(values[key])
+        return values
+
+    def _learner(self, node: Node) -> type[TrainerConfig]:
+        """The class under `architecture:`; where that is wrong, the one by which the other keys are read all the same."""
+        self._choice(node, "architecture", LEARNERS)
+        name = node.value["architecture"].value if "architecture" in node.value else FEEDFORWARD
+        try:
+            return LEARNERS[name if isinstance(name, str) and name in LEARNERS else FEEDFORWARD]
+        except CengineError as error:
+            self._unusable(error, node.value["architecture"])
+            return LEARNERS[FEEDFORWARD]
 
     def _evaluator(self) -> EvaluatorConfig:
         node = self.root.value.get("evaluator")
@@ -216,7 +227,9 @@ class _Reader:
 
     # Words
 
-    def words(self, node: Node, table: Mapping[str, type[Word]], what: str, aliases: Mapping[str, str] | None = None) -> Any:
+    def words(
+        self, node: Node, table: Mapping[str, type[Word]], what: str, aliases: Mapping[str, str] | None = None
+    ) -> Any:
         """The words of a list (or of one word); None where one is wrong."""
         children = node.value if node.is_list else [node]
         if not children and what != "layer":  # a network without hidden layers is a linear model
@@ -224,7 +237,9 @@ class _Reader:
         words = [self.word(child, table, what, aliases) for child in children]
         return None if any(word is None for word in words) else tuple(words)
 
-    def word(self, node: Node, table: Mapping[str, type[Word]], what: str, aliases: Mapping[str, str] | None = None) -> Any:
+    def word(
+        self, node: Node, table: Mapping[str, type[Word]], what: str, aliases: Mapping[str, str] | None = None
+    ) -> Any:
         """The word of a bare name, of `{method, parameters}` or of `{type, ...}`; None where it is wrong."""
         name_node, parameters = self._name_and_parameters(node, what)
         if name_node is None:
@@ -233,7 +248,10 @@ class _Reader:
         if not isinstance(name, str):
             self._no_name(name_node, what, node)
             return None
-        word = table.get((aliases or {}).get(name, name))
+        try:
+            word = table.get((aliases or {}).get(name, name))
+        except CengineError as error:
+            return self._unusable(error, name_node)
         if word is None:
             if name in LATER:
                 self.problems.later(LATER[name], name_node.mark)
@@ -262,7 +280,9 @@ class _Reader:
                 rest = {k: v for k, v in node.value.items() if k != key}
                 parameters = rest.pop("parameters", None)
                 if parameters is not None and rest:
-                    self.problems.add(f"'{next(iter(rest))}' must stand under 'parameters'", node.keys[next(iter(rest))])
+                    self.problems.add(
+                        f"'{next(iter(rest))}' must stand under 'parameters'", node.keys[next(iter(rest))]
+                    )
                     return None, empty
                 if parameters is None:
                     parameters = Node(rest, node.mark, node.keys)
@@ -276,26 +296,39 @@ class _Reader:
 
     def _no_name(self, node: Node, what: str, outer: Node | None = None) -> None:
         """Says that something else stands where a word's name should; `outer` is the mapping that it stands in."""
-        key = next((key for key in ("method", "type") if outer is not None and outer.value.get(key) is node), _name_key(what))
-        self.problems.add(f"expected the name of {_article(what)} {what}, found {_shown(node)}", node.mark, *_spellings(node, key, what))
+        key = next(
+            (key for key in ("method", "type") if outer is not None and outer.value.get(key) is node), _name_key(what)
+        )
+        self.problems.add(
+            f"expected the name of {_article(what)} {what}, found {_shown(node)}",
+            node.mark,
+            *_spellings(node, key, what),
+        )
+
+    def _unusable(self, error: CengineError, node: Node) -> None:
+        """Says at its name what is wrong with the class of another package."""
+        self.problems.add(error.problems[0].message, node.mark, *error.problems[0].notes)
 
     # Checks that all share
 
-    def _choice(self, node: Node, key: str, known: Iterable[str]) -> None:
+    def _choice(self, node: Node, key: str, known: Collection[str]) -> None:
         child = node.value.get(key)
         if child is not None and not isinstance(child.value, str):
-            self.problems.add(f"'{key}' must be a name, found {_shown(child)}", child.mark, f"known: {', '.join(known)}")
-        elif child is not None and child.value in LATER:
-            self.problems.later(LATER[child.value], child.mark)
-        elif child is not None and child.value not in list(known):
-            self.problems.unknown(key, child.value, list(known), child.mark)
+            self.problems.add(
+                f"'{key}' must be a name, found {_shown(child)}", child.mark, f"known: {', '.join(known)}"
+            )
+        elif child is not None and child.value not in known:
+            if child.value in LATER:
+                self.problems.later(LATER[child.value], child.mark)
+            else:
+                self.problems.unknown(key, child.value, list(known), child.mark)
 
     def _is_mapping(self, node: Node, what: str, expected: str) -> bool:
         if not node.is_mapping:
             self.problems.add(f"{what} must be {expected}, found {_shown(node)}", node.mark)
         return node.is_mapping
 
-    def _model(self, model: type[BaseModel], values: dict[str, Any], node: Node, of: str = "") -> Any:
+    def _model(self, model: type[M], values: dict[str, Any], node: Node, of: str = "") -> M | None:
         try:
             return model.model_validate(values)
         except ValidationError as error:
@@ -304,59 +337,20 @@ class _Reader:
                 # A list too short because what is in it is wrong: that is told by itself.
                 within = any(d is not detail and d["loc"][: len(detail["loc"])] == detail["loc"] for d in details)
                 if detail["type"] != "too_short" or not within:
-                    self._explain(detail, model, node, of)
-            return None if issubclass(model, Word) else _without(model, values, {detail["loc"][0] for detail in details if detail["loc"]})
-
-    def _explain(self, detail: Any, model: type[BaseModel], node: Node, of: str) -> None:
-        path = tuple(part for part in detail["loc"] if part in _spoken(node, detail["loc"]))
-        suffix = f" of {of}" if of else ""
-        kind = detail["type"]
-        if kind == "extra_forbidden":
-            key = str(detail["loc"][-1])
-            mark = node.find(path, key=True)
-            notes = _known_keys(key, list(model.model_fields)) if len(detail["loc"]) == 1 else ()
-            self.problems.add(f"unknown key '{key}'{suffix}", mark, *notes)
-        elif kind == "missing":
-            self.problems.add(f"'{detail['loc'][-1]}'{suffix} is missing", node.mark)
-        else:
-            mark = node.find(path)
-            if not self.problems.has_at(mark):
-                name = f"'{'.'.join(str(part) for part in detail['loc'][:1])}'{suffix}: " if detail["loc"] else ""
-                message = detail["msg"].removeprefix("Value error, ")
-                message = message[0].lower() + message[1:] if message else message
-                for ours, yamls in _WORDS_OF_YAML.items():
-                    message = message.replace(ours, yamls)
-                found = f", found {detail['input']!r}" if isinstance(detail["input"], str | int | float) else ""
-                notes = near_miss(str(detail["input"]), _expected(detail)) if kind == "literal_error" else ()
-                self.problems.add(f"{name}{message}{found}", mark, *notes)
+                    explain(self.problems, detail, model, node, of)
+            return (
+                None
+                if issubclass(model, Word)
+                else _without(model, values, {detail["loc"][0] for detail in details if detail["loc"]})
+            )
 
 
-def _without(model: type[BaseModel], values: dict[str, Any], keys: set[Any]) -> Any:
+def _without(model: type[M], values: dict[str, Any], keys: set[str | int]) -> M | None:
     """The block without the keys that are wrong, None where it is nothing without them."""
     try:
         return model.model_validate({key: value for key, value in values.items() if key not in keys})
     except ValidationError:
         return None
-
-
-def _spoken(node: Node, path: Path_) -> list[str | int]:
-    """The parts of a pydantic location that stand in the YAML: those of unions do not."""
-    found: list[str | int] = []
-    for part in path:
-        if (node.is_mapping and part in node.value) or (node.is_list and isinstance(part, int) and part < len(node.value)):
-            found.append(part)
-            node = node.value[part]
-    return found
-
-
-def _known_keys(key: str, fields: list[str]) -> tuple[str, ...]:
-    if not fields:
-        return ("it takes no parameters",)
-    return (f"known keys: {', '.join(fields)}", *near_miss(key, fields))
-
-
-def _expected(detail: Any) -> list[str]:
-    return [word.strip(" '") for word in str(detail.get("ctx", {}).get("expected", "")).replace(" or ", ",").split(",")]
 
 
 def _name_key(what: str) -> str:

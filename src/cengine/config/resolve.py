@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from cengine.config.schema import ColumnConfig, Config, KindDefaults, LabelConfig, SplitConfig, TrainerConfig
+from cengine.config.schema import INNER, ColumnConfig, Config, KindDefaults, LabelConfig, SplitConfig, TrainerConfig
+from cengine.metrics.metric import Metric
+from cengine.metrics.table import METRICS
 from cengine.names import Names
 from cengine.networks.encodings import Auto, Encoding
-from cengine.networks.losses import BinaryCrossentropy, Loss, MeanSquaredError, SparseCategoricalCrossentropy
-from cengine.networks.metric import Metric
-from cengine.networks.metrics import METRICS
+from cengine.networks.losses import LOSSES, Loss
 from cengine.tables import TableSchema
+from cengine.tasks import Binary, Classes, Regression, task_named
 from cengine.transforms import FILLINGS, TRANSFORMS, Filling, Transform
 from cengine.transforms.fill import Custom
 
@@ -22,11 +23,6 @@ BUILT_IN = {
     "float": (FILLINGS["max"](), (TRANSFORMS["scale_to_z_score"](),)),
     "string": (Custom(custom_value=""), (TRANSFORMS["compute_and_apply_vocabulary"](),)),
     "timestamp": (FILLINGS["min"](), (TRANSFORMS["calendar"](),)),
-}
-DEFAULT_METRICS = {
-    "regression": ("mae", "rmse", "r2"),
-    "binary": ("accuracy", "auc", "log_loss"),
-    "classes": ("accuracy", "log_loss"),
 }
 
 
@@ -55,8 +51,8 @@ class Feature:
 class Label:
     """A column to predict. `filling` None leaves rows without a label out.
 
-    `task` is `regression`, `classes` or `binary`; for a classification label that is not boolean, `classes` becomes
-    `binary` once two classes are found in the train rows, unless `loss` settles it.
+    `task` is the name of its task; for a classification label that is not boolean, that of several classes becomes that of two
+    once two are found in the train rows, unless `loss` settles it.
     """
 
     name: str
@@ -72,7 +68,7 @@ class Label:
         return {
             "column": self.name,
             "kind": self.kind,
-            "classification": self.task != "regression",
+            "classification": task_named(self.task).has_classes,
             "filling": self.filling.identity() if self.filling else None,
             "transforms": [word.identity() for word in self.transforms],
         }
@@ -88,6 +84,25 @@ class Resolved:
     trainer: TrainerConfig
     slices: tuple[tuple[str, ...], ...]
     metrics: tuple[Metric, ...] | None
+
+    def filled_in(self, num_rows: int) -> Resolved:
+        """With what follows from the number of rows that are learnt from."""
+        return replace(self, trainer=self.trainer.filled_in(num_rows))
+
+    @property
+    def has_inner(self) -> bool:
+        """Whether a part of train is kept back to choose by."""
+        return self.trainer.chooses and self.split.validation is None
+
+    @property
+    def judged(self) -> str | None:
+        """Where the rows are by which a model is chosen; None where nothing chooses, and the last model is the result."""
+        return self.split.validation or (INNER if self.trainer.chooses else None)
+
+    @property
+    def shown(self) -> str:
+        """The first split that is reported and chooses nothing."""
+        return next(name for name in self.split.names[1:] if name != self.split.validation)
 
 
 @dataclass(frozen=True)
@@ -120,10 +135,12 @@ def spelled_as_in(config: Config, names: Names) -> Spelled:
         return spelling and (names.find(spelling) or spelling)
 
     split, evaluator = config.split, config.evaluator
-    split = split.model_copy(update={
-        "categorize": split.categorize.model_copy(update={"by": named(split.categorize.by)}),
-        "index": split.index.model_copy(update={"by": named(split.index.by)}),
-    })  # fmt: skip
+    split = split.model_copy(
+        update={
+            "categorize": split.categorize.model_copy(update={"by": named(split.categorize.by)}),
+            "index": split.index.model_copy(update={"by": named(split.index.by)}),
+        }
+    )
     slices = tuple(tuple(dict.fromkeys(names.find(name) or name for name in columns)) for columns in evaluator.slices)
     evaluator = evaluator.model_copy(update={"slices": slices})
     found = config.model_copy(update={**blocks, "split": split, "evaluator": evaluator})
@@ -143,24 +160,45 @@ def resolve(config: Config, schema: TableSchema) -> Resolved:
     )
 
 
-def task_of(label: Label, num_classes: int | None) -> str:
-    """The label's task once its classes are counted (None for regression)."""
-    if label.task != "classes" or label.loss is not None:
-        return label.task
-    return "binary" if num_classes == 2 else "classes"
+def explicit(config: Config, resolved: Resolved, names: Names) -> Config:
+    """The configuration with the table's names for columns and with all that its features and labels take; resolved, it is the same."""
+    spelled = spelled_as_in(config, names).config
+    features = {
+        own.name: spelled.features[own.name].model_copy(
+            update={"filling": own.filling, "transform": own.transforms, "encoding": own.encoding}
+        )
+        for own in resolved.features
+    }
+    labels = {
+        own.name: spelled.labels[own.name].model_copy(update={"transform": own.transforms}) for own in resolved.labels
+    }
+    return spelled.model_copy(update={"features": features, "labels": labels, "preprocessing": {}})
+
+
+def is_open(label: Label) -> bool:
+    """Whether the number of classes, which is counted in the train rows, settles the label's task."""
+    return label.task == Classes.name and label.loss is None
+
+
+def task_of(label: Label, num_classes: int | None, *, one_output_a_class: bool = False) -> str:
+    """The name of the label's task once its classes are counted (None for regression).
+
+    If `one_output_a_class` is true and no loss is named, two classes get an output each, as more classes do.
+    """
+    found = Binary.name if is_open(label) and num_classes == 2 else label.task
+    return Classes.name if found == Binary.name and label.loss is None and one_output_a_class else found
 
 
 def default_loss(task: str) -> Loss:
     """The loss of a label whose YAML names none."""
-    losses = {"regression": MeanSquaredError, "binary": BinaryCrossentropy, "classes": SparseCategoricalCrossentropy}
-    return losses[task]()
+    return LOSSES[task_named(task).default_loss]()
 
 
 def metrics_of(label: Label, task: str, evaluator_metrics: tuple[Metric, ...] | None) -> tuple[Metric, ...]:
     """The metrics of a label: its own and the evaluator's, those of its task where neither names any."""
     given = [*(label.metrics or ()), *(m for m in evaluator_metrics or () if task in m.tasks)]
     unique = tuple(dict.fromkeys(given))
-    return unique or tuple(METRICS[name]() for name in DEFAULT_METRICS[task])
+    return unique or tuple(METRICS[name]() for name in task_named(task).default_metrics)
 
 
 def _feature(name: str, column: ColumnConfig, config: Config, schema: TableSchema) -> Feature:
@@ -179,11 +217,11 @@ def _feature(name: str, column: ColumnConfig, config: Config, schema: TableSchem
 def _label(name: str, label: LabelConfig, config: Config, schema: TableSchema) -> Label:
     kind = schema[name].kind or "string"
     if config.trainer.type == "regression":
-        task = "regression"
+        task = Regression.name
     elif label.loss is not None:
         task = label.loss.tasks[0]
     else:
-        task = "binary" if kind == "boolean" else "classes"
+        task = Binary.name if kind == "boolean" else Classes.name
     # Type defaults do not reach labels: z-scored years and invented labels are not what the file asks to predict.
     transforms = label.transform or (TRANSFORMS["no_transform"](),)
     return Label(name, kind, task, label.filling, transforms, label.loss, label.metrics)

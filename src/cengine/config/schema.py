@@ -2,30 +2,63 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, field_validator
 
+from cengine.metrics.metric import Metric
 from cengine.networks.encodings import Encoding
-from cengine.networks.layers import Activation, Layer
 from cengine.networks.losses import Loss
-from cengine.networks.metric import Metric
-from cengine.networks.optimizers import Adam, Optimizer
+from cengine.plain import Cell, Plain
 from cengine.transforms import Filling, Transform
 from cengine.words import Word
 
+if TYPE_CHECKING:
+    from cengine.config.resolve import Label
+
 TRAIN = "train"
+# The part of train by which a model is chosen where no split is named for it. No split of a YAML can have this name: it holds a space.
+INNER = "inner validation"
+# How much of train that is.
+INNER_SHARE = Fraction(1, 10)
+# A split of such a name is there to choose by, where another one is left to report.
+VALIDATION_NAMES = ("valid", "val", "validation")
 # What seeds the generators of random numbers that Keras uses.
 GREATEST_SEED = 2**32 - 1
 # No training is longer; it keeps numbers within what is computed with.
 MOST_STEPS = 10**12
 
 
+@dataclass(frozen=True)
+class LabelFacts:
+    """A label as the trainer block is checked against it: `ends` are its least and greatest value, None where they are not known."""
+
+    label: Label
+    num_labels: int
+    ends: tuple[Cell, Cell] | None
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What does not fit, or looks like a mistake: at which key of the block, and how to mend it."""
+
+    message: str
+    key: str
+    notes: tuple[str, ...] = ()
+
+
 class Block(BaseModel):
     """A block of the YAML."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, allow_inf_nan=False)
+
+    @classmethod
+    def spelled_out(cls, value: Plain) -> Plain:
+        """What short spellings of the block stand for."""
+        return value
 
 
 class ColumnConfig(Block):
@@ -91,6 +124,12 @@ class SplitConfig(Block):
         given = list(self.ratio or self.index.ratio or self.categorize.ratio or self.categorize.categories or ())
         return (TRAIN, *(name for name in given if name != TRAIN))
 
+    @property
+    def validation(self) -> str | None:
+        """The split that the YAML has for choosing, None where every split beside train is reported."""
+        others = self.names[1:]
+        return next((name for name in others if name.lower() in VALIDATION_NAMES), None) if len(others) > 1 else None
+
 
 class EarlyStopping(Block):
     """Training ends when `patience` checkpoints in a row are no better than the best one by `min_delta`."""
@@ -98,22 +137,45 @@ class EarlyStopping(Block):
     patience: int = Field(default=3, ge=1, le=MOST_STEPS)
     min_delta: float = Field(default=0.0, ge=0)
 
+    def is_over(self, losses: Sequence[float]) -> bool:
+        """Whether, of the losses at all checkpoints so far, the last `patience` ones are no better than the best before them."""
+        if len(losses) <= self.patience:
+            return False
+        return min(losses[-self.patience :]) >= min(losses[: -self.patience]) - self.min_delta
+
+    @classmethod
+    def spelled_out(cls, value: Plain) -> Plain:
+        """`true` takes the defaults, a number is the patience; `false` stays what it is, which is not the same as nothing said."""
+        if value is True:
+            return {}
+        if value is False:
+            return False
+        return {"patience": value} if isinstance(value, int) else value
+
+
+@dataclass(frozen=True)
+class WordKey:
+    """A key of the trainer block under which words of a table stand: one, or a list of `many`."""
+
+    table: Mapping[str, type[Word]]
+    what: str
+    many: bool = False
+
 
 class TrainerConfig(Block):
-    """The network and how it is trained."""
+    """The trainer block: what all learners have in common. The class of the learner has the keys that only it reads as its fields."""
+
+    name: ClassVar[str]
+    """The word under `architecture:`."""
+    version: ClassVar[int] = 1
+    """Raised when the same settings give another model than before."""
+    words: ClassVar[Mapping[str, WordKey]] = {}
+    """Those of its keys under which words stand."""
+    blocks: ClassVar[Mapping[str, type[Block]]] = {}
+    """Those of its keys under which a block stands."""
 
     type: Literal["regression", "classification"]
-    architecture: Literal["feedforward"] = "feedforward"
-    layers: tuple[SerializeAsAny[Layer], ...] = ()
-    last_activation: Activation | None = None
-    num_output_units: int | None = Field(default=None, ge=1, le=1_000_000)
-    optimizer: SerializeAsAny[Optimizer] = Adam()
-    train_steps: int | None = Field(default=None, ge=1, le=MOST_STEPS)
-    epochs: int | float | None = Field(default=None, gt=0, le=10**9)
-    train_batch_size: int = Field(default=256, ge=1, le=1_000_000)
-    eval_batch_size: int = Field(default=4096, ge=1, le=1_000_000)
-    save_checkpoints_steps: int | None = Field(default=None, ge=1, le=MOST_STEPS)
-    early_stopping: EarlyStopping | None = None
+    architecture: str
     seed: int = Field(default=0, ge=0)
 
     @field_validator("seed")
@@ -123,18 +185,27 @@ class TrainerConfig(Block):
             raise ValueError(f"the greatest seed is {GREATEST_SEED}")
         return seed
 
-    @model_validator(mode="after")
-    def _one_length(self) -> TrainerConfig:
-        if self.train_steps is not None and self.epochs is not None:
-            raise ValueError("give train_steps or epochs, not both")
+    def filled_in(self, num_rows: int) -> TrainerConfig:
+        """With a value for each key that follows from the number of rows that are learnt from where the YAML leaves it out."""
         return self
 
-    @field_validator("layers")
-    @classmethod
-    def _not_too_many(cls, layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
-        if len(layers) > 256:
-            raise ValueError("more than 256 layers")
-        return layers
+    @property
+    def chooses(self) -> bool:
+        """Whether it looks at rows that it does not learn from, to tell when to end and which model to keep."""
+        return False
+
+    @property
+    def one_output_a_class(self) -> bool:
+        """Whether two classes are asked to have an output each."""
+        return False
+
+    def problems(self, label: LabelFacts) -> Iterator[Finding]:
+        """What of the block does not fit a label."""
+        yield from ()
+
+    def suspicions(self, label: LabelFacts | None = None) -> Iterator[Finding]:
+        """What is obeyed, but looks like a mistake: of the block itself, or beside a label."""
+        yield from ()
 
 
 class EvaluatorConfig(Block):
@@ -151,29 +222,35 @@ class Config(Block):
     features: dict[str, ColumnConfig]
     labels: dict[str, LabelConfig]
     split: SplitConfig
-    trainer: TrainerConfig
+    trainer: SerializeAsAny[TrainerConfig]
     evaluator: EvaluatorConfig = EvaluatorConfig()
     preprocessing: dict[str, KindDefaults] = {}
 
     def to_nested(self) -> dict[str, Any]:
         """Plain data in the nested spelling, defaults left out; reading it gives this configuration again."""
         evaluator = self.evaluator
-        return _without_empty({
-            "version": self.version,
-            "features": {name: _column(column) for name, column in self.features.items()},
-            "labels": {name: _column(label) for name, label in self.labels.items()},
-            "split": _split(self.split),
-            "trainer": _trainer(self.trainer),
-            "evaluator": _without_empty({"slices": [list(s) for s in evaluator.slices] or None,
-                                         "metrics": _metrics(evaluator.metrics)}) or None,
-            "preprocessing": {kind: _column(defaults) for kind, defaults in self.preprocessing.items()} or None,
-        })  # fmt: skip
+        return _without_empty(
+            {
+                "version": self.version,
+                "features": {name: _column(column) for name, column in self.features.items()},
+                "labels": {name: _column(label) for name, label in self.labels.items()},
+                "split": _split(self.split),
+                "trainer": _trainer(self.trainer),
+                "evaluator": _without_empty(
+                    {"slices": [list(s) for s in evaluator.slices] or None, "metrics": _metrics(evaluator.metrics)}
+                )
+                or None,
+                "preprocessing": {kind: _column(defaults) for kind, defaults in self.preprocessing.items()} or None,
+            }
+        )
 
 
-def word_to_nested(word: Word, key: str = "method") -> Any:
+def word_to_nested(word: Word, key: str = "method") -> str | dict[str, Any]:
     """`{method, parameters}` for words of columns, `{type, ...}` for the others; the bare name without parameters."""
-    parameters = {name: word_to_nested(getattr(word, name), "type") if isinstance(getattr(word, name), Word) else value
-                  for name, value in word.parameters().items()}  # fmt: skip
+    parameters = {
+        name: word_to_nested(getattr(word, name), "type") if isinstance(getattr(word, name), Word) else value
+        for name, value in word.parameters().items()
+    }
     if not parameters:
         return word.name
     return {key: word.name, "parameters": parameters} if key == "method" else {key: word.name, **parameters}
@@ -194,7 +271,7 @@ def _column(column: Block) -> dict[str, Any]:
     return nested
 
 
-def _metrics(metrics: tuple[Metric, ...] | None) -> list[Any] | None:
+def _metrics(metrics: tuple[Metric, ...] | None) -> list[str | dict[str, Any]] | None:
     return None if metrics is None else [word_to_nested(metric, "type") for metric in metrics]
 
 
@@ -207,14 +284,17 @@ def _split(split: SplitConfig) -> dict[str, Any]:
 
 
 def _trainer(trainer: TrainerConfig) -> dict[str, Any]:
-    nested = trainer.model_dump(mode="json", exclude_none=True, exclude={"layers", "optimizer"})
-    nested["layers"] = [_with_type(layer) for layer in trainer.layers]
-    nested["optimizer"] = word_to_nested(trainer.optimizer, "type")
+    nested = trainer.model_dump(mode="json", exclude_none=True, exclude=set(trainer.words))
+    for key, words in trainer.words.items():
+        value = getattr(trainer, key)
+        if value is None:
+            continue
+        nested[key] = [_with_type(word) for word in value] if words.many else word_to_nested(value, "type")
     return nested
 
 
-def _with_type(layer: Layer) -> Any:
-    nested = word_to_nested(layer, "type")
+def _with_type(word: Word) -> dict[str, Any]:
+    nested = word_to_nested(word, "type")
     return {"type": nested} if isinstance(nested, str) else nested
 
 

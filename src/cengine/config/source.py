@@ -11,10 +11,19 @@ import functools
 from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from cengine.errors import ConfigError, Location, Problem
+from cengine.plain import Plain
 
+if TYPE_CHECKING:
+    from ruamel.yaml import YAML
+    from ruamel.yaml.constructor import SafeConstructor
+    from ruamel.yaml.error import MarkedYAMLError
+
+# A node of ruamel's, whose class leaves open all that is read of it; and an error, of which the class with a position is one.
+Token: TypeAlias = Any
+ReadingError: TypeAlias = Any
 MAX_FILE_BYTES = 4 * 2**20
 # An alias may stand for a large part of the file any number of times; a few lines could else mean billions of nodes.
 MAX_NODES = 200_000
@@ -35,7 +44,7 @@ class Mark:
 class Node:
     """A scalar, list or mapping of the YAML; `mark` is where it stands, `keys` where each key stands."""
 
-    value: Any
+    value: Plain
     mark: Mark
     keys: dict[str, Mark] = field(default_factory=dict)
 
@@ -47,7 +56,7 @@ class Node:
     def is_list(self) -> bool:
         return isinstance(self.value, list)
 
-    def plain(self) -> Any:
+    def plain(self) -> Plain:
         """The same as dicts, lists and scalars, positions dropped."""
         if self.is_mapping:
             return {key: node.plain() for key, node in self.value.items()}
@@ -89,7 +98,9 @@ def read_document(path: Path) -> Document:
     """The document in the file `path`. Raises ConfigError where it cannot be read or is not YAML."""
     try:
         if path.stat().st_size > MAX_FILE_BYTES:
-            raise ConfigError([Problem(f"'{path}' is larger than {MAX_FILE_BYTES // 2**20} MB; is it a configuration?")])
+            raise ConfigError(
+                [Problem(f"'{path}' is larger than {MAX_FILE_BYTES // 2**20} MB; is it a configuration?")]
+            )
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         siblings = sorted(p.name for p in path.parent.glob("*.y*ml")) if path.parent.is_dir() else []
@@ -115,13 +126,21 @@ def parse_document(text: str, name: str = "<config>") -> Document:
         raise ConfigError([_unreadable(error, text, name)]) from None
     root = None if tokens is None else _Builder(name, text, reader.constructor).node(tokens)
     if root is None or root.value is None:
-        raise ConfigError([Problem(f"'{name}' is empty", None, ("`cengine pipeline template` writes one to begin with",))])
+        raise ConfigError(
+            [Problem(f"'{name}' is empty", None, ("`cengine pipeline template` writes one to begin with",))]
+        )
     if not root.is_mapping:
-        raise ConfigError([Problem("a configuration is a mapping of blocks (features, labels, ...)", _location(name, text, root.mark))])
+        raise ConfigError(
+            [
+                Problem(
+                    "a configuration is a mapping of blocks (features, labels, ...)", _location(name, text, root.mark)
+                )
+            ]
+        )
     return Document(name, text, root)
 
 
-def _reader() -> Any:
+def _reader() -> YAML:
     """A YAML reader that stops at MAX_DEPTH: Python's own limit would end deeper files, and their parsing takes minutes."""
     from ruamel.yaml import YAML
 
@@ -139,14 +158,14 @@ _TEXTS = ("str", "timestamp", "value", "merge")
 class _Builder:
     """Turns ruamel's tree of tokens into nodes; counts them, so that aliases cannot blow up memory."""
 
-    def __init__(self, name: str, text: str, constructor: Any) -> None:
+    def __init__(self, name: str, text: str, constructor: SafeConstructor) -> None:
         self.name = name
         self.text = text
         self.constructor = constructor
         self.num_nodes = 0
-        self.inside: list[Any] = []
+        self.inside: list[Token] = []
 
-    def node(self, token: Any) -> Node:
+    def node(self, token: Token) -> Node:
         self.num_nodes += 1
         mark = _mark_of(token)
         if self.num_nodes > MAX_NODES:
@@ -168,7 +187,7 @@ class _Builder:
         self.inside.pop()
         return found
 
-    def _mapping(self, token: Any, mark: Mark) -> Node:
+    def _mapping(self, token: Token, mark: Mark) -> Node:
         keys: dict[str, Mark] = {}
         children: dict[str, Node] = {}
         merged: list[Node] = []
@@ -190,7 +209,7 @@ class _Builder:
                     keys[name], children[name] = mark, found
         return Node(children, mark, keys)
 
-    def _merged(self, token: Any) -> list[Node]:
+    def _merged(self, token: Token) -> list[Node]:
         """The mappings that `<<` takes in, the first before the others."""
         tokens = token.value if token.id == "sequence" else [token]
         found = [self.node(one) for one in tokens]
@@ -199,30 +218,42 @@ class _Builder:
                 raise self._error("`<<` takes in a mapping, such as `<<: *name`", node.mark)
         return found
 
-    def _key(self, token: Any, mark: Mark) -> str:
+    def _key(self, token: Token, mark: Mark) -> str:
         if token.id != "scalar":
             raise self._error("a key is a name, found a list or a mapping", mark)
         if not token.tag.startswith(_TAG) or token.tag.removeprefix(_TAG) in ("binary", "set", "omap"):
             raise self._special(mark)
         return self._text(token.value, mark)
 
-    def _scalar(self, token: Any, mark: Mark) -> Any:
+    def _scalar(self, token: Token, mark: Mark) -> Plain:
         tag = token.tag.removeprefix(_TAG)
         if tag in _TEXTS:
             return self._text(token.value, mark)
-        construct = {"null": lambda token: None, "bool": self.constructor.construct_yaml_bool,
-                     "int": self.constructor.construct_yaml_int, "float": self.constructor.construct_yaml_float}.get(tag)  # fmt: skip
+        construct = {
+            "null": lambda token: None,
+            "bool": self.constructor.construct_yaml_bool,
+            "int": self.constructor.construct_yaml_int,
+            "float": self.constructor.construct_yaml_float,
+        }.get(tag)
         if construct is None:
             raise self._special(mark)
         try:
             return construct(token)
         except (ValueError, LookupError):
-            shown = token.value if len(token.value) <= 20 else f"{token.value[:20]}..."
-            raise self._error(f"'{shown}' cannot be read as {_NAMES[tag]}", mark, "write it in quotes if it is a text") from None
+            raise self._unreadable(token.value, tag, mark) from None
+
+    def _unreadable(self, text: str, tag: str, mark: Mark) -> ConfigError:
+        shown = text if len(text) <= 20 else f"{text[:20]}..."
+        told = f"'{shown}' cannot be read as {_NAMES[tag]}"
+        return self._error(told, mark, "write it in quotes if it is a text")
 
     def _text(self, text: str, mark: Mark) -> str:
         if any("\ud800" <= character <= "\udfff" for character in text):
-            raise self._error("the text holds an escape that stands for no character", mark, "\\ud800 to \\udfff are halves of characters")
+            raise self._error(
+                "the text holds an escape that stands for no character",
+                mark,
+                "\\ud800 to \\udfff are halves of characters",
+            )
         return text
 
     def _special(self, mark: Mark) -> ConfigError:
@@ -235,7 +266,7 @@ class _Builder:
 _NAMES = {"bool": "true or false", "int": "a whole number", "float": "a number"}
 
 
-def _mark_of(token: Any) -> Mark:
+def _mark_of(token: Token) -> Mark:
     start, end = token.start_mark, token.end_mark
     within = token.id == "scalar" and end.line == start.line
     return Mark(start.line, start.column, max(1, end.column - start.column) if within else 1)
@@ -260,12 +291,16 @@ def _indenting_tab(text: str) -> Mark | None:
     return None
 
 
-def _syntax_problem(error: Any, text: str, name: str) -> Problem:
+def _syntax_problem(error: MarkedYAMLError, text: str, name: str) -> Problem:
     from ruamel.yaml.composer import MaxDepthExceededError
 
     tab = _indenting_tab(text)
     if tab is not None:
-        return Problem("a tab is used to indent; YAML allows only spaces", _location(name, text, tab), ("replace each tab by two spaces",))
+        return Problem(
+            "a tab is used to indent; YAML allows only spaces",
+            _location(name, text, tab),
+            ("replace each tab by two spaces",),
+        )
     mark = error.problem_mark or error.context_mark
     place = _location(name, text, Mark(mark.line, mark.column)) if mark else None
     if isinstance(error, MaxDepthExceededError):
@@ -274,7 +309,7 @@ def _syntax_problem(error: Any, text: str, name: str) -> Problem:
     return Problem(f"this is not YAML: {first_line}", place)
 
 
-def _unreadable(error: Any, text: str, name: str) -> Problem:
+def _unreadable(error: ReadingError, text: str, name: str) -> Problem:
     """The problem of a character that YAML does not allow; other errors have marks."""
     position = getattr(error, "position", None)
     if position is None:

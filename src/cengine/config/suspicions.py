@@ -10,6 +10,7 @@ from sqlglot import exp
 from cengine.config.filter_facts import Range, outcomes, told_ranges
 from cengine.config.resolve import Feature, Resolved
 from cengine.config.schema import TRAIN
+from cengine.metrics.verdicts import FEW_ROWS
 from cengine.tables import Column
 from cengine.transforms.calendar import Calendar
 
@@ -17,24 +18,17 @@ if TYPE_CHECKING:
     from cengine.config.checks import Checker
 
 MANY_DISTINCT = 100
-# Of fewer rows a split tells next to nothing.
-FEW_ROWS = 10
 
 
 def of_filters(checker: Checker, filters: Sequence[tuple[int, exp.Expr]]) -> None:
     """Filters that every row passes."""
     for i, filter_ in filters:
         if checker.schema.num_rows and outcomes(filter_, checker.schema) == {True}:
-            checker.add("the filter is always true: it leaves no row out", ("split", "where", i), *told_ranges(filter_, checker.schema))
-
-
-def of_reach(checker: Checker, resolved: Resolved, ranges: dict[str, Range]) -> None:
-    """Labels of which a part cannot be predicted."""
-    for label in resolved.labels:
-        found = checker.reach_of(label, ranges)
-        if found is not None and found.misses_some:
-            checker.add(f"last_activation '{checker.config.trainer.last_activation}' {found.told}, {found.beside(label)}: a part of it cannot be "
-                     "predicted", ("trainer", "last_activation"))  # fmt: skip
+            checker.add(
+                "the filter is always true: it leaves no row out",
+                ("split", "where", i),
+                *told_ranges(filter_, checker.schema),
+            )
 
 
 def of_splits(checker: Checker) -> None:
@@ -43,9 +37,12 @@ def of_splits(checker: Checker) -> None:
     for path, shares in ((("ratio",), split.ratio), (("index", "ratio"), split.index.ratio)):
         for name, share in (shares or {}).items():
             if 0 < checker.schema.num_rows * share < FEW_ROWS:
-                checker.add(f"split '{name}' gets about {checker.schema.num_rows * share:.0f} of {checker.schema.num_rows:,} rows: "
-                         + ("too few to learn from" if name == TRAIN else "too few to tell how good a model is"),
-                         ("split", *path, name), key=True)  # fmt: skip
+                checker.add(
+                    f"split '{name}' gets about {checker.schema.num_rows * share:.0f} of {checker.schema.num_rows:,} rows: "
+                    + ("too few to learn from" if name == TRAIN else "too few to tell how good a model is"),
+                    ("split", *path, name),
+                    key=True,
+                )
 
 
 def _of_zones(checker: Checker, feature: Feature, column: Column) -> None:
@@ -85,21 +82,22 @@ def of_columns(checker: Checker, resolved: Resolved) -> None:
                 key=True,
             )
     by = checker.config.split.categorize.by
-    if by in checker.config.features and (checker.config.split.categorize.ratio or checker.config.split.categorize.categories):
+    if by in checker.config.features and (
+        checker.config.split.categorize.ratio or checker.config.split.categorize.categories
+    ):
         checker.add(
             f"feature '{by}' is what whole groups are split by: the network never sees the groups it is evaluated on",
-            ("features", str(by)), "remove it from features", key=True,
-        )  # fmt: skip
-
-
-def of_training(checker: Checker) -> None:
-    """Checkpoints that are never reached."""
-    steps, every = checker.config.trainer.train_steps, checker.config.trainer.save_checkpoints_steps
-    if steps and every and every > steps:
-        checker.add(
-            f"save_checkpoints_steps ({every}) is more than train_steps ({steps}): one checkpoint, at the end",
-            ("trainer", "save_checkpoints_steps"),
+            ("features", str(by)),
+            "remove it from features",
+            key=True,
         )
+
+
+def of_training(checker: Checker, resolved: Resolved, ranges: dict[str, Range]) -> None:
+    """What the learner makes of its block, and of it beside each label."""
+    for label in resolved.labels:
+        checker.say(checker.config.trainer.suspicions(checker.label_facts(label, len(resolved.labels), ranges)))
+    checker.say(checker.config.trainer.suspicions())
 
 
 def _looks_like_id(feature: Feature, minimum: object, maximum: object) -> bool:

@@ -4,20 +4,34 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from cengine.config.length import LEARNING_RATE, LEAST_STEPS, NUM_CHECKPOINTS, PASSES, Length
 from cengine.config.resolve import BUILT_IN
+from cengine.config.schema import INNER_SHARE
 from cengine.tables import Column, TableSchema
 
-LABEL_NAMES = ("label", "target", "y", "class", "outcome", "income", "price")
+LABEL_NAMES = (
+    "label", "target", "class", "outcome", "income", "price", "species", "quality", "survived", "diagnosis", "churn", "y",
+)  # fmt: skip
+SPLIT_NAMES = ("split", "part", "partition", "subset", "fold", "set", "dataset")
 _TASKS = {"boolean": "classification", "string": "classification", "integer": "regression", "float": "regression"}
+# A whole number of so few values is a group of rows; so is a text that is not longer.
+FEW_VALUES, SHORT_TEXT = 20, 30
+
+
+def named_label(schema: TableSchema) -> str | None:
+    """The column whose name says that it is to be predicted, None where there is none; a `y` beside an `x` is a coordinate."""
+    usable = {column.name.lower(): column.name for column in schema.columns if column.kind in _TASKS}
+    return next((usable[name] for name in LABEL_NAMES if name in usable and not (name == "y" and "x" in usable)), None)
 
 
 def guessed_label(schema: TableSchema) -> str:
     """The column that most likely is to be predicted: one of a usual name, else the last that can be."""
     usable = [column for column in schema.columns if column.kind in _TASKS]
-    named = [column.name for column in usable if column.name.lower() in LABEL_NAMES]
-    return named[0] if named else (usable[-1].name if usable else schema.names[-1])
+    likely = [column for column in usable if not _is_identifier(column, schema) and not _is_split(column)]
+    last = [*schema.columns[-1:], *usable, *likely][-1]
+    return named_label(schema) or last.name
 
 
 def task_for(column: Column) -> str:
@@ -27,55 +41,119 @@ def task_for(column: Column) -> str:
     return _TASKS.get(column.kind or "", "regression")
 
 
-def template(schema: TableSchema, label: str | None = None, features: Sequence[str] | None = None, eval_share: float = 0.1) -> str:
+def template(
+    schema: TableSchema, label: str | None = None, features: Sequence[str] | None = None, eval_share: float = 0.1
+) -> str:
     """YAML text that is valid on such a table; every line that invites a change has a comment."""
+    told = "" if label else _why(schema)
     label = label or guessed_label(schema)
-    task = task_for(schema[label])
+    trainer = task_for(schema[label])
     usable = [column for column in schema.columns if column.kind is not None and column.name != label]
-    chosen = set(features) if features is not None else {column.name for column in usable if not _is_identifier(column)}
-    lines = ["version: 1", "", "# What the model may know. {} takes the defaults of the column's kind (see `preprocessing`).", "features:"]
-    width = max((len(_key(column.name)) for column in usable), default=0) + 4
-    for column in usable:
-        if column.name in chosen:
-            lines.append(f"  {_key(column.name) + ': {}':<{width}}  # {_about(column)}")
-    for column in usable:
-        if column.name not in chosen and features is None:
-            lines.append(f"  # {_key(column.name) + ': {}':<{width}}# {_about(column)}; left out: it looks like an identifier")
-    lines += ["", "# What it is to predict.", "labels:", f"  {_key(label)}:", f"    # {_about(schema[label])}"]
-    lines += ["    loss: mse", "    metrics: [mae, rmse, r2]"] if task == "regression" else ["    metrics: [accuracy, log_loss]"]
-    lines += [
+    reasons = {column.name: _left_out(column, schema) for column in usable}
+    chosen = [
+        column for column in usable if (column.name in features if features is not None else not reasons[column.name])
+    ]
+    lines = [
+        "version: 1",
         "",
-        "# Which rows are kept to evaluate on: the same ones every time.",
-        "split:",
-        f"  ratio: {{train: {round(1 - eval_share, 6):g}, eval: {eval_share:g}}}",
-        "  # categorize_by: COLUMN            # the same share in every group; then say index_ratio instead of ratio",
-        "  # index_by: COLUMN                 # in the order of a time: train on the past, evaluate on what follows",
-        "  # where:",
-        f"  #   - {_key(_in_filter(label) + ' is not null')}",
+        "# What the model may know. {} takes the defaults of the column's kind (see `preprocessing`).",
+        "features:",
+        *_features(usable, chosen, reasons if features is None else {}),
         "",
-        "trainer:",
-        f"  type: {task}",
-        "  architecture: feedforward",
-        "  layers:",
-        "    - {type: dense, units: 64}",
-        "    - {type: dense, units: 32}",
-        "  optimizer: adam                    # or {type: adam, learning_rate: 0.001}",
-        "  epochs: 10                         # passes over the train rows; or train_steps",
-        "  train_batch_size: 256",
+        f"# What it is to predict.{told}",
+        "labels:",
+        f"  {_key(label)}:",
+        f"    # {_about(schema[label])}",
+        # The first metric is what the loss makes small.
+        *(
+            ["    loss: mse", "    metrics: [rmse, mae, r2]"]
+            if trainer == "regression"
+            else ["    metrics: [log_loss, accuracy]"]
+        ),
+        "",
+        *_split(schema, label, trainer, eval_share),
+        "",
+        *_trainer(trainer, round(schema.num_rows * (1 - eval_share) * (1 - INNER_SHARE))),
         "",
         "# Metrics are also given for each value of these columns.",
         "evaluator:",
     ]
     sliced = _slice_column(schema, label)
     lines.append(f"  {_key(sliced)}: {{}}" if sliced else "  {}")
-    lines += ["", "# Defaults by kind of column, where a feature says nothing of its own.", "preprocessing:"]
-    for kind in dict.fromkeys(column.kind for column in usable if column.name in chosen):
+    return "\n".join([*lines, "", *_preprocessing(chosen)]) + "\n"
+
+
+def _why(schema: TableSchema) -> str:
+    """How the label was found."""
+    if named_label(schema) is not None:
+        return " Taken for its name; --label names another column."
+    return " GUESSED: the last column, as no name says what is to be predicted; --label names another."
+
+
+def _features(usable: Sequence[Column], chosen: Sequence[Column], reasons: Mapping[str, str | None]) -> list[str]:
+    width = max((len(_key(column.name)) for column in usable), default=0) + 4
+    lines = [f"  {_key(column.name) + ': {}':<{width}}  # {_about(column)}" for column in chosen]
+    for column in usable:
+        if reasons.get(column.name):
+            lines.append(
+                f"  # {_key(column.name) + ': {}':<{width}}# {_about(column)}; left out: {reasons[column.name]}"
+            )
+    return lines
+
+
+def _split(schema: TableSchema, label: str, task: str, eval_share: float) -> list[str]:
+    shares = f"{{train: {round(1 - eval_share, 6):g}, eval: {eval_share:g}}}"
+    lines = ["# Which rows are kept to evaluate on: the same ones every time.", "split:"]
+    if task == "classification":
+        lines += [
+            f"  categorize_by: {_key(label)}",
+            f"  index_ratio: {shares}  # of each class the same share",
+        ]
+    else:
+        lines += [
+            f"  ratio: {shares}",
+            "  # categorize_by: COLUMN            # the same share in every group; then say index_ratio instead of ratio",
+        ]
+    lines.append(
+        "  # index_by: COLUMN                 # in the order of a time: train on the past, evaluate on what follows"
+    )
+    lines += [
+        f"  # categorize: {{by: {_key(column.name)}, categories: {{train: [...], eval: [...]}}}}  # as the table is divided already"
+        for column in schema.columns
+        if _is_split(column) and column.name != label
+    ]
+    return [*lines, "  # where:", f"  #   - {_key(_in_filter(label) + ' is not null')}"]
+
+
+def _trainer(task: str, num_rows: int) -> list[str]:
+    """The numbers that follow from the rows, written out; `num_rows` are those that will be learnt from."""
+    length = Length.of(num_rows)
+    passes = length.steps * length.batch_rows / max(1, num_rows)
+    return [
+        f"# The numbers follow from the rows: about {num_rows:,} are learnt from, and a tenth of train chooses the checkpoint",
+        "# and the end. Without train_steps and what is below it, they follow from each table's rows.",
+        "trainer:",
+        f"  type: {task}",
+        "  architecture: feedforward",
+        "  layers:",
+        "    - {type: dense, units: 64}",
+        "    - {type: dense, units: 32}",
+        f"  train_steps: {length.steps:<20}  # {passes:,.3g} passes: {PASSES} or, of a small table, {LEAST_STEPS:,} steps; or epochs",
+        f"  train_batch_size: {length.batch_rows:<15}  # small for few rows",
+        f"  optimizer: {{type: adam, learning_rate: {{type: cosine_decay, initial_learning_rate: {LEARNING_RATE:g}}}}}",
+        f"  save_checkpoints_steps: {length.every:<9}  # {NUM_CHECKPOINTS} checkpoints",
+        f"  early_stopping: {length.patience:<17}  # ends after so many checkpoints without a better one",
+    ]
+
+
+def _preprocessing(chosen: Sequence[Column]) -> list[str]:
+    lines = []
+    for kind in dict.fromkeys(column.kind for column in chosen):
         filling, transforms = BUILT_IN[kind or "string"]
         fill = "{method: custom, parameters: {custom_value: ''}}" if filling.name == "custom" else filling.name
         lines += [f"  {kind}:", f"    filling: {fill}", f"    transform: {transforms[0].name}"]
-    if lines[-1] == "preprocessing:":
-        lines[-1] = "preprocessing: {}"
-    return "\n".join(lines) + "\n"
+    about = "# Defaults by kind of column, where a feature says nothing of its own."
+    return [about, "preprocessing:", *lines] if lines else [about, "preprocessing: {}"]
 
 
 def _about(column: Column) -> str:
@@ -89,25 +167,52 @@ def _short(value: object) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def _is_identifier(column: Column) -> bool:
-    return column.kind in ("integer", "string") and bool(re.fullmatch(r"(id|uuid|index|row_?(id|number))", column.name.lower()))
+def _left_out(column: Column, schema: TableSchema) -> str | None:
+    """Why a column is no feature, None where it may be one."""
+    if _is_identifier(column, schema):
+        return "it looks like an identifier"
+    return "it looks like a division of the rows" if _is_split(column) else None
+
+
+def _is_identifier(column: Column, schema: TableSchema) -> bool:
+    """Whether it names rows: by its own name, or since it counts them from 0 or 1."""
+    if column.kind not in ("integer", "string"):
+        return False
+    counts = (
+        schema.num_rows > FEW_VALUES
+        and isinstance(column.minimum, int)
+        and isinstance(column.maximum, int)
+        and column.minimum in (0, 1)
+        and column.maximum - column.minimum + 1 == schema.num_rows
+    )
+    return counts or bool(
+        re.fullmatch(r"(id|uuid|guid|index|unnamed:? ?0|row_?(id|number|index))", column.name.lower())
+    )
+
+
+def _is_split(column: Column) -> bool:
+    """Whether its name says that it divides the rows into splits."""
+    return column.kind in ("string", "integer") and column.name.lower() in SPLIT_NAMES
 
 
 def _slice_column(schema: TableSchema, label: str) -> str | None:
-    """A column with few values, as far as its range tells, or a text."""
-    for column in schema.columns:
-        if column.name == label or _is_identifier(column):
-            continue
-        if column.kind in ("boolean", "string"):
-            return column.name
-        if (
-            column.kind == "integer"
-            and isinstance(column.minimum, int)
-            and isinstance(column.maximum, int)
-            and column.maximum - column.minimum < 20
-        ):
-            return column.name
-    return None
+    """A column with few values, as far as its range tells: yes or no, a few whole numbers, else a short text."""
+    able = [column for column in schema.columns if column.name != label and _left_out(column, schema) is None]
+    few = [column for column in able if column.kind == "boolean" or _has_few(column)]
+    texts = [
+        column for column in able if column.kind == "string" and max(map(len, _ends(column)), default=0) <= SHORT_TEXT
+    ]
+    return next((column.name for column in [*few, *texts]), None)
+
+
+def _has_few(column: Column) -> bool:
+    low, high = column.minimum, column.maximum
+    whole = column.kind == "integer" and isinstance(low, int) and isinstance(high, int)
+    return whole and high - low < FEW_VALUES
+
+
+def _ends(column: Column) -> list[str]:
+    return [end for end in (column.minimum, column.maximum) if isinstance(end, str)]
 
 
 def _in_filter(name: str) -> str:
@@ -142,7 +247,7 @@ def to_yaml(nested: dict[str, object]) -> str:
     from ruamel.yaml.scalarstring import SingleQuotedScalarString
 
     def styled(value: object, depth: int) -> object:
-        if isinstance(value, str) and value.startswith("?"):  # ruamel writes it bare, and cannot read that
+        if isinstance(value, str) and value.startswith(("?", ":")):  # ruamel writes it bare, and cannot read that
             return SingleQuotedScalarString(value)
         if isinstance(value, dict):
             mapping = CommentedMap((styled(key, depth), styled(child, depth + 1)) for key, child in value.items())

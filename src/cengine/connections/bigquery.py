@@ -16,6 +16,9 @@ from cengine.errors import PreprocessError, SourceError
 from cengine.extras import install_command
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+    from google.api_core.retry import Retry
+    from google.auth.credentials import Credentials
     from google.cloud import bigquery
 
 SCOPES = ("https://www.googleapis.com/auth/bigquery",)
@@ -76,7 +79,7 @@ class Budget:
             raise over_budget(self.limit, self.scanned)
         return left
 
-    def count(self, job: Any) -> None:
+    def count(self, job: bigquery.QueryJob) -> None:
         """Adds what a finished job has scanned."""
         if job.job_id not in self._counted:
             self._counted.add(job.job_id)
@@ -102,7 +105,7 @@ class Connection:
     # Credentials
 
     @cached_property
-    def _identity(self) -> tuple[Any, str | None]:
+    def _identity(self) -> tuple[Credentials, str | None]:
         """The credentials and the project they belong to. Raises SourceError where there are none."""
         from google.auth.credentials import AnonymousCredentials
 
@@ -116,9 +119,11 @@ class Connection:
         try:
             return google.auth.default(scopes=SCOPES)
         except DefaultCredentialsError:
-            raise SourceError("there are no credentials for BigQuery",
-                              "log in: gcloud auth application-default login",
-                              "or give the file of a service account: --credentials key.json, or GOOGLE_APPLICATION_CREDENTIALS") from None  # fmt: skip
+            raise SourceError(
+                "there are no credentials for BigQuery",
+                "log in: gcloud auth application-default login",
+                "or give the file of a service account: --credentials key.json, or GOOGLE_APPLICATION_CREDENTIALS",
+            ) from None
 
     @cached_property
     def billing_project(self) -> str:
@@ -127,8 +132,10 @@ class Connection:
         if known is None and self.account.rest is not None:
             known = self.account.project
         if known is None:
-            raise SourceError("nothing says which project pays for the queries",
-                              "name it: --billing-project PROJECT, or GOOGLE_CLOUD_PROJECT=PROJECT")  # fmt: skip
+            raise SourceError(
+                "nothing says which project pays for the queries",
+                "name it: --billing-project PROJECT, or GOOGLE_CLOUD_PROJECT=PROJECT",
+            )
         return known
 
     @cached_property
@@ -139,7 +146,10 @@ class Connection:
 
         options = {"api_endpoint": self.account.rest} if self.account.rest else None
         return bigquery.Client(
-            project=self.billing_project, credentials=credentials, location=self.account.location, client_options=options
+            project=self.billing_project,
+            credentials=credentials,
+            location=self.account.location,
+            client_options=options,
         )
 
     @cached_property
@@ -154,7 +164,9 @@ class Connection:
         import grpc
 
         unlimited = [("grpc.max_receive_message_length", -1)]
-        return BigQueryReadClient(transport=BigQueryReadGrpcTransport(channel=grpc.insecure_channel(self.account.storage, unlimited)))
+        return BigQueryReadClient(
+            transport=BigQueryReadGrpcTransport(channel=grpc.insecure_channel(self.account.storage, unlimited))
+        )
 
     def close(self) -> None:
         """Closes what was opened."""
@@ -166,12 +178,18 @@ class Connection:
     # Calls
 
     @property
-    def retry(self) -> Any:
+    def retry(self) -> Retry:
         """How calls are repeated: with growing waits, each told."""
         from google.api_core.retry import Retry
 
-        return Retry(predicate=is_transient, initial=FIRST_WAIT_SECONDS, maximum=LONGEST_WAIT_SECONDS, multiplier=2.0,
-                     timeout=GIVE_UP_SECONDS, on_error=lambda error: self.say(f"BigQuery: {told(error)}; trying again"))  # fmt: skip
+        return Retry(
+            predicate=is_transient,
+            initial=FIRST_WAIT_SECONDS,
+            maximum=LONGEST_WAIT_SECONDS,
+            multiplier=2.0,
+            timeout=GIVE_UP_SECONDS,
+            on_error=lambda error: self.say(f"BigQuery: {told(error)}; trying again"),
+        )
 
     @contextlib.contextmanager
     def translating(self) -> Iterator[None]:
@@ -186,18 +204,24 @@ class Connection:
             paying = self.__dict__.get("billing_project") or self.account.billing_project or self.account.project
             raise translated(error, paying) from error
 
-    def dry_run(self, text: str, parameters: Mapping[str, Any]) -> int:
+    def dry_run(self, text: str, parameters: Mapping[str, pa.Array]) -> int:
         """The bytes that a query would scan; it is checked and not run."""
         from google.cloud import bigquery
 
         with self.translating():
-            config = bigquery.QueryJobConfig(dry_run=True, use_query_cache=False, query_parameters=_parameters(parameters))
+            config = bigquery.QueryJobConfig(
+                dry_run=True, use_query_cache=False, query_parameters=_parameters(parameters)
+            )
             job = self.client.query(text, job_config=config, retry=self.retry, job_retry=None)
             if job.statement_type not in (None, "SELECT"):
-                raise PreprocessError(f"BigQuery reads a {job.statement_type} where one SELECT was to be sent; it was not run")
+                raise PreprocessError(
+                    f"BigQuery reads a {job.statement_type} where one SELECT was to be sent; it was not run"
+                )
             return int(job.total_bytes_processed or 0)
 
-    def run(self, text: str, parameters: Mapping[str, Any], budget: Budget, progress: Progress | None = None) -> Any:
+    def run(
+        self, text: str, parameters: Mapping[str, pa.Array], budget: Budget, progress: Progress | None = None
+    ) -> bigquery.QueryJob:
         """The finished job of a query; a job that failed for a passing reason is begun again. Ctrl-C cancels it."""
         with self.translating():
             for attempt in range(JOB_ATTEMPTS):
@@ -214,7 +238,9 @@ class Connection:
                 time.sleep(FIRST_WAIT_SECONDS * 2**attempt)
         raise AssertionError("a query ended neither well nor badly")
 
-    def _finished(self, text: str, parameters: Mapping[str, Any], budget: Budget, progress: Progress | None) -> Any:
+    def _finished(
+        self, text: str, parameters: Mapping[str, pa.Array], budget: Budget, progress: Progress | None
+    ) -> bigquery.QueryJob:
         from google.cloud import bigquery
 
         config = bigquery.QueryJobConfig(query_parameters=_parameters(parameters), labels={"program": "cengine"})
@@ -222,20 +248,23 @@ class Connection:
         if left is not None:  # a None that is set would be sent as a text
             config.maximum_bytes_billed = left
         job = self.client.query(text, job_config=config, retry=self.retry, job_retry=None)
-        wait = FIRST_POLL_SECONDS
         try:
-            while job.state != "DONE":
-                time.sleep(wait)
-                wait = min(wait * 1.5, LONGEST_POLL_SECONDS)
-                job.reload(retry=self.retry)
-                if progress is not None:
-                    progress(_share_done(job))
+            self._wait_for(job, progress)
         except BaseException:
             self._cancel(job)
             raise
         return job
 
-    def _cancel(self, job: Any) -> None:
+    def _wait_for(self, job: bigquery.QueryJob, progress: Progress | None) -> None:
+        wait = FIRST_POLL_SECONDS
+        while job.state != "DONE":
+            time.sleep(wait)
+            wait = min(wait * 1.5, LONGEST_POLL_SECONDS)
+            job.reload(retry=self.retry)
+            if progress is not None:
+                progress(_share_done(job))
+
+    def _cancel(self, job: bigquery.QueryJob) -> None:
         """Ends a query that nobody waits for any more, as well as that can be done now."""
         from google.api_core.exceptions import GoogleAPIError
         from requests.exceptions import RequestException
@@ -253,22 +282,26 @@ def require_packages() -> None:
         raise SourceError("BigQuery needs packages that are not installed", install_command("bigquery")) from None
 
 
-def _of_file(path: Path) -> tuple[Any, str | None]:
+def _of_file(path: Path) -> tuple[Credentials, str | None]:
     """The credentials of a service account's file, read now and kept nowhere."""
     from google.oauth2 import service_account
 
     try:
         found = service_account.Credentials.from_service_account_file(str(path), scopes=SCOPES)
     except OSError as error:
-        raise SourceError(f"cannot read the credentials '{path}': {error.strerror or error}",
-                          "--credentials takes a service account's key in JSON") from None  # fmt: skip
+        raise SourceError(
+            f"cannot read the credentials '{path}': {error.strerror or error}",
+            "--credentials takes a service account's key in JSON",
+        ) from None
     except ValueError:  # its message may hold parts of the key
-        raise SourceError(f"'{path}' is no key of a service account",
-                          "--credentials takes the JSON file that Google Cloud gives when a key is made") from None  # fmt: skip
+        raise SourceError(
+            f"'{path}' is no key of a service account",
+            "--credentials takes the JSON file that Google Cloud gives when a key is made",
+        ) from None
     return found, found.project_id
 
 
-def _parameters(values: Mapping[str, Any]) -> list[Any]:
+def _parameters(values: Mapping[str, pa.Array]) -> list[bigquery.ArrayQueryParameter]:
     """Arrow arrays without nulls as query parameters. Raises PreprocessError where they are more than a request may hold."""
     from google.cloud import bigquery
 
@@ -282,16 +315,20 @@ def _parameters(values: Mapping[str, Any]) -> list[Any]:
     return [bigquery.ArrayQueryParameter(name, _type_of(array), array.to_pylist()) for name, array in values.items()]
 
 
-def _type_of(array: Any) -> str:
+def _type_of(array: pa.Array) -> str:
     import pyarrow as pa
 
-    for test, name in ((pa.types.is_boolean, "BOOL"), (pa.types.is_integer, "INT64"), (pa.types.is_floating, "FLOAT64")):
+    for test, name in (
+        (pa.types.is_boolean, "BOOL"),
+        (pa.types.is_integer, "INT64"),
+        (pa.types.is_floating, "FLOAT64"),
+    ):
         if test(array.type):
             return name
     return "STRING"
 
 
-def _share_done(job: Any) -> float:
+def _share_done(job: bigquery.QueryJob) -> float:
     """How much of its work a running job has done, as its timeline tells."""
     timeline = job.timeline
     if not timeline:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from cengine.errors import CengineError, PreprocessError, SourceError
 
 # Reasons that pass by themselves.
-TRANSIENT_REASONS = frozenset({"rateLimitExceeded", "backendError", "internalError", "badGateway", "jobBackendError", "jobInternalError"})
+TRANSIENT_REASONS = frozenset(
+    {"rateLimitExceeded", "backendError", "internalError", "badGateway", "jobBackendError", "jobInternalError"}
+)
 COMMIT = "take a new snapshot: cengine datasource commit"
 AGAIN = "run the command again: what is finished is kept"
 
@@ -55,16 +57,23 @@ def translated(error: BaseException, paying: str) -> CengineError:
 
     if isinstance(error, exceptions.RetryError) and error.cause is not None:
         return give_up(error.cause)
-    if (isinstance(error, GoogleAuthError) and not isinstance(error, TransportError)) or isinstance(error, exceptions.Unauthorized):
-        return SourceError(f"the credentials for BigQuery are expired or not valid: {told(error)}",
-                           "log in again: gcloud auth application-default login",
-                           "or give another key: --credentials key.json")  # fmt: skip
+    if (isinstance(error, GoogleAuthError) and not isinstance(error, TransportError)) or isinstance(
+        error, exceptions.Unauthorized
+    ):
+        return SourceError(
+            f"the credentials for BigQuery are expired or not valid: {told(error)}",
+            "log in again: gcloud auth application-default login",
+            "or give another key: --credentials key.json",
+        )
     text, reason = told(error), reason_of(error)
     if is_transient(error):
         return give_up(error)
     if reason == "quotaExceeded" or isinstance(error, exceptions.ResourceExhausted):
-        return SourceError(f"a quota of the project {paying} is used up: {text}",
-                           "wait until it is filled again, or have it raised in the console of Google Cloud under Quotas", AGAIN)  # fmt: skip
+        return SourceError(
+            f"a quota of the project {paying} is used up: {text}",
+            "wait until it is filled again, or have it raised in the console of Google Cloud under Quotas",
+            AGAIN,
+        )
     if isinstance(error, exceptions.Forbidden) and reason in ("responseTooLarge", "billingNotEnabled"):
         return _limit(reason, text, paying)
     if isinstance(error, exceptions.Forbidden):
@@ -76,11 +85,15 @@ def translated(error: BaseException, paying: str) -> CengineError:
         )
     if isinstance(error, exceptions.NotFound):
         return SourceError(
-            f"BigQuery does not find it: {text}", "the table may have been deleted or made anew since it was registered", COMMIT
+            f"BigQuery does not find it: {text}",
+            "the table may have been deleted or made anew since it was registered",
+            COMMIT,
         )
     if "time travel" in text or "snapshot time" in text.lower():
         return SourceError(
-            f"the rows of the snapshot's time are kept no more: {text}", "BigQuery keeps older rows for 7 days at most", COMMIT
+            f"the rows of the snapshot's time are kept no more: {text}",
+            "BigQuery keeps older rows for 7 days at most",
+            COMMIT,
         )
     if reason in ("resourcesExceeded", "responseTooLarge"):
         return _limit(reason, text, paying)
@@ -91,5 +104,9 @@ def translated(error: BaseException, paying: str) -> CengineError:
 
 def _limit(reason: str, text: str, paying: str) -> CengineError:
     if reason == "billingNotEnabled":
-        return SourceError(f"the project {paying} has no billing account: {text}", "let another project pay: --billing-project PROJECT")
-    return PreprocessError(f"this is more than BigQuery does in one query: {text}", "take fewer rows with `where`, or fewer features")
+        return SourceError(
+            f"the project {paying} has no billing account: {text}", "let another project pay: --billing-project PROJECT"
+        )
+    return PreprocessError(
+        f"this is more than BigQuery does in one query: {text}", "take fewer rows with `where`, or fewer features"
+    )

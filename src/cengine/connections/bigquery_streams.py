@@ -8,12 +8,13 @@ from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cengine.connections.bigquery_errors import is_transient, told
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from google.cloud import bigquery
 
     from cengine.connections.bigquery import Connection
 
@@ -46,7 +47,13 @@ class Session:
             self.num_bytes += num_bytes
 
 
-def download(connection: Connection, table: Any, folder: Path, max_streams: int, tick: Tick = lambda rows: None) -> Session:
+def download(
+    connection: Connection,
+    table: bigquery.Table | bigquery.TableReference,
+    folder: Path,
+    max_streams: int,
+    tick: Tick = lambda rows: None,
+) -> Session:
     """Writes a table's rows into Parquet files in `folder`, one a stream. One stream keeps the order of a sorted result."""
     with connection.translating():
         session = _begin(connection, table, max_streams)
@@ -69,19 +76,19 @@ def download(connection: Connection, table: Any, folder: Path, max_streams: int,
     return session
 
 
-def _begin(connection: Connection, table: Any, max_streams: int) -> Session:
+def _begin(connection: Connection, table: bigquery.Table | bigquery.TableReference, max_streams: int) -> Session:
     import pyarrow as pa
     from google.cloud.bigquery_storage_v1 import types
 
     # Codes and standardized numbers of 64 bits hold few different bytes: zstd brings them down to what they tell.
     arrow = types.ArrowSerializationOptions(buffer_compression=types.ArrowSerializationOptions.CompressionCodec.ZSTD)
-    wanted = types.ReadSession(
-        table=table.to_bqstorage(),
-        data_format=types.DataFormat.ARROW,
-        read_options=types.ReadSession.TableReadOptions(arrow_serialization_options=arrow),
-    )
+    options = types.ReadSession.TableReadOptions(arrow_serialization_options=arrow)
+    wanted = types.ReadSession(table=table.to_bqstorage(), data_format=types.DataFormat.ARROW, read_options=options)
     begun = connection.reader.create_read_session(
-        parent=f"projects/{connection.billing_project}", read_session=wanted, max_stream_count=max_streams, retry=connection.retry
+        parent=f"projects/{connection.billing_project}",
+        read_session=wanted,
+        max_stream_count=max_streams,
+        retry=connection.retry,
     )
     schema = pa.ipc.read_schema(pa.py_buffer(begun.arrow_schema.serialized_schema))
     return Session(schema, [stream.name for stream in begun.streams], 0, len(begun.arrow_schema.serialized_schema))

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
 from cengine.expressions.build import column
 from cengine.tables import Column
+
+if TYPE_CHECKING:
+    from google.cloud.bigquery import SchemaField
 
 # (type in the schema, kind of the YAML); NUMERIC and BIGNUMERIC are read as numbers of 15 digits.
 _MAPPED = {
@@ -30,7 +34,7 @@ UNREADABLE = {
 REPEATED = "give its length, an element or a row for each element"
 
 
-def column_of(field: Any) -> Column:
+def column_of(field: SchemaField) -> Column:
     """A field of a table's schema as a column; of a kind that no word reads where its type has none."""
     if field.mode == "REPEATED":
         return Column(field.name, f"ARRAY<{field.field_type}>", None)
@@ -38,14 +42,14 @@ def column_of(field: Any) -> Column:
     return Column(field.name, sql_type, kind)
 
 
-def why_unreadable(field: Any) -> str:
+def why_unreadable(field: SchemaField) -> str:
     """The sentence for a column whose type is not mapped."""
     kind = f"ARRAY<{field.field_type}>" if field.mode == "REPEATED" else field.field_type
     advice = REPEATED if field.mode == "REPEATED" else UNREADABLE.get(field.field_type, "this version does not know it")
     return f"column '{field.name}' is of type {kind}, which no transform reads: {advice}"
 
 
-def cells_of(fields: Any) -> dict[str, exp.Expr]:
+def cells_of(fields: Iterable[SchemaField]) -> dict[str, exp.Expr]:
     """What gives the cells of columns the type that `column_of` says, of those that have another."""
     cells: dict[str, exp.Expr] = {}
     for field in fields:

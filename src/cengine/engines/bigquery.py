@@ -11,15 +11,14 @@ import re
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from sqlglot import exp, tokenize
-from sqlglot.tokens import TokenType
+from sqlglot import TokenType, exp, tokenize
 
-from cengine.connections.bigquery import Account, Budget, Connection
+from cengine.connections.bigquery import Account, Budget, Connection, Say
 from cengine.connections.bigquery_streams import MAX_STREAMS, download
 from cengine.engines.duckdb import DuckDB
 from cengine.engines.engine import Progress, Setup
@@ -28,6 +27,9 @@ from cengine.errors import CengineError, PreprocessError
 from cengine.expressions.build import column
 from cengine.expressions.dialects import render
 from cengine.tables import POSITION, TableSchema
+
+if TYPE_CHECKING:
+    from google.cloud import bigquery
 
 # A result of no more rows comes with the answer to the query; a session of the Storage Read API takes longer to begin.
 SMALL_RESULT_ROWS = 5_000
@@ -50,15 +52,13 @@ class BigQuery(RemoteEngine):
         """An engine with the account's rights."""
         return cls(setup, setup.settings["account"], setup.settings.get("budget"), setup.settings.get("say"))
 
-    def __init__(self, setup: Setup, account: Account, budget: Budget | None = None, say: Any = None) -> None:
+    def __init__(self, setup: Setup, account: Account, budget: Budget | None = None, say: Say | None = None) -> None:
         self.setup = setup
         self.scratch = setup.scratch / f"bigquery-{next(_numbers)}"
         self.budget = budget or Budget()
         self.connection = Connection(account, say or (lambda text: None))
         self._lists: dict[str, pa.Array] = {}
         self._tables: dict[str, exp.Expr] = {}
-        self._report: Progress | None = None
-        self._expected_queries = self._finished_queries = 0
 
     def __enter__(self) -> BigQuery:
         return self
@@ -72,10 +72,6 @@ class BigQuery(RemoteEngine):
         with contextlib.suppress(OSError):  # another engine is at work there, or nothing was ever written
             self.scratch.parent.rmdir()
 
-    def expect(self, num_queries: int, report: Progress) -> None:
-        """From now on `report` is told how much of so many queries is done."""
-        self._report, self._expected_queries, self._finished_queries = report, num_queries, 0
-
     def parquet(self, files: Sequence[Path], alias: str | None = None) -> exp.Expr:
         """Never: BigQuery does not read this machine's files."""
         raise PreprocessError("BigQuery cannot read files of this machine", "use the engine duckdb for them")
@@ -85,10 +81,14 @@ class BigQuery(RemoteEngine):
     def register(self, name: str, table: pa.Table) -> None:
         """Makes a small table known to queries under `name`: one list a column, put side by side again in the query."""
         place = column("_place_in_list")
-        columns = [self._cell(f"{name}_{number}", table[field.name], place).as_(field.name, quoted=True)
-                   for number, field in enumerate(table.schema)]  # fmt: skip
+        columns = [
+            self._cell(f"{name}_{number}", table[field.name], place).as_(field.name, quoted=True)
+            for number, field in enumerate(table.schema)
+        ]
         numbered = exp.Unnest(
-            expressions=[exp.Anonymous(this="GENERATE_ARRAY", expressions=[exp.convert(0), exp.convert(table.num_rows - 1)])],
+            expressions=[
+                exp.Anonymous(this="GENERATE_ARRAY", expressions=[exp.convert(0), exp.convert(table.num_rows - 1)])
+            ],
             alias=exp.TableAlias(columns=[exp.to_identifier("_place_in_list", quoted=True)]),
         )
         self._tables[name] = exp.select(*columns).from_(numbered)
@@ -97,7 +97,9 @@ class BigQuery(RemoteEngine):
         """The index of a text in `values`."""
         return self.beside(expression, values, pa.array(range(len(values)), pa.int64()))
 
-    def beside(self, expression: exp.Expr, keys: pa.Array | pa.ChunkedArray, values: pa.Array | pa.ChunkedArray) -> exp.Expr:
+    def beside(
+        self, expression: exp.Expr, keys: pa.Array | pa.ChunkedArray, values: pa.Array | pa.ChunkedArray
+    ) -> exp.Expr:
         """The one of `values` that stands where the text does in `keys`, by a binary search in the sorted keys."""
         if len(keys) == 0:
             return exp.null()
@@ -133,9 +135,16 @@ class BigQuery(RemoteEngine):
                 table.replace(item.subquery(exp.to_identifier(alias, quoted=True)))
         names = {node.name for node in query.find_all(exp.Parameter)}
         text = render(query, self.dialect)
-        if ";" in text and any(token.token_type == TokenType.SEMICOLON for token in tokenize(text, dialect=self.dialect)):
-            raise PreprocessError("one statement was to be sent to BigQuery, and the text holds several", "this is a bug; please report it")
+        if self._holds_several(text):
+            raise PreprocessError(
+                "one statement was to be sent to BigQuery, and the text holds several",
+                "this is a bug; please report it",
+            )
         return text, {name: self._lists[name] for name in sorted(names)}
+
+    def _holds_several(self, text: str) -> bool:
+        tokens = tokenize(text, dialect=self.dialect) if ";" in text else []
+        return any(token.token_type == TokenType.SEMICOLON for token in tokens)
 
     # Queries
 
@@ -152,27 +161,29 @@ class BigQuery(RemoteEngine):
                 session = download(self.connection, job.destination, Path(folder), 1)
                 self.budget.received += session.num_bytes
                 rows = pa.concat_tables([pq.read_table(part) for part in session.parts])
-        self._finish()
+        self.finish(progress)
         return _plain(rows.rename_columns(names) if names else rows)
 
-    def write(self, query: exp.Expr, target: Path, progress: Progress | None = None, schema: pa.Schema | None = None) -> int:
+    def write(
+        self, query: exp.Expr, target: Path, progress: Progress | None = None, schema: pa.Schema | None = None
+    ) -> int:
         """Writes the result as one Parquet file, in the order of POSITION where it has one, else of the query."""
-        progress = progress or self._share_of_expected()
+        progress = self.progress_of(progress)
         asked = None if progress is None else functools.partial(_scaled, progress, 0.0, 1 - ARRIVING_SHARE)
         job, names = self._run(query, asked)
         with self._folder() as folder:
             ordered = POSITION in (names or [])
             parts, num_rows = self._arrived(job, Path(folder), MAX_STREAMS if ordered else 1, progress)
             self._put_together(parts, names, target, schema)
-        self._finish()
+        self.finish(progress)
         return num_rows
 
-    def _run(self, query: exp.Expr, progress: Progress | None) -> tuple[Any, list[str]]:
+    def _run(self, query: exp.Expr, progress: Progress | None) -> tuple[bigquery.QueryJob, list[str]]:
         """The finished job, and what its columns are called here, empty where they are called so there too."""
         renamed, names = _with_storable_names(query)
-        return self.connection.run(*self.prepared(renamed), self.budget, progress or self._share_of_expected()), names
+        return self.connection.run(*self.prepared(renamed), self.budget, self.progress_of(progress)), names
 
-    def _small_result(self, job: Any) -> pa.Table | None:
+    def _small_result(self, job: bigquery.QueryJob) -> pa.Table | None:
         """The rows as they come with the answer; None where they are many."""
         with self.connection.translating():
             rows = job.result(retry=self.connection.retry, job_retry=None)
@@ -182,7 +193,9 @@ class BigQuery(RemoteEngine):
         self.budget.received += table.nbytes
         return table
 
-    def _arrived(self, job: Any, folder: Path, max_streams: int, progress: Progress | None) -> tuple[list[Path], int]:
+    def _arrived(
+        self, job: bigquery.QueryJob, folder: Path, max_streams: int, progress: Progress | None
+    ) -> tuple[list[Path], int]:
         """The rows of a job in Parquet files, in no order when there are several."""
         with self.connection.translating():
             total = job.result(retry=self.connection.retry, job_retry=None, page_size=1).total_rows
@@ -196,13 +209,15 @@ class BigQuery(RemoteEngine):
         session = download(self.connection, job.destination, folder, max_streams, tick)
         self.budget.received += session.num_bytes
         if session.num_rows != total:
-            raise PreprocessError(f"{session.num_rows:,} of {total:,} rows of the result arrived", "run the command again")
+            raise PreprocessError(
+                f"{session.num_rows:,} of {total:,} rows of the result arrived", "run the command again"
+            )
         if not session.parts:
             session.parts.append(folder / "empty.parquet")
             pq.write_table(session.schema.empty_table(), session.parts[0])
         return session.parts, total
 
-    def _arrived_by_rest(self, job: Any, folder: Path) -> list[Path]:
+    def _arrived_by_rest(self, job: bigquery.QueryJob, folder: Path) -> list[Path]:
         part = folder / "rows.parquet"
         with self.connection.translating():
             table = job.result(retry=self.connection.retry, job_retry=None).to_arrow(create_bqstorage_client=False)
@@ -210,16 +225,15 @@ class BigQuery(RemoteEngine):
         pq.write_table(table, part)
         return [part]
 
-    def _put_together(self, parts: Sequence[Path], names: Sequence[str], target: Path, schema: pa.Schema | None) -> None:
+    def _put_together(
+        self, parts: Sequence[Path], names: Sequence[str], target: Path, schema: pa.Schema | None
+    ) -> None:
         """One file of the parts: sorted, names and types as they were asked for."""
         found = pq.read_schema(parts[0])
         called = list(names or found.names)
-        with DuckDB(
-            self.scratch,
-            memory_bytes=self.setup.memory_bytes,
-            threads=self.setup.threads,
-            folders=self.setup.folders or [self.setup.scratch.parent],
-        ) as local:
+        setup = self.setup
+        folders = setup.folders or [setup.scratch.parent]
+        with DuckDB(self.scratch, memory_bytes=setup.memory_bytes, threads=setup.threads, folders=folders) as local:
             outputs = []
             for there, here in zip(found.names, called, strict=True):
                 if here != POSITION:
@@ -238,7 +252,9 @@ class BigQuery(RemoteEngine):
     def bind_error(self, expression: exp.Expr, schema: TableSchema) -> str | None:
         """Why the expression is no condition on such a table, None where it is one; BigQuery is asked, and reads nothing."""
         cells = [
-            exp.cast(exp.null(), known.sql_type, dialect="duckdb").as_(known.name, quoted=True) for known in schema.columns if known.kind
+            exp.cast(exp.null(), known.sql_type, dialect="duckdb").as_(known.name, quoted=True)
+            for known in schema.columns
+            if known.kind
         ]
         row = exp.select(*cells).subquery("row_of_nulls")
         condition = exp.select(exp.Count(this=exp.Star()).as_("n")).from_(row).where(exp.Paren(this=expression.copy()))
@@ -249,20 +265,6 @@ class BigQuery(RemoteEngine):
         except CengineError:
             raise
         return None
-
-    # Progress
-
-    def _share_of_expected(self) -> Progress | None:
-        if self._report is None:
-            return None
-        report, finished, expected = self._report, self._finished_queries, self._expected_queries
-        return lambda share: report(min(1.0, (finished + share) / expected))
-
-    def _finish(self) -> None:
-        done = self._share_of_expected()
-        self._finished_queries += 1
-        if done is not None:
-            done(1.0)
 
 
 def _scaled(progress: Progress, start: float, length: float, share: float) -> None:
@@ -303,12 +305,11 @@ def _sendable(values: pa.Array | pa.ChunkedArray) -> tuple[pa.Array, str | None]
         return one.cast(pa.float64()), None
     if pa.types.is_integer(kind):
         return one.cast(pa.int64()), None
-    if pa.types.is_null(kind):
-        return one.cast(pa.string()), None
-    return one.cast(pa.string()) if pa.types.is_large_string(kind) else one, None
+    to_text = pa.types.is_null(kind) or pa.types.is_large_string(kind)
+    return one.cast(pa.string()) if to_text else one, None
 
 
-def _filler(kind: pa.DataType) -> Any:
+def _filler(kind: pa.DataType) -> object:
     """A value that stands where null is: lists of parameters hold none."""
     if pa.types.is_boolean(kind):
         return False

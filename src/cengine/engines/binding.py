@@ -14,7 +14,9 @@ def bind_error_of(engine: Engine, expression: exp.Expr, schema: TableSchema) -> 
     import pyarrow as pa
 
     usable = [column for column in schema.columns if column.kind is not None]
-    cells = [exp.cast(exp.null(), exp.DataType.build(c.sql_type, dialect="duckdb")).as_(c.name, quoted=True) for c in usable]
+    cells = [
+        exp.cast(exp.null(), exp.DataType.build(c.sql_type, dialect="duckdb")).as_(c.name, quoted=True) for c in usable
+    ]
     query = exp.select(expression.copy().as_("bound", quoted=True)).from_(exp.select(*cells).subquery("bind_check"))
     try:
         kind = engine.fetch(query).schema.field("bound").type

@@ -29,7 +29,12 @@ class Checking:
     def __init__(self) -> None:
         self.connection = duckdb.connect(config={"memory_limit": MEMORY_LIMIT, "threads": 1, **CLOSED})
         # As settings of the open connection: DuckDB makes the folder for spilled data a readable one, so that it goes first.
-        for setting in ("TimeZone = 'UTC'", "temp_directory = ''", "enable_external_access = false", "lock_configuration = true"):
+        for setting in (
+            "TimeZone = 'UTC'",
+            "temp_directory = ''",
+            "enable_external_access = false",
+            "lock_configuration = true",
+        ):
             self.connection.execute(f"SET {setting}")
         self._checked: TableSchema | None = None
 
@@ -68,7 +73,7 @@ class Checking:
         self._checked = schema
 
 
-def single(connection: duckdb.DuckDBPyConnection, text: str) -> Any:
+def single(connection: duckdb.DuckDBPyConnection, text: str) -> duckdb.Statement:
     """The one statement of a text, prepared. Raises ValueError where it holds several: `execute` would run them all."""
     statements = connection.extract_statements(text)
     if len(statements) != 1:

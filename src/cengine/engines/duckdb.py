@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import os
 import shutil
-import threading
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -46,27 +46,34 @@ class DuckDB(Engine):
         return cls(setup.scratch, memory_bytes=setup.memory_bytes, threads=setup.threads, folders=setup.folders)
 
     def __init__(
-        self, scratch: Path, *, memory_bytes: int = 2 * 2**30, threads: int | None = None,
-        folders: Sequence[Path] | None = None, files: Sequence[Path] = (),
-    ) -> None:  # fmt: skip
+        self,
+        scratch: Path,
+        *,
+        memory_bytes: int = 2 * 2**30,
+        threads: int | None = None,
+        folders: Sequence[Path] | None = None,
+        files: Sequence[Path] = (),
+    ) -> None:
         self.scratch = scratch / f"engine-{next(_numbers)}"
         scratch.mkdir(parents=True, exist_ok=True)  # DuckDB makes the folder itself, but none above it
         self._types: list[tuple[pa.Array | pa.ChunkedArray, str]] = []
-        self._report: Progress | None = None
-        self._expected_queries = self._finished_queries = 0
         if (refused := memory.too_little_for_engine()) is not None:
             raise PreprocessError(*refused)
-        self.connection = duckdb.connect(config={
-            "memory_limit": f"{memory_bytes}B",
-            "temp_directory": str(self.scratch),
-            "threads": threads or os.cpu_count() or 1,
-            "enable_external_file_cache": False,
-            "preserve_insertion_order": True,
-            **CLOSED,
-        })  # fmt: skip
+        self.connection = duckdb.connect(
+            config={
+                "memory_limit": f"{memory_bytes}B",
+                "temp_directory": str(self.scratch),
+                "threads": threads or os.cpu_count() or 1,
+                "enable_external_file_cache": False,
+                "preserve_insertion_order": True,
+                **CLOSED,
+            }
+        )
         # Progress can only be asked for when the bar is on, and the bar must not draw into our own.
         self.connection.execute("SET TimeZone = 'UTC'")
-        with contextlib.suppress(duckdb.InvalidInputException):  # a notebook without widgets has no bar; nobody asks for one there
+        with contextlib.suppress(
+            duckdb.InvalidInputException
+        ):  # a notebook without widgets has no bar; nobody asks for one there
             self.connection.execute("SET enable_progress_bar = true; SET enable_progress_bar_print = false")
         self._checking: Checking | None = None
         close_to_others(self.connection, [scratch, *([scratch.parent] if folders is None else folders)], files)
@@ -82,11 +89,7 @@ class DuckDB(Engine):
         with contextlib.suppress(OSError):  # another engine is at work there
             self.scratch.parent.rmdir()
 
-    def expect(self, num_queries: int, report: Progress) -> None:
-        """From now on `report` is told how much of so many queries is done, for stages that are several queries."""
-        self._report, self._expected_queries, self._finished_queries = report, num_queries, 0
-
-    def parquet(self, files: Sequence[Path], alias: str | None = None, **options: Any) -> exp.Expr:
+    def parquet(self, files: Sequence[Path], alias: str | None = None, **options: object) -> exp.Expr:
         """The rows of Parquet files, in the order of the files, as an item of FROM."""
         names = exp.Array(expressions=[exp.Literal.string(str(file)) for file in files])
         arguments = [exp.EQ(this=exp.var(key), expression=exp.convert(value)) for key, value in options.items()]
@@ -98,11 +101,15 @@ class DuckDB(Engine):
         member = exp.TryCast(this=expression.copy(), to=exp.DataType.build(self._type_of(values), udt=True))
         return exp.cast(exp.Anonymous(this="enum_code", expressions=[member]), "bigint")
 
-    def beside(self, expression: exp.Expr, keys: pa.Array | pa.ChunkedArray, values: pa.Array | pa.ChunkedArray) -> exp.Expr:
+    def beside(
+        self, expression: exp.Expr, keys: pa.Array | pa.ChunkedArray, values: pa.Array | pa.ChunkedArray
+    ) -> exp.Expr:
         """The one of `values` that stands where the text does in `keys`."""
         places = pa.array(range(len(values)), pa.int64())
         name = self.load_pairs("elements", places, values)
-        self.connection.execute(f"SET VARIABLE {name} = (SELECT list({LOOKUP_VALUE} ORDER BY {LOOKUP_KEY}) FROM {name})")
+        self.connection.execute(
+            f"SET VARIABLE {name} = (SELECT list({LOOKUP_VALUE} ORDER BY {LOOKUP_KEY}) FROM {name})"
+        )
         variable = exp.Anonymous(this="getvariable", expressions=[exp.Literal.string(name)])
         place = exp.Paren(this=self.index_of_text(expression, keys)) + exp.convert(1)
         return exp.Anonymous(this="list_extract", expressions=[variable, place])
@@ -114,7 +121,9 @@ class DuckDB(Engine):
                 return name
         table = self.load_pairs("texts", pa.array(range(len(values)), pa.int64()), values)
         name = f"{table}_type"
-        self.connection.execute(f"CREATE TYPE {name} AS ENUM (SELECT {LOOKUP_VALUE} FROM {table} ORDER BY {LOOKUP_KEY})")
+        self.connection.execute(
+            f"CREATE TYPE {name} AS ENUM (SELECT {LOOKUP_VALUE} FROM {table} ORDER BY {LOOKUP_KEY})"
+        )
         self._types.append((values, name))
         return name
 
@@ -125,8 +134,25 @@ class DuckDB(Engine):
     def fetch(self, query: exp.Expr | str, progress: Progress | None = None) -> pa.Table:
         """The result as an Arrow table. Raises PreprocessError where the query fails for what the rows hold."""
         text = query if isinstance(query, str) else render(query, self.dialect)
-        with self._translated(), self._watched(progress):
+        with self._translated(), self.watched(progress, self._shares_done(), POLL_SECONDS):
             return self.connection.sql(single(self.connection, text)).to_arrow_table()
+
+    def stream(self, query: exp.Expr | str, batch_rows: int) -> Iterator[pa.RecordBatch]:
+        """The result in batches of at most so many rows, in the query's order; there is one if there are no rows. Raises as `fetch` does."""
+        text = query if isinstance(query, str) else render(query, self.dialect)
+        with self._translated():
+            reader = self.connection.sql(single(self.connection, text)).to_arrow_reader(batch_rows)
+            yield from itertools.chain([next(reader, pa.RecordBatch.from_pylist([], schema=reader.schema))], reader)
+
+    def fetch_rows(self, query: exp.Expr | str) -> list[dict[str, Any]]:
+        """The rows of a result that has few of them. `sql` binds a query twice, which takes longer than thousands of sums."""
+        text = query if isinstance(query, str) else render(query, self.dialect)
+        with self._translated(), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Arrow output on a DB-API result")  # a copy of these few
+            found = self.connection.execute(single(self.connection, text)).to_arrow_table()
+            assert found is not None  # a query, and no other statement
+            rows: list[dict[str, Any]] = found.to_pylist()
+            return rows
 
     def write(
         self,
@@ -141,9 +167,16 @@ class DuckDB(Engine):
         text = query if isinstance(query, str) else render(query, self.dialect)
         path = exp.Literal.string(str(target)).sql(self.dialect)
         copy = f"COPY ({text}) TO {path} (FORMAT parquet, COMPRESSION {compression}, ROW_GROUP_SIZE {row_group_rows})"
-        with self._translated(), self._watched(progress):
+        with self._translated(), self.watched(progress, self._shares_done(), POLL_SECONDS):
             row = self.connection.execute(single(self.connection, copy)).fetchone()
         return int(row[0]) if row else 0
+
+    def write_csv(self, query: exp.Expr, target: Path) -> None:
+        """Writes the result as one CSV file with a header, rows in the query's order; an empty text is quoted, null is not."""
+        path = exp.Literal.string(str(target)).sql(self.dialect)
+        text = render(query, self.dialect)
+        with self._translated():
+            self.connection.execute(single(self.connection, f"COPY ({text}) TO {path} (FORMAT csv, HEADER true)"))
 
     def bind_error(self, expression: exp.Expr, schema: TableSchema) -> str | None:
         """Why the expression cannot be evaluated on such a table, None where it can; no row of the table is read.
@@ -164,38 +197,13 @@ class DuckDB(Engine):
             # What DuckDB makes of Ctrl-C during a query.
             raise (KeyboardInterrupt() if str(error) == "Query interrupted" else error) from None
 
-    @contextlib.contextmanager
-    def _watched(self, progress: Progress | None) -> Iterator[None]:
-        """Reports the running query's progress from a thread of its own."""
-        progress = progress or self._share_of_expected()
-        if progress is None:
-            yield
-            return
-        done = threading.Event()
-
-        def poll() -> None:
-            while not done.wait(POLL_SECONDS):
-                try:
-                    share = self.connection.query_progress() / 100
-                except duckdb.ConnectionException:
-                    return  # closed by a wish to end that was heard while this thread was waited for
-                if 0 <= share <= 1:
-                    progress(share)
-
-        thread = threading.Thread(target=poll, name="query-progress", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            done.set()
-            thread.join()
-            self._finished_queries += 1
-
-    def _share_of_expected(self) -> Progress | None:
-        if self._report is None:
-            return None
-        report, finished, expected = self._report, self._finished_queries, self._expected_queries
-        return lambda share: report(min(1.0, (finished + share) / expected))
+    def _shares_done(self) -> Iterator[float | None]:
+        """How much of the running query is done, asked each time; None where DuckDB does not know."""
+        # It may be closed by a wish to end that was heard while the thread that asks was waited for.
+        with contextlib.suppress(duckdb.ConnectionException):
+            while True:
+                share = self.connection.query_progress() / 100
+                yield share if 0 <= share <= 1 else None
 
 
 def close_to_others(connection: duckdb.DuckDBPyConnection, folders: Sequence[Path], files: Sequence[Path] = ()) -> None:
@@ -220,7 +228,9 @@ def translated(error: duckdb.Error) -> CengineError | KeyboardInterrupt:
     if (refused := memory.refusal(error)) is not None:
         return PreprocessError(*refused)
     if isinstance(error, duckdb.OutOfMemoryException):
-        return PreprocessError(f"the memory limit is too small for this: {message}", "give more with --memory, for example --memory 4GB")
+        return PreprocessError(
+            f"the memory limit is too small for this: {message}", "give more with --memory, for example --memory 4GB"
+        )
     if isinstance(error, duckdb.IOException | duckdb.InvalidInputException):
         return SourceError(message)
     return PreprocessError(message)

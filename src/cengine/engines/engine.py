@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -51,6 +53,9 @@ class Engine(ABC):
 
     scratch: Path
     _num_names: int = 0
+    _report: Progress | None = None
+    _num_expected: int = 0
+    _num_finished: int = 0
 
     @classmethod
     @abstractmethod
@@ -62,10 +67,6 @@ class Engine(ABC):
 
     @abstractmethod
     def __exit__(self, *_: object) -> None: ...
-
-    @abstractmethod
-    def expect(self, num_queries: int, report: Progress) -> None:
-        """From now on `report` is told how much of so many queries is done, for stages that are several queries."""
 
     @abstractmethod
     def parquet(self, files: Sequence[Path], alias: str | None = None) -> exp.Expr:
@@ -84,15 +85,24 @@ class Engine(ABC):
         """The index (BIGINT) of a text in `values`, which differ; null where it is not among them. The order of rows stays."""
 
     @abstractmethod
-    def beside(self, expression: exp.Expr, keys: pa.Array | pa.ChunkedArray, values: pa.Array | pa.ChunkedArray) -> exp.Expr:
+    def beside(
+        self, expression: exp.Expr, keys: pa.Array | pa.ChunkedArray, values: pa.Array | pa.ChunkedArray
+    ) -> exp.Expr:
         """The one of `values` that stands where the text does in `keys`, which differ; null where it is none of them. The order of rows stays."""
 
     @abstractmethod
     def fetch(self, query: exp.Expr, progress: Progress | None = None) -> pa.Table:
         """The result as an Arrow table, times without a zone. Raises PreprocessError where the query fails for what the rows hold."""
 
+    def fetch_rows(self, query: exp.Expr) -> list[dict[str, Any]]:
+        """The rows of a result that has few of them, by the names of its columns. Raises as `fetch` does."""
+        rows: list[dict[str, Any]] = self.fetch(query).to_pylist()
+        return rows
+
     @abstractmethod
-    def write(self, query: exp.Expr, target: Path, progress: Progress | None = None, schema: pa.Schema | None = None) -> int:
+    def write(
+        self, query: exp.Expr, target: Path, progress: Progress | None = None, schema: pa.Schema | None = None
+    ) -> int:
         """Writes the result as one Parquet file; gives the number of rows.
 
         Rows come in the query's order or, where the result has a column POSITION, in the order of that column, which is left
@@ -105,6 +115,47 @@ class Engine(ABC):
 
         It is evaluated on a row of nulls, since a text that is no time (`t > 'yesterday'`) only fails then.
         """
+
+    def expect(self, num_queries: int, report: Progress) -> None:
+        """From now on `report` is told how much of so many queries is done, for stages that are several queries."""
+        self._report, self._num_expected, self._num_finished = report, num_queries, 0
+
+    def progress_of(self, progress: Progress | None) -> Progress | None:
+        """Who is told how much of the running query is done: `progress`, or else whoever waits for all that are expected."""
+        if progress is not None or self._report is None:
+            return progress
+        report, finished, expected = self._report, self._num_finished, self._num_expected
+        return lambda share: report(min(1.0, (finished + share) / expected))
+
+    def finish(self, progress: Progress | None) -> None:
+        """Counts a query as done, and tells it."""
+        told = self.progress_of(progress)
+        self._num_finished += 1
+        if told is not None:
+            told(1.0)
+
+    @contextlib.contextmanager
+    def watched(self, progress: Progress | None, shares: Iterator[float | None], poll_seconds: float) -> Iterator[None]:
+        """Tells from a thread of its own how much of the query in the block is done: the next of `shares`, unless it is None."""
+        told = self.progress_of(progress)
+        done = threading.Event()
+
+        def poll(tell: Progress) -> None:
+            pauses = iter(lambda: done.wait(poll_seconds), True)
+            for _, share in zip(pauses, shares, strict=False):
+                if share is not None:
+                    tell(share)
+
+        thread = threading.Thread(target=poll, args=(told,), name="query-progress", daemon=True)
+        if told is not None:
+            thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            if told is not None:
+                thread.join()
+            self._num_finished += 1
 
     def index_of(self, expression: exp.Expr, kind: str, values: Sequence[Any]) -> exp.Expr:
         """The index of the expression's value in `values`, null where it is not among them."""

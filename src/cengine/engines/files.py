@@ -38,7 +38,13 @@ def write_parquet(batches: Iterable[pa.RecordBatch], schema: pa.Schema, target: 
     return num_rows
 
 
+def zoneless(schema: pa.Schema) -> pa.Schema:
+    """The schema with times as this program has them: microseconds of UTC, no zone."""
+    return pa.schema(
+        [field.with_type(pa.timestamp("us")) if pa.types.is_timestamp(field.type) else field for field in schema]
+    )
+
+
 def without_zones(table: pa.Table) -> pa.Table:
-    """The table with times as this program has them: microseconds of UTC, no zone."""
-    fields = [field.with_type(pa.timestamp("us")) if pa.types.is_timestamp(field.type) else field for field in table.schema]
-    return table.cast(pa.schema(fields))
+    """The table with its times as `zoneless` says."""
+    return table.cast(zoneless(table.schema))

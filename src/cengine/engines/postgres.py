@@ -5,16 +5,17 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.csv as pc
 import pyarrow.parquet as pq
 from sqlglot import exp
 
+from cengine.connections.addresses import connected, parse_address
+from cengine.connections.postgres import Why, trouble_of, wants_password
 from cengine.engines.binding import bind_error_of
 from cengine.engines.engine import Engine, Progress, Setup
-from cengine.engines.files import is_positioned, write_parquet
+from cengine.engines.files import is_positioned, without_zones, write_parquet, zoneless
 from cengine.engines.lookups import found_in
 from cengine.errors import CengineError, PreprocessError, SourceError
 from cengine.expressions.build import column, identifier
@@ -46,17 +47,23 @@ class Postgres(Engine):
         try:
             import psycopg
         except ImportError:
-            raise SourceError("PostgreSQL is spoken to by psycopg, which is not installed", install_command("postgres")) from None
+            raise SourceError(
+                "PostgreSQL is spoken to by psycopg, which is not installed", install_command("postgres")
+            ) from None
         self.scratch = scratch
-        self._report: Progress | None = None
-        self._expected, self._finished = 0, 0
         self._loaded: dict[tuple[Path, ...], str] = {}
+        address = parse_address(uri)
+        options = "-c timezone=UTC -c extra_float_digits=1 -c standard_conforming_strings=on"
         try:
-            self.connection = psycopg.connect(
-                uri, autocommit=True, options="-c timezone=UTC -c extra_float_digits=1 -c standard_conforming_strings=on"
+            self.connection = connected(
+                address,
+                lambda password: psycopg.connect(address.filled(password), autocommit=True, options=options),
+                wants_password,
             )
         except psycopg.OperationalError as error:
-            raise SourceError(f"PostgreSQL cannot be reached: {_first_line(error)}", "is the server up, and the address right?") from None
+            raise SourceError(
+                f"PostgreSQL cannot be reached: {trouble_of(error).told}", "is the server up, and the address right?"
+            ) from None
 
     def __enter__(self) -> Postgres:
         self.scratch.mkdir(parents=True, exist_ok=True)
@@ -66,10 +73,6 @@ class Postgres(Engine):
         self.connection.close()
         with contextlib.suppress(OSError):
             self.scratch.rmdir()
-
-    def expect(self, num_queries: int, report: Progress) -> None:
-        """Reports whole queries: PostgreSQL does not tell how far one is."""
-        self._report, self._expected, self._finished = report, num_queries, 0
 
     def parquet(self, files: Sequence[Path], alias: str | None = None) -> exp.Expr:
         """The rows of Parquet files, loaded into a temporary table with their POSITION."""
@@ -101,7 +104,9 @@ class Postgres(Engine):
         """The index of a text in `values`."""
         return found_in(self.load_pairs("texts", values, pa.array(range(len(values)), pa.int64())), expression)
 
-    def beside(self, expression: exp.Expr, keys: pa.Array | pa.ChunkedArray, values: pa.Array | pa.ChunkedArray) -> exp.Expr:
+    def beside(
+        self, expression: exp.Expr, keys: pa.Array | pa.ChunkedArray, values: pa.Array | pa.ChunkedArray
+    ) -> exp.Expr:
         """The one of `values` that stands where the text does in `keys`."""
         return found_in(self.load_pairs("pairs", keys, values), expression)
 
@@ -110,19 +115,22 @@ class Postgres(Engine):
         with self._answer(query, progress) as (file, schema):
             if not file.stat().st_size:
                 return schema.empty_table()
-            return _plain(pc.read_csv(file, *_csv_options(schema)))
+            return without_zones(pc.read_csv(file, *_csv_options(schema)))
 
-    def write(self, query: exp.Expr, target: Path, progress: Progress | None = None, schema: pa.Schema | None = None) -> int:
+    def write(
+        self, query: exp.Expr, target: Path, progress: Progress | None = None, schema: pa.Schema | None = None
+    ) -> int:
         """Writes the result as one Parquet file, in the order of the column POSITION where it has one."""
         if isinstance(query, exp.Query) and is_positioned(query):
             query = exp.select("*").from_(query.subquery("ordered")).order_by(column(POSITION))
         with self._answer(query, progress) as (file, found):
             names = [name for name in found.names if name != POSITION]
-            wanted = schema or pa.schema([_zoneless(found.field(name)) for name in names])
+            wanted = schema or zoneless(pa.schema([found.field(name) for name in names]))
             if not file.stat().st_size:
                 return write_parquet([], wanted, target)
             with pc.open_csv(file, *_csv_options(found)) as reader:
-                return write_parquet((_plain(pa.Table.from_batches([b])).select(names).to_batches()[0] for b in reader), wanted, target)
+                tables = (without_zones(pa.Table.from_batches([batch])).select(names) for batch in reader)
+                return write_parquet((table.to_batches()[0] for table in tables), wanted, target)
 
     def bind_error(self, expression: exp.Expr, schema: TableSchema) -> str | None:
         """Why the expression is no condition on such a table, None where it is one."""
@@ -139,11 +147,13 @@ class Postgres(Engine):
                 cursor.execute("SET TRANSACTION READ ONLY")
                 # As one prepared statement (`binary` asks for that): the server refuses a text that holds several.
                 cursor.execute(f"SELECT * FROM ({text}) AS described LIMIT 0", binary=True)
-                schema = pa.schema([(known.name, self._arrow_type(known.name, known.type_code)) for known in cursor.description or ()])
+                schema = pa.schema(
+                    [(known.name, self._arrow_type(known.name, known.type_code)) for known in cursor.description or ()]
+                )
                 with cursor.copy(f"COPY ({text}) TO STDOUT (FORMAT csv)") as copy, file.open("wb") as stream:
                     for block in copy:
                         stream.write(block)
-            self._tell(progress)
+            self.finish(progress)  # PostgreSQL does not tell how far a query is
             yield file, schema
         finally:
             file.unlink(missing_ok=True)
@@ -152,15 +162,10 @@ class Postgres(Engine):
         known = self.connection.adapters.types.get(oid)
         found = _ARROW_TYPES.get(known.name if known else "")
         if found is None:
-            raise PreprocessError(f"column '{name}': its type in PostgreSQL ({known.name if known else oid}) is not one we can take")
+            raise PreprocessError(
+                f"column '{name}': its type in PostgreSQL ({known.name if known else oid}) is not one we can take"
+            )
         return found
-
-    def _tell(self, progress: Progress | None) -> None:
-        self._finished += 1
-        if progress is not None:
-            progress(1.0)
-        elif self._report is not None:
-            self._report(min(1.0, self._finished / self._expected))
 
     def _create(self, name: str, schema: pa.Schema) -> None:
         cells = ", ".join(f"{identifier(f.name)} {_sql_type(f)}" for f in schema)
@@ -169,7 +174,11 @@ class Postgres(Engine):
     def _copy_in(self, name: str, table: pa.Table) -> None:
         sink = pa.BufferOutputStream()
         pc.write_csv(table, sink, pc.WriteOptions(include_header=False))
-        with _translated(), self.connection.cursor() as cursor, cursor.copy(f"COPY {name} FROM STDIN (FORMAT csv)") as copy:
+        with (
+            _translated(),
+            self.connection.cursor() as cursor,
+            cursor.copy(f"COPY {name} FROM STDIN (FORMAT csv)") as copy,
+        ):
             copy.write(sink.getvalue().to_pybytes())
 
     def _execute(self, statement: str) -> None:
@@ -183,7 +192,13 @@ def _sql_type(known: pa.Field) -> str:
     if pa.types.is_boolean(kind):
         return "boolean"
     if pa.types.is_integer(kind):
-        return "smallint" if kind.bit_width <= 16 and kind != pa.uint16() else "integer" if kind in (pa.int32(), pa.uint16()) else "bigint"
+        return (
+            "smallint"
+            if kind.bit_width <= 16 and kind != pa.uint16()
+            else "integer"
+            if kind in (pa.int32(), pa.uint16())
+            else "bigint"
+        )
     if pa.types.is_floating(kind):
         return "double precision" if kind == pa.float64() else "real"
     if pa.types.is_timestamp(kind):
@@ -195,23 +210,20 @@ def _sql_type(known: pa.Field) -> str:
     return 'text COLLATE "C"'
 
 
-def _csv_options(schema: pa.Schema) -> tuple[Any, Any, Any]:
+def _csv_options(schema: pa.Schema) -> tuple[pc.ReadOptions, pc.ParseOptions, pc.ConvertOptions]:
     read = pc.ReadOptions(column_names=schema.names, block_size=2**24)
     # A row that holds one null and nothing else is an empty line.
     parse = pc.ParseOptions(newlines_in_values=True, ignore_empty_lines=False)
     convert = pc.ConvertOptions(
-        column_types=schema, null_values=[""], strings_can_be_null=True, quoted_strings_can_be_null=False,
-        true_values=["t"], false_values=["f"], timestamp_parsers=[pc.ISO8601],
-    )  # fmt: skip
+        column_types=schema,
+        null_values=[""],
+        strings_can_be_null=True,
+        quoted_strings_can_be_null=False,
+        true_values=["t"],
+        false_values=["f"],
+        timestamp_parsers=[pc.ISO8601],
+    )
     return read, parse, convert
-
-
-def _zoneless(known: pa.Field) -> pa.Field:
-    return pa.field(known.name, pa.timestamp("us")) if pa.types.is_timestamp(known.type) else known
-
-
-def _plain(table: pa.Table) -> pa.Table:
-    return table.cast(pa.schema([_zoneless(known) for known in table.schema]))
 
 
 @contextlib.contextmanager
@@ -220,20 +232,19 @@ def _translated() -> Iterator[None]:
 
     try:
         yield
-    except psycopg.errors.InsufficientPrivilege as error:
-        raise SourceError(f"PostgreSQL: {_first_line(error)}", "ask for the right to read the table and to make temporary tables") from None
-    except psycopg.OperationalError as error:
-        raise SourceError(
-            f"PostgreSQL: {_first_line(error)}", "the connection was cut or the server is out of room; run it again"
-        ) from None
     except psycopg.Error as error:
-        raise _told(error) from None
+        raise _error(error) from None
 
 
-def _told(error: Exception) -> CengineError:
-    return PreprocessError(f"PostgreSQL: {_first_line(error)}")
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+def _error(error: Exception) -> CengineError:
+    trouble = trouble_of(error)
+    match trouble.why:
+        case Why.FORBIDDEN:
+            return SourceError(
+                f"PostgreSQL: {trouble.told}", "ask for the right to read the table and to make temporary tables"
+            )
+        case Why.AWAY | Why.DISK_FULL:
+            return SourceError(
+                f"PostgreSQL: {trouble.told}", "the connection was cut or the server is out of room; run it again"
+            )
+    return PreprocessError(f"PostgreSQL: {trouble.told}")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -15,13 +16,16 @@ from sqlglot import exp
 
 from cengine.engines.binding import bind_error_of
 from cengine.engines.engine import Engine, Progress, Setup
-from cengine.engines.files import without_zones, write_parquet
+from cengine.engines.files import without_zones, write_parquet, zoneless
 from cengine.engines.lookups import found_in
 from cengine.engines.spark_session import cores_of, start, stop, translated
 from cengine.errors import PreprocessError
 from cengine.expressions.dialects import render
 from cengine.names import free_name
 from cengine.tables import LOOKUP_KEY, LOOKUP_VALUE, POSITION, TableSchema
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
 
 POLL_SECONDS = 0.5
 # A file's number stands above the number of a row in it.
@@ -47,8 +51,6 @@ class Spark(Engine):
         self.scratch = setup.scratch / f"spark-{id(self):x}"
         self.scratch.mkdir(parents=True, exist_ok=True)
         self._setup = setup
-        self._report: Progress | None = None
-        self._expected, self._finished = 0, 0
         self._views: dict[tuple[Path, ...], str] = {}
         try:
             self.session = start(setup, self.scratch)
@@ -69,10 +71,6 @@ class Spark(Engine):
         with contextlib.suppress(OSError):  # another engine is at work there
             self.scratch.parent.rmdir()
 
-    def expect(self, num_queries: int, report: Progress) -> None:
-        """From now on `report` is told how much of so many queries is done."""
-        self._report, self._expected, self._finished = report, num_queries, 0
-
     def parquet(self, files: Sequence[Path], alias: str | None = None) -> exp.Expr:
         """The rows of Parquet files with their POSITION."""
         key = tuple(Path(file).absolute() for file in files)
@@ -89,7 +87,9 @@ class Spark(Engine):
             frame = self.session.read.schema(_spark_schema(files[0])).parquet(*(file.as_uri() for file in files))
             # By its own object: a column of the user's may be called _metadata.
             origin = frame.metadataColumn("_metadata")
-            frame.select("*", origin["file_name"].alias(of_file), origin["row_index"].alias(of_row)).createOrReplaceTempView(f"{name}_scan")
+            frame.select(
+                "*", origin["file_name"].alias(of_file), origin["row_index"].alias(of_row)
+            ).createOrReplaceTempView(f"{name}_scan")
         number = "CAST(0 AS BIGINT)"
         if len(files) > 1:
             # As they are named in an address: what is no letter may be escaped.
@@ -97,8 +97,9 @@ class Spark(Engine):
             listed = self.load_pairs("files", names, pa.array(range(len(files)), pa.int64()))
             number = f"(SELECT MAX({LOOKUP_VALUE}) FROM {listed} WHERE {LOOKUP_KEY} = {of_file})"
         with translated():
-            self.session.sql(f"SELECT * EXCEPT ({of_file}, {of_row}), SHIFTLEFT({number}, {ROW_BITS}) + {of_row} AS {POSITION} FROM {name}_scan"
-                             ).createOrReplaceTempView(name)  # fmt: skip
+            self.session.sql(
+                f"SELECT * EXCEPT ({of_file}, {of_row}), SHIFTLEFT({number}, {ROW_BITS}) + {of_row} AS {POSITION} FROM {name}_scan"
+            ).createOrReplaceTempView(name)
         return name
 
     def _divide(self, num_bytes: int) -> None:
@@ -106,8 +107,11 @@ class Spark(Engine):
         part = min(MAX_PART_BYTES, max(MIN_PART_BYTES, num_bytes // (3 * self._num_cores)))
         shuffled = max(2 * self._num_cores, num_bytes // BYTES_PER_SHUFFLE_PARTITION)
         given = self._setup.settings
-        for key, value in (("spark.sql.files.maxPartitionBytes", part), ("spark.sql.files.openCostInBytes", part),
-                           ("spark.sql.shuffle.partitions", shuffled)):  # fmt: skip
+        for key, value in (
+            ("spark.sql.files.maxPartitionBytes", part),
+            ("spark.sql.files.openCostInBytes", part),
+            ("spark.sql.shuffle.partitions", shuffled),
+        ):
             if key not in given:
                 self.session.conf.set(key, str(value))
 
@@ -124,16 +128,20 @@ class Spark(Engine):
         """The index of a text in `values`."""
         return found_in(self.load_pairs("texts", values, pa.array(range(len(values)), pa.int64())), expression)
 
-    def beside(self, expression: exp.Expr, keys: pa.Array | pa.ChunkedArray, values: pa.Array | pa.ChunkedArray) -> exp.Expr:
+    def beside(
+        self, expression: exp.Expr, keys: pa.Array | pa.ChunkedArray, values: pa.Array | pa.ChunkedArray
+    ) -> exp.Expr:
         """The one of `values` that stands where the text does in `keys`."""
         return found_in(self.load_pairs("pairs", keys, values), expression)
 
     def fetch(self, query: exp.Expr, progress: Progress | None = None) -> pa.Table:
         """The result as an Arrow table."""
-        with translated(), self._watched(progress):
+        with translated(), self._running(progress):
             return without_zones(self.session.sql(render(query, self.dialect)).toArrow())
 
-    def write(self, query: exp.Expr, target: Path, progress: Progress | None = None, schema: pa.Schema | None = None) -> int:
+    def write(
+        self, query: exp.Expr, target: Path, progress: Progress | None = None, schema: pa.Schema | None = None
+    ) -> int:
         """Writes the result as one Parquet file.
 
         Tasks that pass rows on keep their order, and so do the files they write: those are strung together by their POSITIONs. Only
@@ -141,15 +149,49 @@ class Spark(Engine):
         """
         with translated():
             frame = self.session.sql(render(query, self.dialect))
+        return self._write(frame, target, progress, schema)
+
+    def write_mapped(
+        self,
+        query: exp.Expr,
+        module: ModuleType,
+        function: Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]],
+        passed: Sequence[str],
+        types: Sequence[str],
+        target: Path,
+        progress: Progress | None = None,
+    ) -> int:
+        """Writes what workers make of the batches of a query, as `write` does.
+
+        `function` goes to the workers with its `module`, which may need no other one of ours. What it gives are the columns `passed` as
+        they came, POSITION among them, and others of these SQL types.
+        """
+        from pyspark import cloudpickle
+        from pyspark.sql.types import StructField, StructType, _parse_datatype_string
+
+        cloudpickle.register_pickle_by_value(module)
+        try:
+            with translated():
+                frame = self.session.sql(render(query, self.dialect))
+                fields = [frame.schema[name] for name in passed]
+                fields += [
+                    StructField(f"_made_{place}", _parse_datatype_string(kind)) for place, kind in enumerate(types)
+                ]
+                frame = frame.mapInArrow(function, StructType(fields))
+            return self._write(frame, target, progress, None)
+        finally:
+            cloudpickle.unregister_pickle_by_value(module)
+
+    def _write(self, frame: DataFrame, target: Path, progress: Progress | None, schema: pa.Schema | None) -> int:
         folder = self.scratch / self.new_name("written")
         try:
-            with translated(), self._watched(progress):
+            with translated(), self._running(progress):
                 frame.write.option("compression", "snappy").parquet(folder.as_uri())
             try:
                 return _string_together(folder, target, schema)
             except _OutOfOrder:
                 shutil.rmtree(folder)
-                with translated(), self._watched(progress):
+                with translated(), self._running(progress):
                     frame.orderBy(POSITION).write.option("compression", "snappy").parquet(folder.as_uri())
                 return _string_together(folder, target, schema)
         finally:
@@ -160,42 +202,27 @@ class Spark(Engine):
         return bind_error_of(self, expression, schema)
 
     @contextlib.contextmanager
-    def _watched(self, progress: Progress | None) -> Iterator[None]:
-        """Reports the share of the running query's tasks that are done, from a thread of its own."""
-        progress = progress or self._share_of_expected()
+    def _running(self, progress: Progress | None) -> Iterator[None]:
+        """The block in which Spark runs a query: its progress is told, and Ctrl-C ends its jobs."""
+        with self.watched(progress, self._shares_done(), POLL_SECONDS):
+            try:
+                yield
+            except KeyboardInterrupt:
+                with contextlib.suppress(Exception):
+                    self.session.sparkContext.cancelAllJobs()
+                raise
+
+    def _shares_done(self) -> Iterator[float | None]:
+        """The share of the running query's tasks that are done, counted each time; it never falls, though stages begin and end."""
         tracker = self.session.sparkContext.statusTracker()
-        done = threading.Event()
-
-        def poll() -> None:
-            reached = 0.0
-            while not done.wait(POLL_SECONDS):
-                with contextlib.suppress(Exception):  # a session that ends answers no more
-                    stages = [tracker.getStageInfo(stage) for stage in tracker.getActiveStageIds()]
-                    tasks = [(known.numCompletedTasks, known.numTasks) for known in stages if known is not None]
-                    if progress is not None and tasks:
-                        reached = max(reached, sum(t[0] for t in tasks) / max(1, sum(t[1] for t in tasks)) * 0.95)
-                        progress(reached)
-
-        thread = threading.Thread(target=poll, name="spark-progress", daemon=True)
-        if progress is not None:
-            thread.start()
-        try:
-            yield
-        except KeyboardInterrupt:
-            with contextlib.suppress(Exception):
-                self.session.sparkContext.cancelAllJobs()
-            raise
-        finally:
-            done.set()
-            if progress is not None:
-                thread.join()
-            self._finished += 1
-
-    def _share_of_expected(self) -> Progress | None:
-        if self._report is None:
-            return None
-        report, finished, expected = self._report, self._finished, self._expected
-        return lambda share: report(min(1.0, (finished + share) / expected))
+        reached = None
+        while True:
+            with contextlib.suppress(Exception):  # a session that ends answers no more
+                stages = [tracker.getStageInfo(stage) for stage in tracker.getActiveStageIds()]
+                tasks = [(known.numCompletedTasks, known.numTasks) for known in stages if known is not None]
+                if tasks:
+                    reached = max(reached or 0.0, sum(t[0] for t in tasks) / max(1, sum(t[1] for t in tasks)) * 0.95)
+            yield reached
 
 
 class _OutOfOrder(Exception):
@@ -209,7 +236,7 @@ def _string_together(folder: Path, target: Path, schema: pa.Schema | None) -> in
     names = [name for name in found.names if name != POSITION]
     if POSITION in found.names:
         files.sort(key=_first_position)
-    wanted = schema or without_zones(pa.schema([found.field(name) for name in names]).empty_table()).schema
+    wanted = schema or zoneless(pa.schema([found.field(name) for name in names]))
     return write_parquet(_batches(files, names, ordered=POSITION in found.names), wanted, target)
 
 
@@ -234,12 +261,21 @@ def _batches(files: Sequence[Path], names: Sequence[str], *, ordered: bool) -> I
 
 def _spark_schema(file: Path) -> str:
     """The columns of a part that words can use, as Spark is to read them: it refuses files that hold some others."""
-    cells = [f"{exp.to_identifier(f.name, quoted=True).sql('spark')} {_spark_type(f)}" for f in pq.read_schema(file) if _usable(f.type)]
+    cells = [
+        f"{exp.to_identifier(f.name, quoted=True).sql('spark')} {_spark_type(f)}"
+        for f in pq.read_schema(file)
+        if _usable(f.type)
+    ]
     return ", ".join(cells)
 
 
 def _usable(kind: pa.DataType) -> bool:
-    scalar = pa.types.is_primitive(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_decimal(kind)
+    scalar = (
+        pa.types.is_primitive(kind)
+        or pa.types.is_string(kind)
+        or pa.types.is_large_string(kind)
+        or pa.types.is_decimal(kind)
+    )
     return (scalar or pa.types.is_dictionary(kind)) and not pa.types.is_time(kind) and not pa.types.is_duration(kind)
 
 
@@ -252,8 +288,10 @@ def _spark_type(known: pa.Field) -> str:
         return names[kind]
     if pa.types.is_timestamp(kind):
         if kind.unit == "ns":
-            raise PreprocessError(f"column '{known.name}' holds times in nanoseconds, which Spark cannot read",
-                                  "store them as microseconds, or run without --engine spark")  # fmt: skip
+            raise PreprocessError(
+                f"column '{known.name}' holds times in nanoseconds, which Spark cannot read",
+                "store them as microseconds, or run without --engine spark",
+            )
         return "TIMESTAMP" if kind.tz else "TIMESTAMP_NTZ"
     return f"DECIMAL({kind.precision}, {kind.scale})" if pa.types.is_decimal(kind) else "STRING"
 

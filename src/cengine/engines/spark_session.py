@@ -49,7 +49,9 @@ def start(setup: Setup, scratch: Path) -> SparkSession:
         from pyspark import SparkConf
         from pyspark.sql import SparkSession
     except ImportError:
-        raise PreprocessError("the engine spark needs PySpark, which is not installed", install_command("spark")) from None
+        raise PreprocessError(
+            "the engine spark needs PySpark, which is not installed", install_command("spark")
+        ) from None
     _check_reachable(master)
     os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
     log = scratch / "spark.log"
@@ -153,22 +155,27 @@ def _check_java() -> None:
     home = os.environ.get("JAVA_HOME")
     if home and not (Path(home) / "bin" / "java").exists():
         raise PreprocessError(
-            f"JAVA_HOME is {home}, and there is no bin/java in it", "Spark needs Java 17 or newer: set JAVA_HOME to its folder"
+            f"JAVA_HOME is {home}, and there is no bin/java in it",
+            "Spark needs Java 17 or newer: set JAVA_HOME to its folder",
         )
     if not home and shutil.which("java") is None:
-        raise PreprocessError("Spark needs Java 17 or newer, and there is none here",
-                              "install it, for example: apt-get install openjdk-17-jre-headless; or set JAVA_HOME")  # fmt: skip
+        raise PreprocessError(
+            "Spark needs Java 17 or newer, and there is none here",
+            "install it, for example: apt-get install openjdk-17-jre-headless; or set JAVA_HOME",
+        )
 
 
 def _check_reachable(master: str) -> None:
     """Raises where nobody listens at any address of `spark://HOST:PORT,HOST:PORT`: Spark itself would try for a minute."""
     if _kind(master) not in ("local", "local-cluster", "spark", "k8s", "yarn"):
         raise PreprocessError(
-            f"'{master}' is not a master of Spark", "for example spark://HOST:7077, k8s://https://HOST:443, yarn, local[4]"
+            f"'{master}' is not a master of Spark",
+            "for example spark://HOST:7077, k8s://https://HOST:443, yarn, local[4]",
         )
     if _kind(master) == "yarn" and not (os.environ.get("HADOOP_CONF_DIR") or os.environ.get("YARN_CONF_DIR")):
         raise PreprocessError(
-            "the master `yarn` is found through HADOOP_CONF_DIR, which is not set", "set it to the folder of yarn-site.xml"
+            "the master `yarn` is found through HADOOP_CONF_DIR, which is not set",
+            "set it to the folder of yarn-site.xml",
         )
     if _kind(master) != "spark":
         return
@@ -180,7 +187,9 @@ def _check_reachable(master: str) -> None:
             return
         except (OSError, ValueError) as error:
             reasons.append(f"{address}: {error}")
-    raise PreprocessError(f"no master of Spark answers at {master}", *reasons, "is it up? start-master.sh prints its address")
+    raise PreprocessError(
+        f"no master of Spark answers at {master}", *reasons, "is it up? start-master.sh prints its address"
+    )
 
 
 def _wait_for_workers(session: SparkSession, master: str, setup: Setup) -> None:
@@ -217,11 +226,15 @@ def translated(log: Path | None = None) -> Iterator[None]:
             ) from None
         raise _told(str(error)) from error
     except Py4JNetworkError:
-        raise PreprocessError("Spark's Java process ended", "it may have had too little memory: give more with --memory") from None
+        raise PreprocessError(
+            "Spark's Java process ended", "it may have had too little memory: give more with --memory"
+        ) from None
     except Py4JError as error:
         raise _told(str(error)) from error
     except ConnectionError:
-        raise PreprocessError("the connection to Spark's Java process was cut", "run it again; what was finished is kept") from None
+        raise PreprocessError(
+            "the connection to Spark's Java process was cut", "run it again; what was finished is kept"
+        ) from None
 
 
 def _told(text: str) -> PreprocessError | StoreError:
@@ -229,10 +242,13 @@ def _told(text: str) -> PreprocessError | StoreError:
     causes = [line.removeprefix("Caused by: ") for line in reasons if line.startswith("Caused by: ")]
     first = (causes or reasons or ["it gave no reason"])[-1 if causes else 0]
     if "No space left on device" in text:
-        return StoreError("the disk of a worker of Spark is full", "nothing half-written is kept; make room and run the command again")
+        return StoreError(
+            "the disk of a worker of Spark is full", "nothing half-written is kept; make room and run the command again"
+        )
     if "OutOfMemoryError" in text or "exit code 137" in text or "exit code 52" in text:
         return PreprocessError(
-            "a worker of Spark ran out of memory", "give workers more: `spark.executor.memory` under `engine:` in settings.yaml"
+            "a worker of Spark ran out of memory",
+            "give workers more: `spark.executor.memory` under `engine:` in settings.yaml",
         )
     return PreprocessError(f"Spark: {first[:500]}")
 

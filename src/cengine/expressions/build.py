@@ -9,6 +9,9 @@ from typing import Any
 
 from sqlglot import exp
 
+# The mark of a CASE that `step_function` made; a copy has it too, and no dialect writes it.
+_STEPS = "steps"
+
 
 def column(name: str, table: str | None = None) -> exp.Column:
     """A quoted column, whatever its name holds."""
@@ -63,9 +66,8 @@ def as_number(expression: exp.Expr, kind: str) -> exp.Expr:
 
 def finite(expression: exp.Expr) -> exp.Expr:
     """The number, or null where it is NaN or infinite: NaN is above all numbers, or no comparison with it is true."""
-    return exp.Case().when(
-        exp.Between(this=expression.copy(), low=double(-sys.float_info.max), high=double(sys.float_info.max)), expression.copy()
-    )
+    between = exp.Between(this=expression, low=double(-sys.float_info.max), high=double(sys.float_info.max))
+    return exp.Case(ifs=[exp.If(this=between, true=expression.copy())])
 
 
 def bounded(expression: exp.Expr, low: float, high: float) -> exp.Expr:
@@ -77,15 +79,39 @@ def bounded(expression: exp.Expr, low: float, high: float) -> exp.Expr:
 def step_function(value: exp.Expr, edges: Sequence[exp.Expr], results: Sequence[exp.Expr]) -> exp.Expr:
     """`results[number of edges <= value]` as a balanced tree of CASEs, so that n edges cost log2(n) comparisons.
 
-    `results` has one entry more than `edges`, which ascend.
+    `results` has one entry more than `edges`, which ascend. `steps_of` finds all three again.
     """
     if not edges:
         return results[0].copy()
     middle = len(edges) // 2
     below = step_function(value, edges[:middle], results[: middle + 1])
     above = step_function(value, edges[middle + 1 :], results[middle + 1 :])
-    return exp.Case().when(exp.LT(this=value.copy(), expression=edges[middle].copy()), below).else_(above)
+    is_below = exp.If(this=exp.LT(this=value.copy(), expression=edges[middle].copy()), true=below)
+    return exp.Case(ifs=[is_below], default=above, **{_STEPS: True})
+
+
+def steps_of(expression: exp.Expr) -> tuple[exp.Expr, list[exp.Expr], list[exp.Expr]] | None:
+    """Value, edges and results of a tree that `step_function` made, None for any other expression."""
+    if not expression.args.get(_STEPS):
+        return None
+    found: tuple[list[exp.Expr], list[exp.Expr]] = ([], [])
+    value = expression.args["ifs"][0].this.this
+    _walk_steps(expression, value, *found)
+    return value, *found
+
+
+def _walk_steps(node: exp.Expr, value: exp.Expr, edges: list[exp.Expr], results: list[exp.Expr]) -> None:
+    # A result may be a step function of something else.
+    if not node.args.get(_STEPS) or node.args["ifs"][0].this.this != value:
+        results.append(node)
+        return
+    (branch,) = node.args["ifs"]
+    _walk_steps(branch.args["true"], value, edges, results)
+    edges.append(branch.this.expression)
+    _walk_steps(node.args["default"], value, edges, results)
 
 
 def _number(text: str) -> exp.Expr:
-    return exp.Neg(this=exp.Literal.number(text[1:])) if text.startswith("-") else exp.Literal.number(text)
+    # Not by sqlglot's own `number`, which reads the text to find its sign.
+    number = exp.Literal(this=text.removeprefix("-"), is_string=False)
+    return exp.Neg(this=number) if text.startswith("-") else number

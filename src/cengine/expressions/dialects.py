@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from sqlglot import ErrorLevel, exp
 from sqlglot.errors import UnsupportedError
@@ -15,6 +16,9 @@ from sqlglot.errors import UnsupportedError
 from cengine.errors import PreprocessError
 from cengine.expressions.build import bigint, double
 from cengine.expressions.filter_rules import FILTER_RULES
+
+if TYPE_CHECKING:
+    from sqlglot.generator import Generator
 
 DUCKDB = "duckdb"
 CALLED = {DUCKDB: "DuckDB", "spark": "Spark", "postgres": "PostgreSQL", "bigquery": "BigQuery"}
@@ -24,6 +28,8 @@ HARMLESS = {"bigquery": ("NULLS LAST' translation not supported in window",)}
 MAX_ARGUMENTS = 90
 # Products of numbers above LEAST by constants above NO_UNDERFLOW, and squares of those above SMALLEST_SQUARED, are not 0.
 LEAST, NO_UNDERFLOW, SMALLEST_SQUARED = 1e-300, 1e-20, 1e-150
+# Types that DuckDB calls as sqlglot does.
+PLAIN_TYPES = (exp.DType.DOUBLE, exp.DType.BIGINT, exp.DType.TEXT)
 Rule = Callable[[exp.Expr], exp.Expr | None]
 
 
@@ -32,7 +38,8 @@ def render(query: exp.Expr, dialect: str) -> str:
 
     Raises PreprocessError where the dialect has no words for a part: sqlglot would leave it out, or put something like it there.
     """
-    return said(told_to(query, dialect), dialect)
+    # A query is asked once, and trees of wide tables are large: DuckDB's is not copied, others are copied when they are rewritten.
+    return said(told_to(query, dialect), dialect, copy=dialect != DUCKDB)
 
 
 def told_to(query: exp.Expr, dialect: str) -> exp.Expr:
@@ -40,17 +47,39 @@ def told_to(query: exp.Expr, dialect: str) -> exp.Expr:
     return query if dialect == DUCKDB else rewritten(query, RULES[dialect])
 
 
-def said(query: exp.Expr, dialect: str) -> str:
-    """The text of a tree that is in the words of a dialect. Raises PreprocessError as `render` does."""
+def said(query: exp.Expr, dialect: str, *, copy: bool = True) -> str:
+    """The text of a tree that is in the words of a dialect. Raises PreprocessError as `render` does.
+
+    sqlglot may change a tree that it does not copy.
+    """
     try:
-        return query.sql(dialect, identify=dialect != DUCKDB, unsupported_level=ErrorLevel.RAISE)
+        if dialect == DUCKDB:
+            return _duckdb_text()(dialect=DUCKDB, unsupported_level=ErrorLevel.RAISE).generate(query, copy=copy)
+        return query.sql(dialect, identify=True, unsupported_level=ErrorLevel.RAISE)
     except UnsupportedError as error:
         if all(any(known in line for known in HARMLESS.get(dialect, ())) for line in str(error).splitlines()):
             return query.sql(dialect, identify=True, unsupported_level=ErrorLevel.IGNORE)
         reason = str(error).splitlines()[0].rstrip(".")
         raise PreprocessError(
-            f"{CALLED.get(dialect, dialect)} cannot be asked this: {reason}", "say it in another way, or run on the engine duckdb"
+            f"{CALLED.get(dialect, dialect)} cannot be asked this: {reason}",
+            "say it in another way, or run on the engine duckdb",
         ) from None
+
+
+@functools.cache
+def _duckdb_text() -> type[Generator]:
+    """sqlglot's DuckDB; to write a type's name, that builds five other types to compare it with. Here most types are one word."""
+    from sqlglot.generators.duckdb import DuckDBGenerator  # 20 ms that a plan does not need
+
+    class DuckDBText(DuckDBGenerator):
+        def datatype_sql(self, expression: exp.DataType) -> str:
+            if expression.this in PLAIN_TYPES and not any(
+                value for key, value in expression.args.items() if key != "this"
+            ):
+                return str(expression.this.value)
+            return super().datatype_sql(expression)
+
+    return DuckDBText
 
 
 def rewritten(query: exp.Expr, rules: tuple[Rule, ...]) -> exp.Expr:
@@ -125,8 +154,14 @@ def _clock_of_bigquery(node: exp.Expr) -> exp.Expr | None:
 
 def _hexadecimal(node: exp.Expr) -> exp.Expr | None:
     """The digits of a number that is written in hexadecimal digits."""
-    if isinstance(node, exp.Cast) and isinstance(node.this, exp.DPipe) and node.this.this.name == "0x" and node.this.this.is_string:
-        return node.this.expression
+    if (
+        isinstance(node, exp.Cast)
+        and isinstance(node.this, exp.DPipe)
+        and node.this.this.name == "0x"
+        and node.this.this.is_string
+    ):
+        digits: exp.Expr = node.this.expression
+        return digits
     return None
 
 
@@ -139,7 +174,11 @@ def _hexadecimal_of_postgres(node: exp.Expr) -> exp.Expr | None:
     digits = _hexadecimal(node)
     if digits is None:
         return None
-    padded = exp.DPipe(this=exp.Literal.string("x"), expression=_call("lpad", digits, exp.convert(16), exp.Literal.string("0")), safe=False)
+    padded = exp.DPipe(
+        this=exp.Literal.string("x"),
+        expression=_call("lpad", digits, exp.convert(16), exp.Literal.string("0")),
+        safe=False,
+    )
     bits = exp.Cast(this=exp.Paren(this=padded), to=exp.DataType.build("bit(64)", dialect="postgres"))
     return exp.cast(bits, "bigint")
 
@@ -220,7 +259,8 @@ def _may_be_zero(divisor: exp.Expr) -> bool:
     while isinstance(divisor, exp.Paren | exp.Cast | exp.Neg):
         divisor = divisor.this
     return not (
-        isinstance(divisor, exp.Nullif) or (isinstance(divisor, exp.Literal) and not divisor.is_string and float(divisor.name) != 0)
+        isinstance(divisor, exp.Nullif)
+        or (isinstance(divisor, exp.Literal) and not divisor.is_string and float(divisor.name) != 0)
     )
 
 
@@ -240,7 +280,11 @@ def _division(node: exp.Expr) -> exp.Expr | None:
 
 
 def _division_of_bigquery(node: exp.Expr) -> exp.Expr | None:
-    return _call("IEEE_DIVIDE", node.this, node.expression) if isinstance(node, exp.Div) and _may_be_zero(node.expression) else None
+    return (
+        _call("IEEE_DIVIDE", node.this, node.expression)
+        if isinstance(node, exp.Div) and _may_be_zero(node.expression)
+        else None
+    )
 
 
 # CONCAT of many
@@ -249,7 +293,9 @@ def _division_of_bigquery(node: exp.Expr) -> exp.Expr | None:
 def _concat_in_parts(node: exp.Expr) -> exp.Expr | None:
     if not _is_call(node, "concat") or len(node.expressions) <= MAX_ARGUMENTS:
         return None
-    parts = [node.expressions[start : start + MAX_ARGUMENTS] for start in range(0, len(node.expressions), MAX_ARGUMENTS)]
+    parts = [
+        node.expressions[start : start + MAX_ARGUMENTS] for start in range(0, len(node.expressions), MAX_ARGUMENTS)
+    ]
     return functools.reduce(
         lambda one, other: exp.DPipe(this=one, expression=other, safe=False), [_call("CONCAT", *part) for part in parts]
     )

@@ -77,7 +77,10 @@ def _term(half: str, column: Column) -> exp.Expr:
 def _term_of_texts(half: str, columns: Sequence[Column]) -> exp.Expr:
     """What all texts of a row add, as the numbers of `text_hash` at once: 14 digits of the MD5 are one number of 56 bits."""
     digits = exp.Substring(this=exp.MD5(this=_joined(columns)), start=exp.convert(1), length=exp.convert(14))
-    number = exp.Cast(this=exp.DPipe(this=exp.Literal.string("0x"), expression=digits, safe=False), to=exp.DataType(this=exp.DType.BIGINT))
+    number = exp.Cast(
+        this=exp.DPipe(this=exp.Literal.string("0x"), expression=digits, safe=False),
+        to=exp.DataType(this=exp.DType.BIGINT),
+    )
     first = exp.Paren(this=exp.BitwiseRightShift(this=exp.Paren(this=number), expression=bigint(28)))
     second = exp.Paren(this=exp.BitwiseAnd(this=exp.Paren(this=number.copy()), expression=bigint(2**28 - 1)))
     return _where_present([first, second], [coefficient(half, text_label(part)) for part in range(2)])
@@ -99,7 +102,9 @@ def _where_present(numbers: Sequence[exp.Expr], factors: Sequence[int]) -> exp.E
 
 
 def _products(numbers: Sequence[exp.Expr], factors: Sequence[int]) -> exp.Expr:
-    terms: list[exp.Expr] = [exp.Mul(this=n.copy(), expression=bigint(f)) for n, f in zip(numbers, factors, strict=False)]
+    terms: list[exp.Expr] = [
+        exp.Mul(this=n.copy(), expression=bigint(f)) for n, f in zip(numbers, factors, strict=False)
+    ]
     return added([*terms, bigint(sum(factors[: len(terms)]))])
 
 
@@ -147,7 +152,10 @@ def _sum_of_texts(half: str, columns: list[Column]) -> exp.Expr:
     hashed = exp.Nullif(this=joined, expression=exp.Literal.string(""))
     terms = exp.Add(
         this=exp.Mul(this=present(text_hash(exp.column(CELL))), expression=bigint(coefficient(half, text_label(0)))),
-        expression=exp.Mul(this=present(text_hash(exp.column(CELL), first_digit=8)), expression=bigint(coefficient(half, text_label(1)))),
+        expression=exp.Mul(
+            this=present(text_hash(exp.column(CELL), first_digit=8)),
+            expression=bigint(coefficient(half, text_label(1))),
+        ),
     )
     return _list_sum([hashed], terms)
 
@@ -159,7 +167,9 @@ def _list_sum(cells: Sequence[exp.Expr], term: exp.Expr) -> exp.Expr:
 
 def _transformed(cells: Sequence[exp.Expr], result: exp.Expr) -> exp.Expr:
     parameters = [exp.to_identifier(CELL), exp.to_identifier(PLACE)]
-    return exp.Transform(this=exp.Array(expressions=[*cells]), expression=exp.Lambda(this=result, expressions=parameters))
+    return exp.Transform(
+        this=exp.Array(expressions=[*cells]), expression=exp.Lambda(this=result, expressions=parameters)
+    )
 
 
 def _at_place(numbers: list[int]) -> exp.Expr:

@@ -61,7 +61,10 @@ def _iso_week(node: exp.Expr) -> exp.Expr | None:
 def _text_of_time(node: exp.Expr) -> exp.Expr | None:
     """A time as text: zeros at the end of the fraction are left out, as elsewhere."""
     if not (
-        isinstance(node, exp.Cast) and node.to.is_type("text") and isinstance(node.this, exp.Cast) and node.this.to.is_type("timestamp")
+        isinstance(node, exp.Cast)
+        and node.to.is_type("text")
+        and isinstance(node.this, exp.Cast)
+        and node.this.to.is_type("timestamp")
     ):
         return None
     written = _call("FORMAT_DATETIME", exp.Literal.string("%F %H:%M:%E6S"), node.this)
@@ -75,7 +78,9 @@ def _text_of_time(node: exp.Expr) -> exp.Expr | None:
 def _letters_kept() -> tuple[str, str, str]:
     """Letters whose capital is several letters, a private character for each, and what DuckDB makes of them."""
     letters = [chr(code) for code in range(0xDF, 0x10000) if len(chr(code).upper()) > 1]
-    capitals = ["\u1e9e" if letter == "ß" else letter.title() if len(letter.title()) == 1 else letter for letter in letters]
+    capitals = [
+        "\u1e9e" if letter == "ß" else letter.title() if len(letter.title()) == 1 else letter for letter in letters
+    ]
     return "".join(letters), "".join(chr(0x10F000 + place) for place in range(len(letters))), "".join(capitals)
 
 
@@ -85,7 +90,9 @@ def _letters(cased: Callable[[exp.Expr], exp.Expr]) -> Rule:
             return cased(_marked(exp.Lower(this=_translated(node.this, "\u0130\u03a3", "i\u03c3"))))
         if isinstance(node, exp.Upper) and not node.meta.get(CASED):
             letters, private, capitals = _letters_kept()
-            return _translated(cased(_marked(exp.Upper(this=_translated(node.this, letters, private)))), private, capitals)
+            return _translated(
+                cased(_marked(exp.Upper(this=_translated(node.this, letters, private)))), private, capitals
+            )
         return None
 
     return rule
@@ -113,7 +120,10 @@ def _comparison_of_bigquery(node: exp.Expr) -> exp.Expr | None:
     if not node.meta.get(DOUBLES) or isinstance(node, exp.Greatest | exp.Least):
         return None
     if isinstance(node, exp.Between):
-        low, high = (kind(this=node.this.copy(), expression=node.args[end]) for kind, end in ((exp.GTE, "low"), (exp.LTE, "high")))
+        low, high = (
+            kind(this=node.this.copy(), expression=node.args[end])
+            for kind, end in ((exp.GTE, "low"), (exp.LTE, "high"))
+        )
         return exp.Paren(this=exp.and_(_with_nan(low), _with_nan(high)))
     return _with_nan(node)
 
@@ -122,7 +132,10 @@ def _with_nan(node: exp.Expr) -> exp.Expr | None:
     one, other = node.this, node.expression
     one_is, other_is = _is_nan(one), _is_nan(other)
     both = exp.and_(one_is.copy(), other_is.copy())
-    only_one, only_other = exp.and_(one_is, exp.Not(this=other_is)), exp.and_(exp.Not(this=one_is.copy()), other_is.copy())
+    only_one, only_other = (
+        exp.and_(one_is, exp.Not(this=other_is)),
+        exp.and_(exp.Not(this=one_is.copy()), other_is.copy()),
+    )
     plain = type(node)(this=one.copy(), expression=other.copy())
     match node:
         case exp.EQ() | exp.NullSafeEQ():
@@ -154,23 +167,41 @@ def _extreme_of_bigquery(node: exp.Expr) -> exp.Expr | None:
     """Two by two: BigQuery's own are null where one is, and NaN where one is."""
     if not isinstance(node, exp.Greatest | exp.Least):
         return None
-    found = node.this.copy()
+    found: exp.Expr = node.this.copy()
     for value in node.expressions:
         if not node.meta.get(DOUBLES) and value.find(exp.Column, exp.Null) is None:
             # The value is written once: nested bounds that repeat it make a text of megabytes.
-            found = type(node)(this=exp.Coalesce(this=found, expressions=[value.copy()]), expressions=[value.copy()], ignore_nulls=False)
+            found = type(node)(
+                this=exp.Coalesce(this=found, expressions=[value.copy()]),
+                expressions=[value.copy()],
+                ignore_nulls=False,
+            )
             continue
-        comparison: exp.Expr = (exp.GTE if isinstance(node, exp.Greatest) else exp.LTE)(this=found.copy(), expression=value.copy())
+        comparison: exp.Expr = (exp.GTE if isinstance(node, exp.Greatest) else exp.LTE)(
+            this=found.copy(), expression=value.copy()
+        )
         if node.meta.get(DOUBLES):
             comparison = _with_nan(comparison) or comparison
         found_null = exp.Is(this=exp.Paren(this=found.copy()), expression=exp.null())
         value_null = exp.Is(this=exp.Paren(this=value.copy()), expression=exp.null())
-        found = exp.Case().when(found_null, value.copy()).when(exp.or_(value_null, comparison), found.copy()).else_(value.copy())
+        found = (
+            exp.Case()
+            .when(found_null, value.copy())
+            .when(exp.or_(value_null, comparison), found.copy())
+            .else_(value.copy())
+        )
     return found
 
 
 FILTER_RULES: dict[str, tuple[Rule, ...]] = {
     "spark": (_patterns(of_java), _year_of_week, _letters(lambda node: node)),
     "postgres": (_patterns(of_postgres), _letters(_collated)),
-    "bigquery": (_escape_of_bigquery, _iso_week, _letters(lambda node: node), _text_of_time, _comparison_of_bigquery, _extreme_of_bigquery),
+    "bigquery": (
+        _escape_of_bigquery,
+        _iso_week,
+        _letters(lambda node: node),
+        _text_of_time,
+        _comparison_of_bigquery,
+        _extreme_of_bigquery,
+    ),
 }

@@ -7,9 +7,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 
 import sqlglot
-from sqlglot import exp
+from sqlglot import TokenType, exp
 from sqlglot.errors import SqlglotError
-from sqlglot.tokens import TokenType
 
 from cengine.errors import near_miss
 from cengine.expressions.allowed import NODES, TYPE_PARAMETERS, TYPES, UNIT_NAMES, UNITS, WORDS
@@ -80,7 +79,8 @@ def _parsed(text: str) -> exp.Expr:
         raise NotAFilter("it is empty")
     if len(text) > MAX_LENGTH:
         raise NotAFilter(
-            f"it has {len(text):,} characters, more than {MAX_LENGTH:,}", "write several filters: each row has to pass them all"
+            f"it has {len(text):,} characters, more than {MAX_LENGTH:,}",
+            "write several filters: each row has to pass them all",
         )
     if "\0" in text:
         raise NotAFilter("it holds a NUL character, which no engine reads", "remove it")
@@ -105,7 +105,9 @@ def _check_depth(expression: exp.Expr) -> None:
     depths = {id(expression): 1}
     for node in expression.walk():
         parent = depths.get(id(node.parent), 0)
-        depth = depths[id(node)] = parent + (not isinstance(node, exp.Connector) or not isinstance(node.parent, exp.Connector))
+        depth = depths[id(node)] = parent + (
+            not isinstance(node, exp.Connector) or not isinstance(node.parent, exp.Connector)
+        )
         if depth > MAX_DEPTH:
             raise _too_deep()
 
@@ -128,7 +130,9 @@ def _check(node: exp.Expr) -> None:
         if value not in WORDS.get((type(node), slot), ()) and not (
             isinstance(node, exp.Literal | exp.Identifier | exp.Var) and slot == "this"
         ):
-            raise NotAFilter(f"'{value}' is not allowed here", *_listed("allowed", WORDS.get((type(node), slot), ()), value))
+            raise NotAFilter(
+                f"'{value}' is not allowed here", *_listed("allowed", WORDS.get((type(node), slot), ()), value)
+            )
     for (kind, slot), units in UNITS.items():
         if type(node) is kind and node.args.get(slot) is not None:
             _check_unit(node.args[slot], units)
@@ -148,9 +152,17 @@ def _texts(node: exp.Expr) -> Iterator[tuple[str, str]]:
 def _check_unit(unit: object, units: tuple[str, ...]) -> None:
     if isinstance(unit, exp.Var | exp.Literal) and _unit(unit.name) in units:
         return
-    told = unit.name if isinstance(unit, exp.Var | exp.Literal) else unit.sql() if isinstance(unit, exp.Expr) else str(unit)
+    told = (
+        unit.name
+        if isinstance(unit, exp.Var | exp.Literal)
+        else unit.sql()
+        if isinstance(unit, exp.Expr)
+        else str(unit)
+    )
     listed = [name.lower() for name in units]
-    raise NotAFilter(f"'{told.lower()}' is no unit of time that is allowed here", *_listed("units", listed, told.lower()))
+    raise NotAFilter(
+        f"'{told.lower()}' is no unit of time that is allowed here", *_listed("units", listed, told.lower())
+    )
 
 
 def _unit(name: str) -> str:
@@ -165,8 +177,11 @@ def _check_identifier(node: exp.Expr) -> None:
 
 def _check_column(node: exp.Expr) -> None:
     if any(node.args.get(part) for part in ("table", "db", "catalog")):
-        raise NotAFilter(f"{node.sql('duckdb')} names a table; there is one table, and its columns stand by their names alone",
-                         f"write {exp.column(node.name, quoted=True).sql('duckdb')}", 'a name with a dot in it stands in double quotes: "a.b"')  # fmt: skip
+        raise NotAFilter(
+            f"{node.sql('duckdb')} names a table; there is one table, and its columns stand by their names alone",
+            f"write {exp.column(node.name, quoted=True).sql('duckdb')}",
+            'a name with a dot in it stands in double quotes: "a.b"',
+        )
     if not isinstance(node.this, exp.Identifier) or node.args.get("join_mark"):
         raise NotAFilter(f"'{node.sql('duckdb')}' is not allowed here")
 
@@ -184,20 +199,28 @@ def _check_literal(node: exp.Expr) -> None:
 def _check_in(node: exp.Expr) -> None:
     if node.args.get("unnest") or node.args.get("field"):
         raise NotAFilter(
-            f"what follows IN stands in brackets: '{node.sql('duckdb')}'", f"write for example: {node.this.sql('duckdb')} in (1, 2)"
+            f"what follows IN stands in brackets: '{node.sql('duckdb')}'",
+            f"write for example: {node.this.sql('duckdb')} in (1, 2)",
         )
     if not node.expressions and not node.args.get("query"):  # a query is refused as one
-        raise NotAFilter("nothing stands in the brackets after IN", f"write for example: {node.this.sql('duckdb')} in (1, 2)")
+        raise NotAFilter(
+            "nothing stands in the brackets after IN", f"write for example: {node.this.sql('duckdb')} in (1, 2)"
+        )
 
 
 def _check_between(node: exp.Expr) -> None:
     if node.args.get("symmetric"):
-        raise NotAFilter("BETWEEN SYMMETRIC is not allowed here", "write the lower bound first, or: between least(a, b) and greatest(a, b)")
+        raise NotAFilter(
+            "BETWEEN SYMMETRIC is not allowed here",
+            "write the lower bound first, or: between least(a, b) and greatest(a, b)",
+        )
 
 
 def _check_whole(node: exp.Expr) -> None:
     if node.args.get("decimals") or node.args.get("to"):
-        raise NotAFilter(f"{type(node).__name__.upper()} takes one number here", "write for example: floor(a * 100) / 100")
+        raise NotAFilter(
+            f"{type(node).__name__.upper()} takes one number here", "write for example: floor(a * 100) / 100"
+        )
 
 
 def _check_moment(node: exp.Expr) -> None:
@@ -208,23 +231,32 @@ def _check_moment(node: exp.Expr) -> None:
 
 def _check_interval(node: exp.Expr) -> None:
     quantity = node.this
-    if not (isinstance(quantity, exp.Literal) and _QUANTITY.fullmatch(quantity.name) and node.args.get("unit") is not None):
-        raise NotAFilter(f"{node.sql('duckdb')} is not one number and one unit", "write for example: interval '3' day",
-                         "several are added: interval '1' day + interval '2' hour")  # fmt: skip
+    if not (
+        isinstance(quantity, exp.Literal) and _QUANTITY.fullmatch(quantity.name) and node.args.get("unit") is not None
+    ):
+        raise NotAFilter(
+            f"{node.sql('duckdb')} is not one number and one unit",
+            "write for example: interval '3' day",
+            "several are added: interval '1' day + interval '2' hour",
+        )
 
 
 def _check_type(node: exp.Expr) -> None:
     kind = node.this
     if kind not in TYPES or any(node.args.get(slot) for slot in ("nested", "values", "kind", "nullable", "collate")):
         told = node.args.get("kind") or node.sql("duckdb")
-        raise NotAFilter(f"'{told}' is no type that is allowed here", *_listed("types", dict.fromkeys(TYPES.values()), str(told)))
+        allowed = _listed("types", dict.fromkeys(TYPES.values()), str(told))
+        raise NotAFilter(f"'{told}' is no type that is allowed here", *allowed)
     most = TYPE_PARAMETERS.get(kind, 0)
     if len(node.expressions) > most:
         raise NotAFilter(
-            f"the type {TYPES[kind]} takes {'no parameters' if most == 0 else f'at most {most} parameters'} here", f"write {TYPES[kind]}"
+            f"the type {TYPES[kind]} takes {'no parameters' if most == 0 else f'at most {most} parameters'} here",
+            f"write {TYPES[kind]}",
         )
     if not all(_is_whole_parameter(parameter) for parameter in node.expressions):
-        raise NotAFilter(f"the parameters of {node.sql('duckdb')} are not whole numbers", f"write for example: {TYPES[kind]}(10, 2)")
+        raise NotAFilter(
+            f"the parameters of {node.sql('duckdb')} are not whole numbers", f"write for example: {TYPES[kind]}(10, 2)"
+        )
 
 
 def _is_whole_parameter(node: exp.Expr) -> bool:
@@ -254,7 +286,8 @@ def _check_nothing_is_dropped(text: str, expression: exp.Expr) -> None:
     if dropped:
         told = next(iter(dropped))
         raise NotAFilter(
-            f"'{told.lower()}' would be ignored where it stands", "leave it out; a function or a type has an argument too many"
+            f"'{told.lower()}' would be ignored where it stands",
+            "leave it out; a function or a type has an argument too many",
         )
 
 
@@ -296,7 +329,9 @@ def _refusal(node: exp.Expr) -> NotAFilter:
     if isinstance(node, exp.Query | exp.Subquery):
         return NotAFilter("a query is not allowed, only an expression over the columns of a row")
     if isinstance(node, exp.AggFunc | exp.Window):
-        return NotAFilter(f"'{node.sql()}' looks at more than one row; only an expression over the columns of a row is allowed")
+        return NotAFilter(
+            f"'{node.sql()}' looks at more than one row; only an expression over the columns of a row is allowed"
+        )
     statement = exp.Command | exp.DDL | exp.DML | exp.Drop | exp.Create | exp.Set | exp.Alter | exp.Copy
     if isinstance(node, statement) or (node.parent is None and not isinstance(node, exp.Condition)):
         return NotAFilter("a statement is not allowed, only an expression such as `birth_year > 1900`")

@@ -31,6 +31,17 @@ def text_hash(expression: exp.Expr, first_digit: int = 1) -> exp.Expr:
     return exp.cast(exp.DPipe(this=exp.Literal.string("0x"), expression=digits, safe=False), "bigint")
 
 
+def hashed_text(expression: exp.Expr) -> exp.Expr | None:
+    """The text whose `text_hash` an expression is, None if it is something else."""
+    joined = expression.this if isinstance(expression, exp.Cast) else None
+    digits = joined.expression if isinstance(joined, exp.DPipe) else None
+    if not isinstance(digits, exp.Substring) or digits != exp.Substring(
+        this=digits.this, start=exp.convert(1), length=exp.convert(7)
+    ):
+        return None
+    return digits.this.this if isinstance(digits.this, exp.MD5) else None
+
+
 def content_sums(columns: Sequence[Column]) -> tuple[exp.Expr, exp.Expr]:
     """Two numbers in [0, 2**31) from the cells of a row, for `content_hash`.
 
@@ -41,7 +52,9 @@ def content_sums(columns: Sequence[Column]) -> tuple[exp.Expr, exp.Expr]:
     texts = [column for column in columns if column.kind == "string"]
     others = [column for column in columns if column.kind != "string"]
     numbers = [
-        (part_label(column.name, part), value) for column in others for part, value in enumerate(cell_numbers(column, quoted(column.name)))
+        (part_label(column.name, part), value)
+        for column in others
+        for part, value in enumerate(cell_numbers(column, quoted(column.name)))
     ]
     numbers += [(text_label(part), value) for part, value in enumerate(_text_numbers(texts))] if texts else []
     numbers = numbers or [("no columns", bigint(0))]
@@ -105,7 +118,9 @@ def told_apart(rows: exp.Expr, names: Sequence[str], content: str, occurrence: s
 
 def _linear_hash(half: str, numbers: list[tuple[str, exp.Expr]]) -> exp.Expr:
     # Numbers are written alike in both halves, so that an engine works them out once.
-    terms: list[exp.Expr] = [exp.Mul(this=present(value.copy()), expression=bigint(coefficient(half, label))) for label, value in numbers]
+    terms: list[exp.Expr] = [
+        exp.Mul(this=present(value.copy()), expression=bigint(coefficient(half, label))) for label, value in numbers
+    ]
     return remainder(terms, MAX_ADDED)
 
 
@@ -152,15 +167,18 @@ def cell_numbers(column: Column, cell: exp.Expr) -> list[exp.Expr]:
         value = exp.cast(cell, "bigint")
         return [low_bits(value)] if narrow else [low_bits(value), high_bits(value)]
     if column.kind == "float":
-        number = exp.cast(cell, "double")
-        in_range = is_whole_in_range(number)
-        whole, fraction = parts_of_double(number)
-        integer = exp.Case().when(in_range, whole)
-        return [low_bits(integer), high_bits(integer), exp.Case().when(in_range.copy(), fraction).else_(bigint(MASK))]
+        return _numbers_of_double(exp.cast(cell, "double"))
     if column.kind == "timestamp":
         micros = exp.Anonymous(this="epoch_us", expressions=[exp.cast(cell, "timestamp")])
         return [low_bits(micros), high_bits(micros)]
     raise AssertionError(f"{column.kind} has no numbers")
+
+
+def _numbers_of_double(number: exp.Expr) -> list[exp.Expr]:
+    in_range = is_whole_in_range(number)
+    whole, fraction = parts_of_double(number)
+    integer = exp.Case().when(in_range, whole)
+    return [low_bits(integer), high_bits(integer), exp.Case().when(in_range.copy(), fraction).else_(bigint(MASK))]
 
 
 def is_whole_in_range(number: exp.Expr) -> exp.Expr:
@@ -187,7 +205,9 @@ def _text_numbers(columns: Sequence[Column]) -> list[exp.Expr]:
     """
     marked: list[exp.Expr] = []
     for column in sorted(columns, key=lambda c: c.name):
-        text = exp.DPipe(this=exp.Literal.string(mark_of(column.name)), expression=exp.cast(quoted(column.name), "text"), safe=False)
+        text = exp.DPipe(
+            this=exp.Literal.string(mark_of(column.name)), expression=exp.cast(quoted(column.name), "text"), safe=False
+        )
         marked.append(exp.Coalesce(this=text, expressions=[exp.Literal.string("")]))
     # A chain of || would be as deep as the table is wide.
     joined = exp.Nullif(this=exp.Anonymous(this="CONCAT", expressions=marked), expression=exp.Literal.string(""))

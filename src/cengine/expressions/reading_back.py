@@ -64,7 +64,11 @@ def _check_reads_back(text: str, dialect: str, same: _Same) -> None:
 
 def _odd_texts(expression: exp.Expr) -> Counter[str]:
     """How often each text stands in an expression; those that mean the same whatever quotes stand around them are left out."""
-    found = [node.name for node in expression.find_all(exp.Literal, exp.RawString) if not isinstance(node, exp.Literal) or node.is_string]
+    found = [
+        node.name
+        for node in expression.find_all(exp.Literal, exp.RawString)
+        if not isinstance(node, exp.Literal) or node.is_string
+    ]
     return Counter(name for name in found if not _HARMLESS.fullmatch(name))
 
 
@@ -76,9 +80,11 @@ def _read(told: exp.Expr, dialect: str) -> exp.Expr:
     except (SqlglotError, ValueError):
         raise _other(dialect) from None
     query = parsed[0] if len(parsed) == 1 else None
-    plain = isinstance(query, exp.Select) and len(query.expressions) == 1 and not any(
-        value for slot, value in query.args.items() if slot not in ("expressions", "kind")
-    )  # fmt: skip
+    plain = (
+        isinstance(query, exp.Select)
+        and len(query.expressions) == 1
+        and not any(value for slot, value in query.args.items() if slot not in ("expressions", "kind"))
+    )
     if not plain or not isinstance(query.expressions[0], exp.Paren):  # type: ignore[union-attr]
         raise _other(dialect)
     inner = query.expressions[0].this  # type: ignore[union-attr]
@@ -116,7 +122,9 @@ def _is_same(one: exp.Expr, other: exp.Expr, words: Mapping[str, str]) -> bool:
                 if not isinstance(theirs[place], exp.Expr):
                     return False
                 pairs.append((value, theirs[place]))
-            elif _filled(value, words) != theirs[place] or (_filled(value, words) != value and not isinstance(left, _QUOTED)):
+            elif _filled(value, words) != theirs[place] or (
+                _filled(value, words) != value and not isinstance(left, _QUOTED)
+            ):
                 return False
     return True
 
@@ -138,5 +146,6 @@ def _filled(value: Any, words: Mapping[str, str]) -> Any:
 
 def _other(dialect: str) -> NotAFilter:
     return NotAFilter(
-        f"{dialect} would read something else than what is written", "write it more simply, without odd characters in texts and names"
+        f"{dialect} would read something else than what is written",
+        "write it more simply, without odd characters in texts and names",
     )

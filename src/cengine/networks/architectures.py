@@ -1,8 +1,7 @@
-"""`architecture:` and `type:`, the shapes of networks and the tasks that exist."""
+"""`type:`, what a trainer may be asked for, and what is yet to come."""
 
 from __future__ import annotations
 
-ARCHITECTURES = {"feedforward": "layers one after the other"}
 TRAINER_TYPES = {"regression": "predict numbers", "classification": "predict classes"}
 LATER = {
     "sequential": "sequences (architecture `sequential`)",

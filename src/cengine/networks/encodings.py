@@ -6,20 +6,50 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from pydantic import Field
 
+from cengine.errors import TrainingError
+from cengine.networks.keras_setup import import_keras
+from cengine.plugins import words_of
 from cengine.summaries import Needs, Summary
-from cengine.words import Word, table_of
+from cengine.words import Word
 
 ONE_HOT_UP_TO = 16
+Statistics = Mapping[str, Any]
 
 
 class Encoding(Word):
-    """How a column enters the network; `accepts` tells numbers from codes."""
+    """How a column enters the network; `accepts` tells numbers from codes. `size` is the number of indices of a code, None for a number."""
 
     accepts: ClassVar[tuple[str, ...]]
+    together: ClassVar[bool] = False
+    """Whether columns share a layer: hundreds of layers take a minute to compile."""
+
+    def chosen(self, size: int | None, *, one_hot: bool) -> Encoding:
+        """The encoding that it stands for."""
+        return self
+
+    @abstractmethod
+    def width(self, size: int | None) -> int:
+        """How many numbers enter the network."""
+
+    def num_weights(self, size: int | None) -> int:
+        """The number of weights that it learns."""
+        return 0
+
+    @abstractmethod
+    def build(self, columns: Any, sizes: Sequence[int | None], statistics: Statistics) -> Any:
+        """Keras tensors: the columns (b, n), float32 or int32 -> float32 (b, total width). More than one column where `together`.
+
+        `statistics` are those of the column that `fit` gave.
+        """
+
+    def know_layers(self) -> None:
+        """Registers the Keras layers of another package that `build` makes use of, so that a model that has them can be read."""
 
     def needs(self) -> Needs:
         """What `fit` has to know of the transformed column's train rows."""
@@ -36,8 +66,13 @@ class Auto(Encoding):
     name = "auto"
     accepts = ("number", "code")
 
+    def width(self, size: int | None) -> int:
+        return self.chosen(size, one_hot=False).width(size)
+
+    def build(self, columns: Any, sizes: Sequence[int | None], statistics: Statistics) -> Any:
+        raise NotImplementedError("what it stands for is chosen before the network is built")
+
     def chosen(self, size: int | None, *, one_hot: bool) -> Encoding:
-        """The encoding it stands for, of an index of `size` values or of a number (None)."""
         if size is None:
             return Linear()
         return OneHot() if one_hot or size <= ONE_HOT_UP_TO else Embedding()
@@ -49,12 +84,29 @@ class Ordinal(Encoding):
     name = "ordinal"
     accepts = ("code",)
 
+    def width(self, size: int | None) -> int:
+        return 1
+
+    def build(self, columns: Any, sizes: Sequence[int | None], statistics: Statistics) -> Any:
+        from cengine.networks.encoders import OrdinalCode
+
+        return OrdinalCode(sizes[0] or 1)(columns)
+
 
 class OneHot(Encoding):
     """One input for each index."""
 
     name = "one_hot"
     accepts = ("code",)
+    together = True
+
+    def width(self, size: int | None) -> int:
+        return size or 1
+
+    def build(self, columns: Any, sizes: Sequence[int | None], statistics: Statistics) -> Any:
+        from cengine.networks.encoders import OneHotCode
+
+        return OneHotCode([size or 1 for size in sizes])(columns)
 
 
 class Embedding(Encoding):
@@ -64,9 +116,15 @@ class Embedding(Encoding):
     accepts = ("code",)
     dim: int | None = Field(default=None, ge=1, le=4096)
 
-    def width(self, size: int) -> int:
-        """The length of the vector."""
-        return self.dim or min(64, max(2, round(1.6 * size**0.56)))
+    def width(self, size: int | None) -> int:
+        return self.dim or min(64, max(2, round(1.6 * (size or 1) ** 0.56)))
+
+    def num_weights(self, size: int | None) -> int:
+        return (size or 1) * self.width(size)
+
+    def build(self, columns: Any, sizes: Sequence[int | None], statistics: Statistics) -> Any:
+        keras = import_keras()
+        return keras.layers.Flatten()(keras.layers.Embedding(sizes[0] or 1, self.width(sizes[0]))(columns))
 
 
 class Linear(Encoding):
@@ -74,6 +132,13 @@ class Linear(Encoding):
 
     name = "linear"
     accepts = ("number",)
+    together = True
+
+    def width(self, size: int | None) -> int:
+        return 1
+
+    def build(self, columns: Any, sizes: Sequence[int | None], statistics: Statistics) -> Any:
+        return columns
 
 
 class PiecewiseLinear(Encoding):
@@ -82,6 +147,14 @@ class PiecewiseLinear(Encoding):
     name = "piecewise_linear"
     accepts = ("number",)
     num_bins: int = Field(default=32, ge=2, le=1024)
+
+    def width(self, size: int | None) -> int:
+        return self.num_bins
+
+    def build(self, columns: Any, sizes: Sequence[int | None], statistics: Statistics) -> Any:
+        from cengine.networks.encoders import PiecewiseLinearBins
+
+        return PiecewiseLinearBins(statistics["edges"])(columns)
 
     def needs(self) -> Needs:
         return Needs(probabilities=tuple(i / self.num_bins for i in range(self.num_bins + 1)))
@@ -100,5 +173,19 @@ class Periodic(Encoding):
     sigma: float = Field(default=0.3, gt=0)
     dim: int = Field(default=16, ge=1, le=1024)
 
+    def width(self, size: int | None) -> int:
+        return self.dim
 
-ENCODINGS = table_of(Auto, Ordinal, OneHot, Embedding, Linear, PiecewiseLinear, Periodic)
+    def num_weights(self, size: int | None) -> int:
+        return self.num_frequencies * (2 * self.dim + 1)
+
+    def build(self, columns: Any, sizes: Sequence[int | None], statistics: Statistics) -> Any:
+        from cengine.networks.encoders import PeriodicCode
+
+        waves = PeriodicCode(self.num_frequencies, self.sigma)(columns)
+        return import_keras().layers.Dense(self.dim, activation="relu")(waves)
+
+
+ENCODINGS = words_of(
+    "encoding", Encoding, TrainingError, Auto, Ordinal, OneHot, Embedding, Linear, PiecewiseLinear, Periodic
+)

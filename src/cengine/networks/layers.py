@@ -5,21 +5,59 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import Any, Literal
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from cengine.networks.keras_setup import import_keras
+from cengine.errors import ExportError
+from cengine.networks.activations import ACTIVATIONS, clipped, elu, leaky, rectified
+from cengine.networks.keras_setup import KerasLayer, KerasRegularizer, import_keras
+from cengine.tensors import BOOL, FLOAT, INT64, Tensor
 from cengine.words import Word, table_of
 
 Activation = Literal[
-    "celu", "elu", "exponential", "gelu", "hard_sigmoid", "hard_silu", "hard_swish", "hard_tanh", "leaky_relu", "linear",
-    "log_sigmoid", "mish", "relu", "relu6", "selu", "sigmoid", "silu", "softmax", "softplus", "softsign", "squareplus",
-    "swish", "tanh", "tanh_shrink",
-]  # fmt: skip
+    "celu",
+    "elu",
+    "exponential",
+    "gelu",
+    "hard_sigmoid",
+    "hard_silu",
+    "hard_swish",
+    "hard_tanh",
+    "leaky_relu",
+    "linear",
+    "log_sigmoid",
+    "mish",
+    "relu",
+    "relu6",
+    "selu",
+    "sigmoid",
+    "silu",
+    "softmax",
+    "softplus",
+    "softsign",
+    "squareplus",
+    "swish",
+    "tanh",
+    "tanh_shrink",
+]
 Initializer = Literal[
-    "glorot_normal", "glorot_uniform", "he_normal", "he_uniform", "lecun_normal", "lecun_uniform", "ones", "orthogonal",
-    "random_normal", "random_uniform", "truncated_normal", "variance_scaling", "zeros",
-]  # fmt: skip
+    "glorot_normal",
+    "glorot_uniform",
+    "he_normal",
+    "he_uniform",
+    "lecun_normal",
+    "lecun_uniform",
+    "ones",
+    "orthogonal",
+    "random_normal",
+    "random_uniform",
+    "truncated_normal",
+    "variance_scaling",
+    "zeros",
+]
 Rate = Field(ge=0, lt=1)
+# By which `unit_normalization` multiplies a row at most.
+_LARGEST_FACTOR = 1e12
 
 
 class Regularizer(BaseModel):
@@ -29,7 +67,7 @@ class Regularizer(BaseModel):
     l1: float = Field(default=0.0, ge=0)
     l2: float = Field(default=0.0, ge=0)
 
-    def build(self) -> Any:
+    def build(self) -> KerasRegularizer:
         """Keras' regularizer."""
         return import_keras().regularizers.L1L2(self.l1, self.l2)
 
@@ -38,8 +76,18 @@ class Layer(Word):
     """A layer of the network."""
 
     @abstractmethod
-    def build(self) -> Any:
+    def build(self) -> KerasLayer:
         """A new Keras layer."""
+
+    @classmethod
+    def keras_name(cls) -> str:
+        """The class of the layer that `build` makes."""
+        return cls.__name__
+
+    @staticmethod
+    def predicting(layer: Any, x: Tensor) -> Tensor:
+        """What the layer that `build` made, with the weights that it has learnt, does with (rows, n) when it predicts."""
+        return x  # as all do that are at work in training alone
 
 
 class Dense(Layer):
@@ -54,18 +102,24 @@ class Dense(Layer):
     kernel_regularizer: Regularizer | None = None
     bias_regularizer: Regularizer | None = None
 
-    def build(self) -> Any:
+    def build(self) -> KerasLayer:
         arguments = self.model_dump(exclude={"kernel_regularizer", "bias_regularizer"})
         for name in ("kernel_regularizer", "bias_regularizer"):
             regularizer = getattr(self, name)
             arguments[name] = regularizer.build() if regularizer else None
         return import_keras().layers.Dense(**arguments)
 
+    @staticmethod
+    def predicting(layer: Any, x: Tensor) -> Tensor:
+        weighted = x.graph.add("MatMul", x, _constant(x, layer.kernel))
+        summed = weighted + _constant(x, layer.bias) if layer.use_bias else weighted
+        return activated(layer.activation, summed)
+
 
 class _PlainLayer(Layer):
     """A layer whose fields are Keras' arguments as they are; the class' name is Keras'."""
 
-    def build(self) -> Any:
+    def build(self) -> KerasLayer:
         return getattr(import_keras().layers, type(self).__name__)(**self.model_dump())
 
 
@@ -106,6 +160,13 @@ class BatchNormalization(_PlainLayer):
     center: bool = True
     scale: bool = True
 
+    @staticmethod
+    def predicting(layer: Any, x: Tensor) -> Tensor:
+        factor = np.float32(1) / np.sqrt(np.asarray(layer.moving_variance) + np.float32(layer.epsilon))
+        factor = factor * np.asarray(layer.gamma) if layer.scale else factor
+        shift = -np.asarray(layer.moving_mean) * factor
+        return x * _constant(x, factor) + _constant(x, shift + np.asarray(layer.beta) if layer.center else shift)
+
 
 class LayerNormalization(_PlainLayer):
     """Normalizes each row over its inputs."""
@@ -115,6 +176,15 @@ class LayerNormalization(_PlainLayer):
     center: bool = True
     scale: bool = True
 
+    @staticmethod
+    def predicting(layer: Any, x: Tensor) -> Tensor:
+        mean = _over_row("ReduceMean", x)
+        distance = x - mean
+        factor = (_over_row("ReduceMean", distance * distance) + float(layer.epsilon)).apply("Sqrt").apply("Reciprocal")
+        factor = factor * _constant(x, layer.gamma) if layer.scale else factor
+        shift = -mean * factor
+        return x * factor + (shift + _constant(x, layer.beta) if layer.center else shift)
+
 
 class RMSNormalization(_PlainLayer):
     """Divides each row by its root mean square."""
@@ -122,11 +192,21 @@ class RMSNormalization(_PlainLayer):
     name = "rms_normalization"
     epsilon: float = Field(default=1e-6, gt=0)
 
+    @staticmethod
+    def predicting(layer: Any, x: Tensor) -> Tensor:
+        square = _over_row("ReduceMean", x * x) + float(layer.epsilon)
+        return x * square.apply("Sqrt").apply("Reciprocal") * _constant(x, layer.scale)
+
 
 class UnitNormalization(_PlainLayer):
     """Divides each row by its length."""
 
     name = "unit_normalization"
+
+    @staticmethod
+    def predicting(layer: Any, x: Tensor) -> Tensor:
+        factor = _over_row("ReduceSum", x * x).apply("Sqrt").apply("Reciprocal")
+        return x * factor.apply("Min", _LARGEST_FACTOR)
 
 
 class ActivationLayer(Layer):
@@ -135,8 +215,16 @@ class ActivationLayer(Layer):
     name = "activation"
     activation: Activation
 
-    def build(self) -> Any:
+    def build(self) -> KerasLayer:
         return import_keras().layers.Activation(self.activation)
+
+    @classmethod
+    def keras_name(cls) -> str:
+        return "Activation"
+
+    @staticmethod
+    def predicting(layer: Any, x: Tensor) -> Tensor:
+        return activated(layer.activation, x)
 
 
 class ReLU(_PlainLayer):
@@ -147,6 +235,14 @@ class ReLU(_PlainLayer):
     negative_slope: float = Field(default=0.0, ge=0)
     threshold: float = Field(default=0.0, ge=0)
 
+    @staticmethod
+    def predicting(layer: Any, x: Tensor) -> Tensor:
+        slope, threshold, highest = float(layer.negative_slope), float(layer.threshold), layer.max_value
+        over = x.apply("Greater", threshold, dtype=BOOL)
+        kept = x.graph.where(over, x, x.graph.constant(0.0, x.dtype)) if threshold else rectified(x)
+        kept = kept if highest is None else clipped(kept, 0.0, float(highest))
+        return kept - rectified(-x + threshold) * slope if slope else kept
+
 
 class LeakyReLU(_PlainLayer):
     """x where positive, negative_slope * x elsewhere."""
@@ -154,11 +250,19 @@ class LeakyReLU(_PlainLayer):
     name = "leaky_relu"
     negative_slope: float = Field(default=0.3, ge=0)
 
+    @staticmethod
+    def predicting(layer: Any, x: Tensor) -> Tensor:
+        return leaky(x, float(layer.negative_slope))
+
 
 class PReLU(_PlainLayer):
     """Leaky ReLU with a learnt slope for each input."""
 
     name = "prelu"
+
+    @staticmethod
+    def predicting(layer: Any, x: Tensor) -> Tensor:
+        return rectified(x) - rectified(-x) * _constant(x, layer.alpha)
 
 
 class ELU(_PlainLayer):
@@ -166,6 +270,10 @@ class ELU(_PlainLayer):
 
     name = "elu"
     alpha: float = 1.0
+
+    @staticmethod
+    def predicting(layer: Any, x: Tensor) -> Tensor:
+        return elu(x, float(layer.alpha))
 
 
 LAYERS = table_of(
@@ -184,3 +292,19 @@ LAYERS = table_of(
     PReLU,
     ELU,
 )
+
+
+def activated(activation: Any, x: Tensor) -> Tensor:
+    """The tensor after one of Keras' activations. Raises ExportError for one that is no word of the YAML."""
+    name = getattr(activation, "__name__", type(activation).__name__)
+    if name not in ACTIVATIONS:
+        raise ExportError(f"the activation '{name}' has no ONNX form", "--format keras writes the network as it is")
+    return ACTIVATIONS[name](x)
+
+
+def _constant(x: Tensor, weights: Any) -> Tensor:
+    return x.graph.constant(np.asarray(weights), FLOAT)
+
+
+def _over_row(operator: str, x: Tensor) -> Tensor:
+    return x.graph.add(operator, x, x.graph.constant([1], INT64), keepdims=1)

@@ -1,17 +1,26 @@
 """`loss:`, Keras' losses by their usual names; the fields are Keras' own arguments.
 
-A loss names the tasks it fits: `regression` (a number), `binary` (two classes, one output) and `classes` (one output
-a class). `shift_invariant` losses depend on the error alone, so that a label far from 0 can be centred first.
+A loss names the tasks it fits. `shift_invariant` losses depend on the error alone, so that a label far from 0 can be centred first.
 """
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
+from cengine.errors import TrainingError
 from cengine.networks.keras_setup import import_keras
-from cengine.words import Word, table_of
+from cengine.plugins import words_of
+from cengine.tasks import Binary, Classes, Regression
+from cengine.words import Word
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import jax
+
+    RowLosses = Callable[[jax.Array, jax.Array], jax.Array]
 
 
 class Loss(Word):
@@ -21,13 +30,14 @@ class Loss(Word):
     shift_invariant: ClassVar[bool] = False
     positive_labels: ClassVar[bool] = False
 
-    def build(self) -> Any:
+    def build(self) -> RowLosses:
         """A function (labels (b,), outputs (b, units)) -> losses (b,), all float32."""
         loss = getattr(import_keras().losses, type(self).__name__)(**self.model_dump(), reduction=None)
 
-        def per_row(labels: Any, outputs: Any) -> Any:
+        def per_row(labels: jax.Array, outputs: jax.Array) -> jax.Array:
             # Keras averages over the last axis: one column gives one loss a row.
-            return loss(labels.reshape((-1, 1)), outputs)
+            losses: jax.Array = loss(labels.reshape((-1, 1)), outputs)
+            return losses
 
         return per_row
 
@@ -36,7 +46,7 @@ class MeanSquaredError(Loss):
     """(y - p)^2"""
 
     name = "mse"
-    tasks = ("regression",)
+    tasks = (Regression.name,)
     shift_invariant = True
 
 
@@ -44,7 +54,7 @@ class MeanAbsoluteError(Loss):
     """|y - p|"""
 
     name = "mae"
-    tasks = ("regression",)
+    tasks = (Regression.name,)
     shift_invariant = True
 
 
@@ -52,7 +62,7 @@ class Huber(Loss):
     """Squared below `delta` (in the label's unit), linear above."""
 
     name = "huber"
-    tasks = ("regression",)
+    tasks = (Regression.name,)
     shift_invariant = True
     delta: float = Field(default=1.0, gt=0)
 
@@ -61,7 +71,7 @@ class LogCosh(Loss):
     """log(cosh(p - y)): about half the square of small errors, the size of large ones."""
 
     name = "log_cosh"
-    tasks = ("regression",)
+    tasks = (Regression.name,)
     shift_invariant = True
 
 
@@ -69,14 +79,14 @@ class MeanAbsolutePercentageError(Loss):
     """100 * |y - p| / |y|"""
 
     name = "mape"
-    tasks = ("regression",)
+    tasks = (Regression.name,)
 
 
 class MeanSquaredLogarithmicError(Loss):
     """(log(1 + y) - log(1 + p))^2, for labels that are not negative."""
 
     name = "msle"
-    tasks = ("regression",)
+    tasks = (Regression.name,)
     positive_labels = True
 
 
@@ -84,7 +94,7 @@ class Poisson(Loss):
     """p - y * log(p), for counts."""
 
     name = "poisson"
-    tasks = ("regression",)
+    tasks = (Regression.name,)
     positive_labels = True
 
 
@@ -92,7 +102,7 @@ class BinaryCrossentropy(Loss):
     """- log(probability given to the true one of two classes)."""
 
     name = "binary_crossentropy"
-    tasks = ("binary",)
+    tasks = (Binary.name,)
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
 
 
@@ -100,7 +110,7 @@ class BinaryFocalCrossentropy(Loss):
     """Lin and others 2017: rows that are easy count less."""
 
     name = "binary_focal_crossentropy"
-    tasks = ("binary",)
+    tasks = (Binary.name,)
     apply_class_balancing: bool = False
     alpha: float = Field(default=0.25, ge=0, le=1)
     gamma: float = Field(default=2.0, ge=0)
@@ -111,31 +121,44 @@ class SparseCategoricalCrossentropy(Loss):
     """- log(probability given to the true class)."""
 
     name = "sparse_categorical_crossentropy"
-    tasks = ("classes",)
+    tasks = (Classes.name,)
 
 
 class CategoricalCrossentropy(Loss):
     """- log(probability given to the true class), with label smoothing."""
 
     name = "categorical_crossentropy"
-    tasks = ("classes",)
+    tasks = (Classes.name,)
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
 
-    def build(self) -> Any:
+    def build(self) -> RowLosses:
         keras = import_keras()
         loss = keras.losses.CategoricalCrossentropy(label_smoothing=self.label_smoothing, reduction=None)
 
-        def per_row(labels: Any, outputs: Any) -> Any:
+        def per_row(labels: jax.Array, outputs: jax.Array) -> jax.Array:
             one_hot = keras.ops.one_hot(keras.ops.cast(labels, "int32"), outputs.shape[-1])
-            return loss(one_hot, outputs)
+            losses: jax.Array = loss(one_hot, outputs)
+            return losses
 
         return per_row
 
 
-LOSSES = table_of(
-    MeanSquaredError, MeanAbsoluteError, Huber, LogCosh, MeanAbsolutePercentageError, MeanSquaredLogarithmicError,
-    Poisson, BinaryCrossentropy, BinaryFocalCrossentropy, SparseCategoricalCrossentropy, CategoricalCrossentropy,
-)  # fmt: skip
+LOSSES = words_of(
+    "loss",
+    Loss,
+    TrainingError,
+    MeanSquaredError,
+    MeanAbsoluteError,
+    Huber,
+    LogCosh,
+    MeanAbsolutePercentageError,
+    MeanSquaredLogarithmicError,
+    Poisson,
+    BinaryCrossentropy,
+    BinaryFocalCrossentropy,
+    SparseCategoricalCrossentropy,
+    CategoricalCrossentropy,
+)
 
 LOSS_ALIASES = {
     "mean_squared_error": "mse",

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any
+from collections.abc import Mapping
+from typing import ClassVar
 
 from pydantic import Field, SerializeAsAny, model_validator
 
-from cengine.networks.keras_setup import import_keras
+from cengine.networks.keras_setup import KerasOptimizer, KerasSchedule, import_keras
 from cengine.words import Word, table_of
 
 Momentum = Field(default=0.0, ge=0, lt=1)
@@ -16,7 +17,7 @@ Momentum = Field(default=0.0, ge=0, lt=1)
 class Schedule(Word):
     """A learning rate that changes with the step. `decay_steps` left out means all steps of the training."""
 
-    def build(self, train_steps: int) -> Any:
+    def build(self, train_steps: int) -> KerasSchedule:
         """Keras' schedule of the class' name."""
         arguments = self.model_dump()
         if "decay_steps" in arguments and arguments["decay_steps"] is None:
@@ -37,7 +38,9 @@ class CosineDecay(Schedule):
     @model_validator(mode="after")
     def _warms_up_to_something(self) -> CosineDecay:
         if (self.warmup_target is None) != (self.warmup_steps == 0):
-            raise ValueError("warmup_steps and warmup_target go together: from the initial rate to the target in so many steps")
+            raise ValueError(
+                "warmup_steps and warmup_target go together: from the initial rate to the target in so many steps"
+            )
         return self
 
 
@@ -98,6 +101,8 @@ SCHEDULES = table_of(CosineDecay, ExponentialDecay, PolynomialDecay, InverseTime
 class Optimizer(Word):
     """How weights follow gradients; the class' name is Keras'."""
 
+    within: ClassVar[Mapping[str, Mapping[str, type[Word]]]] = {"learning_rate": SCHEDULES}
+
     learning_rate: float | SerializeAsAny[Schedule] = 0.001
     weight_decay: float | None = Field(default=None, ge=0)
     clipnorm: float | None = Field(default=None, gt=0)
@@ -110,7 +115,7 @@ class Optimizer(Word):
             raise ValueError("learning_rate must be positive")
         return self
 
-    def build(self, train_steps: int) -> Any:
+    def build(self, train_steps: int) -> KerasOptimizer:
         """A new Keras optimizer; `train_steps` is the length of its schedule."""
         arguments = self.model_dump(exclude={"learning_rate"}, exclude_none=True)
         rate = self.learning_rate

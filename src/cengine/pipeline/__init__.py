@@ -1,1 +1,1 @@
-"""The run: `stages` in order, `plan` (runs nothing), `execute`; and `register`, how tables come in."""
+"""`plan` turns a configuration and a snapshot into stages and runs nothing; `execute` reuses or runs each of them."""

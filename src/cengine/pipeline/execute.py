@@ -11,18 +11,19 @@ from pathlib import Path
 from typing import Any
 
 from cengine import memory, stopping
+from cengine.digests import fingerprint
 from cengine.errors import CengineError, TrainingError
 from cengine.evaluation.results import Results, read_results
-from cengine.pipeline.fingerprint import fingerprint
 from cengine.pipeline.plan import Plan, limited_identity, parent_of
-from cengine.pipeline.progress import Progress
-from cengine.pipeline.stages.evaluate import PREDICTIONS, Evaluate
-from cengine.pipeline.stages.stage import Stage, Work
-from cengine.pipeline.stages.table import scanned_bytes
-from cengine.pipeline.stages.train import Train, read_training
-from cengine.pipeline.usage import Meter, Usage
+from cengine.stages.evaluate import Evaluate
+from cengine.stages.progress import Progress
+from cengine.stages.stage import Stage, Work
+from cengine.stages.table import scanned_bytes
+from cengine.stages.train import Train, read_training
 from cengine.stopping import LIMITS, Stopped, Wish
-from cengine.store.artifacts import Artifact, Building, disk_error
+from cengine.store.artifacts import Artifact, Building
+from cengine.store.disk import disk_error
+from cengine.usage import Meter, Usage
 
 # How often progress is recorded; less often where recording is slow, so that it takes no more than this share of the time.
 RECORD_SECONDS, MOST_RECORDING = 1.0, 0.004
@@ -62,8 +63,8 @@ class StageRecord:
 
 
 @dataclass(frozen=True)
-class Run:
-    """A finished run: its stages, their folders by name, and how good the model is."""
+class Outcome:
+    """What executing a plan came to: its stages, and their folders by name."""
 
     stages: tuple[StageRecord, ...]
     folders: dict[str, Path]
@@ -72,23 +73,6 @@ class Run:
     def results(self) -> Results:
         """Overall metrics, slices and verdicts."""
         return read_results(self.folders[Evaluate.name])
-
-    @property
-    def predictions_file(self) -> Path:
-        """The table of predictions, in Parquet."""
-        return self.folders[Evaluate.name] / PREDICTIONS
-
-    def predictions(self) -> Any:
-        """The table of predictions, a pyarrow Table."""
-        import pyarrow.parquet as pq
-
-        return pq.read_table(self.predictions_file)
-
-    def model(self) -> Any:
-        """The trained Keras model; `signature.json` beside it says what its inputs are."""
-        from cengine.training.model import load_model
-
-        return load_model(self.folders[Train.name])
 
     @property
     def training(self) -> dict[str, Any]:
@@ -120,15 +104,22 @@ class Position:
 
     def to_json(self, seconds_left: float) -> dict[str, Any]:
         """Plain data, with the time left of the whole run."""
-        return {"stage": self.stage, "done": self.done, "total": self.total, "unit": self.unit, "note": self.note, "rate": self.rate,
-                "seconds_left": seconds_left}  # fmt: skip
+        return {
+            "stage": self.stage,
+            "done": self.done,
+            "total": self.total,
+            "unit": self.unit,
+            "note": self.note,
+            "rate": self.rate,
+            "seconds_left": seconds_left,
+        }
 
 
 # Told the stages so far, and where the one at work is.
 Recorded = Callable[[list[StageRecord], Position | None], None]
 
 
-def execute(plan: Plan, recorded: Recorded = lambda stages, position: None, wish: Wish | None = None) -> Run:
+def execute(plan: Plan, recorded: Recorded = lambda stages, position: None, wish: Wish | None = None) -> Outcome:
     """Runs what is not stored. Raises what the stages raise; whatever was complete before stays stored.
 
     Where a limit ends training early (`wish`), what it reached is stored as what it is, and evaluated.
@@ -139,7 +130,7 @@ def execute(plan: Plan, recorded: Recorded = lambda stages, position: None, wish
         return _execute(plan, recorded, wish or stopping.current(), held)
 
 
-def _execute(plan: Plan, recorded: Recorded, wish: Wish, held: contextlib.ExitStack) -> Run:
+def _execute(plan: Plan, recorded: Recorded, wish: Wish, held: contextlib.ExitStack) -> Outcome:
     folders: dict[str, Path] = {}
     records: list[StageRecord] = []
     progress = plan.context.progress
@@ -154,7 +145,9 @@ def _execute(plan: Plan, recorded: Recorded, wish: Wish, held: contextlib.ExitSt
         identity = {**planned.identity, "parent": parent_of(stage, fingerprints)}
         if stage.follows_limits:
             held.enter_context(wish.held(*LIMITS))
-        at_work = _AtWork(plan, stage, identity, folders, wish, _Watched(progress, stage.name, records, recorded, wish), held)
+        at_work = _AtWork(
+            plan, stage, identity, folders, wish, _Watched(progress, stage.name, records, recorded, wish), held
+        )
         try:
             at_work.reach()
         except OSError as error:
@@ -165,8 +158,10 @@ def _execute(plan: Plan, recorded: Recorded, wish: Wish, held: contextlib.ExitSt
             if (refused := memory.refusal(error)) is not None:
                 raise TrainingError(*refused) from error
             limit = f"{plan.context.memory_bytes / 1e9:.1f} GB"
-            raise TrainingError(f"{stage.name} got no more memory; the limit was {limit}",
-                                "give more with --memory, or train in smaller batches, with fewer or smaller layers") from error  # fmt: skip
+            raise TrainingError(
+                f"{stage.name} got no more memory; the limit was {limit}",
+                "give more with --memory, or train in smaller batches, with fewer or smaller layers",
+            ) from error
         held.enter_context(plan.project.artifacts.in_use(stage.name, at_work.fingerprint))
         artifact = plan.project.artifacts.find(stage.name, at_work.fingerprint)
         if artifact is None:
@@ -179,15 +174,24 @@ def _execute(plan: Plan, recorded: Recorded, wish: Wish, held: contextlib.ExitSt
         else:
             progress.reuse(stage.name, artifact.seconds)
         recorded(records, None)
-    return Run(tuple(records), folders)
+    return Outcome(tuple(records), folders)
 
 
 class _AtWork:
     """One stage of a run: reused where it is stored, else built, and measured."""
 
-    def __init__(self, plan: Plan, stage: Stage, identity: dict[str, Any], folders: dict[str, Path], wish: Wish, watched: _Watched,
-                 held: contextlib.ExitStack) -> None:  # fmt: skip
-        self.plan, self.stage, self.folders, self.wish, self.watched, self.held = plan, stage, folders, wish, watched, held
+    def __init__(
+        self,
+        plan: Plan,
+        stage: Stage,
+        identity: dict[str, Any],
+        folders: dict[str, Path],
+        wish: Wish,
+        watched: _Watched,
+        held: contextlib.ExitStack,
+    ) -> None:
+        self.plan, self.stage, self.folders = plan, stage, folders
+        self.wish, self.watched, self.held = wish, watched, held
         self.identity = identity
         self.wanted = self.fingerprint = fingerprint(identity)
         self.built = False
@@ -201,16 +205,15 @@ class _AtWork:
         """The stage is stored afterwards, under `fingerprint`: the wanted one, or another where a limit ended it early."""
         artifacts = self.plan.project.artifacts
         try:
-            with artifacts.building(self.stage.name, self.wanted, functools.partial(self.watched.wait, self.stage.name)) as building:
+            wait = functools.partial(self.watched.wait, self.stage.name)
+            with artifacts.building(self.stage.name, self.wanted, wait) as building:
                 if building is None:
                     return
                 self.built = True
                 work = self._work(building)
                 if work.limited_at is not None:
                     self._limited_at = work.limited_at
-                    identity = limited_identity(self.wanted, work.limited_at)
-                    self.fingerprint = fingerprint(identity)
-                    self._store_limited(building, identity)
+                    self._store_limited(building, limited_identity(self.wanted, work.limited_at))
                     raise _Limited
         except _Limited:
             pass  # left by it, so that the draft is not taken for the whole and the checkpoints stay
@@ -233,8 +236,8 @@ class _AtWork:
         self._seconds = time.monotonic() - building.started
         steps = work.details.get("first_step", 0), work.limited_at
         self._load, self._guessed_load = (self.stage.load(context, folders, *steps) for folders in (self.folders, {}))
-        if context.warehouse is not None:
-            work.details["warehouse"] = traffic = context.warehouse.traffic()
+        if (traffic := context.table.traffic()) is not None:
+            work.details["warehouse"] = traffic
             work.details["scanned_bytes"] = traffic["scanned_bytes"]
         # What would have to be compared to say why a result was not found again.
         work.details["identity"] = self.identity
@@ -242,6 +245,7 @@ class _AtWork:
         return work
 
     def _store_limited(self, building: Building, identity: dict[str, Any]) -> None:
+        self.fingerprint = fingerprint(identity)
         with self.plan.project.artifacts.building(self.stage.name, self.fingerprint) as shorter:
             if shorter is not None:
                 for path in building.folder.iterdir():
@@ -253,11 +257,31 @@ class _AtWork:
         """What became of it."""
         scanned = artifact.details.get("scanned_bytes")
         if not self.built:
-            return StageRecord(self.stage.name, self.fingerprint, True, 0.0, artifact.seconds, num_bytes=artifact.num_bytes,
-                               scanned_bytes=scanned)  # fmt: skip
+            return StageRecord(
+                self.stage.name,
+                self.fingerprint,
+                True,
+                0.0,
+                artifact.seconds,
+                num_bytes=artifact.num_bytes,
+                scanned_bytes=scanned,
+            )
         usage = self._usage
-        return StageRecord(self.stage.name, self.fingerprint, False, self._seconds, 0.0, self._load, self._guessed_load, usage.cpu_seconds, usage.peak_bytes,
-                           usage.slowdown, artifact.num_bytes, scanned, self._limited_at)  # fmt: skip
+        return StageRecord(
+            self.stage.name,
+            self.fingerprint,
+            False,
+            self._seconds,
+            0.0,
+            self._load,
+            self._guessed_load,
+            usage.cpu_seconds,
+            usage.peak_bytes,
+            usage.slowdown,
+            artifact.num_bytes,
+            scanned,
+            self._limited_at,
+        )
 
 
 class _Limited(Exception):
@@ -267,7 +291,9 @@ class _Limited(Exception):
 class _Watched(Progress):
     """Passes progress on, and records it at most once a second; where there is a wish to end, it ends here."""
 
-    def __init__(self, progress: Progress, stage: str, records: list[StageRecord], recorded: Recorded, wish: Wish) -> None:
+    def __init__(
+        self, progress: Progress, stage: str, records: list[StageRecord], recorded: Recorded, wish: Wish
+    ) -> None:
         self.progress = progress
         self.stage = stage
         self.records = records
@@ -306,7 +332,9 @@ class _Watched(Progress):
         """Records how far the stage is, and gives its pace, None where that is not known yet."""
         assert self.first is not None
         rate = (done - self.first[0]) / (now - self.first[1]) if now > self.first[1] else None
-        self.recorded(self.records, Position(self.stage, done, self.total, self.unit, note, now - self.began, rate or None))
+        self.recorded(
+            self.records, Position(self.stage, done, self.total, self.unit, note, now - self.began, rate or None)
+        )
         return rate
 
     def end(self, stage: str, seconds: float) -> None:

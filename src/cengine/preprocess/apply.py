@@ -16,7 +16,7 @@ from cengine.engines.engine import Engine, Progress
 from cengine.errors import PreprocessError
 from cengine.expressions.build import as_double, bigint, bounded, column, double
 from cengine.names import fold
-from cengine.networks.encodings import Auto, Encoding
+from cengine.networks.encodings import Encoding
 from cengine.preprocess.fit import Statistics
 from cengine.preprocess.source import Rows
 from cengine.preprocess.split import Split
@@ -31,12 +31,13 @@ LARGEST_LABEL = 2.0**126
 
 @dataclass(frozen=True)
 class Input:
-    """A column that enters the network: `size` is the number of indices of a code, None for a number."""
+    """A column that enters the network: `size` is the number of indices of a code, None for a number; `feature` is what it is made of."""
 
     column: str
     size: int | None
     encoding: Encoding
     statistics: dict[str, Any]
+    feature: str = ""
 
 
 def inputs_of(features: Sequence[Feature], statistics: Statistics) -> list[Input]:
@@ -46,40 +47,50 @@ def inputs_of(features: Sequence[Feature], statistics: Statistics) -> list[Input
     for feature in features:
         fitted = statistics["features"][feature.name]
         for value in _values(feature, fitted, column(feature.name), NoLookups()):
-            encoding = feature.encoding
-            if isinstance(encoding, Auto):
-                encoding = encoding.chosen(value.size, one_hot=value.one_hot)
-            inputs.append(Input(names(feature.name, value), value.size, encoding, fitted.get("encoding", {})))
+            encoding = feature.encoding.chosen(value.size, one_hot=value.one_hot)
+            learnt = fitted.get("encoding", {})
+            inputs.append(Input(names(feature.name, value), value.size, encoding, learnt, feature.name))
     return inputs
 
 
 def write_encoded(
-    engine: Engine, rows: Rows, split: Split, features: Sequence[Feature], labels: Sequence[Label],
-    statistics: Statistics, target: Path, progress: Progress | None = None,
-) -> int:  # fmt: skip
+    engine: Engine,
+    rows: Rows,
+    split: Split,
+    features: Sequence[Feature],
+    labels: Sequence[Label],
+    statistics: Statistics,
+    target: Path,
+    progress: Progress | None = None,
+) -> int:
     """Writes the encoded rows of all splits as one Parquet file, in the snapshot's order; gives their number.
 
     The order is that of the identities where the rows are a warehouse's, which has none.
 
     Columns: one for each input (REAL or INTEGER), one for each label (`label: NAME`, REAL), `_split`, and for rows
-    that are not for training their identity, by which evaluation finds the label and slice columns again.
+    that are not for training their identity, by which evaluation finds the label and slice columns again. The part of train
+    that is kept back to choose a model by has the number after the last split's; it counts among the train rows for statistics.
 
     Raises PreprocessError for labels that are too large to train on.
     """
     names = list(dict.fromkeys([f.name for f in features] + [label.name for label in labels]))
     order = [] if engine.keeps_order else [POSITION]
-    assigned = split.assigned(engine, rows, names + order)
-    outputs = _feature_outputs(features, statistics, engine)
+    assigned = split.assigned(engine, rows, names + order, inner=True)
+    outputs = feature_outputs(features, statistics, engine)
     for label in labels:
         outputs.append(
-            exp.cast(_label_value(label, statistics["labels"][label.name], engine), "real").as_(f"label: {label.name}", quoted=True)
+            exp.cast(_label_value(label, statistics["labels"][label.name], engine), "real").as_(
+                f"label: {label.name}", quoted=True
+            )
         )
     number = column(rows.split_column)
     identity = exp.Case().when(exp.NEQ(this=number, expression=exp.convert(0)), column(ROW_ID))
     outputs += [number.as_("_split", quoted=True), identity.as_(ROW_ID, quoted=True)]
     schema = _encoded_schema(inputs_of(features, statistics), labels)
     outputs += [column(name) for name in order]
-    num_rows = engine.write(exp.select(*outputs, copy=False).from_(assigned.subquery("assigned"), copy=False), target, progress, schema)
+    num_rows = engine.write(
+        exp.select(*outputs, copy=False).from_(assigned.subquery("assigned"), copy=False), target, progress, schema
+    )
     _refuse_large_labels(engine, assigned, target, labels, statistics)
     return num_rows
 
@@ -91,12 +102,8 @@ def _encoded_schema(inputs: Sequence[Input], labels: Sequence[Label]) -> pa.Sche
     return pa.schema([*fields, ("_split", pa.int16()), (ROW_ID, pa.int64())])
 
 
-def encode(engine: Engine, table: exp.Expr, features: Sequence[Feature], statistics: Statistics) -> pa.Table:
-    """New rows encoded: the columns of the features in, one column for each input out."""
-    return engine.fetch(exp.select(*_feature_outputs(features, statistics, engine)).from_(table))
-
-
-def _feature_outputs(features: Sequence[Feature], statistics: Statistics, lookups: Lookups) -> list[exp.Expr]:
+def feature_outputs(features: Sequence[Feature], statistics: Statistics, lookups: Lookups) -> list[exp.Expr]:
+    """An expression for each encoded column, in the order of `inputs_of`, under its name: REAL for numbers, INTEGER for codes."""
     outputs = []
     names = _EncodedNames()
     for feature in features:
@@ -122,7 +129,11 @@ def _label_value(label: Label, fitted: dict[str, Any], lookups: Lookups) -> exp.
         index = lookups.index_of(value.expression, value.kind, tuple(fitted["classes"]))
         return exp.Coalesce(this=index, expressions=[bigint(-1)])
     number, any_size = _label_number(label, fitted, lookups)
-    return bounded(scaled(number, {"offset": fitted["offset"], "scale": fitted["scale"]}, any_size=any_size), -LARGEST_LABEL, LARGEST_LABEL)
+    return bounded(
+        scaled(number, {"offset": fitted["offset"], "scale": fitted["scale"]}, any_size=any_size),
+        -LARGEST_LABEL,
+        LARGEST_LABEL,
+    )
 
 
 def _label_number(label: Label, fitted: dict[str, Any], lookups: Lookups) -> tuple[exp.Expr, bool]:
@@ -139,17 +150,26 @@ def _filled_label(label: Label, fitted: dict[str, Any]) -> Value:
     return value if label.filling is None else filled(value, fitted["filling"])
 
 
-def _refuse_large_labels(engine: Engine, assigned: exp.Select, file: Path, labels: Sequence[Label], statistics: Statistics) -> None:
+def _refuse_large_labels(
+    engine: Engine, assigned: exp.Select, file: Path, labels: Sequence[Label], statistics: Statistics
+) -> None:
     """Raises PreprocessError for labels that are no numbers in the 32 bits a network calculates with.
 
     An input of that size is bounded, a label is not: it would be another answer than the one in the table.
     """
     with pq.ParquetFile(file) as encoded:
-        suspects = [label for label in labels if _may_be_large(encoded, f"label: {label.name}", statistics["labels"][label.name])]
+        suspects = [
+            label
+            for label in labels
+            if _may_be_large(encoded, f"label: {label.name}", statistics["labels"][label.name])
+        ]
     for label in suspects:
         number, _ = _label_number(label, statistics["labels"][label.name], engine)
         large = exp.GTE(this=exp.Abs(this=number), expression=double(LARGEST_LABEL))
-        outputs = [exp.Count(this=exp.Case().when(large, exp.convert(1))).as_("num_large"), exp.Count(this=exp.Star()).as_("num_rows")]
+        outputs = [
+            exp.Count(this=exp.Case().when(large, exp.convert(1))).as_("num_large"),
+            exp.Count(this=exp.Star()).as_("num_rows"),
+        ]
         found = engine.fetch(exp.select(*outputs).from_(assigned.copy().subquery("assigned"))).to_pylist()[0]
         if found["num_large"]:
             name = label.name if label.name.isidentifier() else column(label.name).sql("duckdb")

@@ -20,6 +20,7 @@ from cengine.preprocess.source import Rows
 from cengine.preprocess.split import Split
 from cengine.preprocess.summarize import Question, summarize
 from cengine.summaries import Needs, Summary
+from cengine.tasks import Binary, task_named
 from cengine.transforms import Filling, NoLookups, Transform, Value, as_input
 from cengine.transforms.fill import Max, Min, filled
 
@@ -58,15 +59,7 @@ def fit(engine: Engine, rows: Rows, split: Split, resolved: Resolved) -> Statist
 
 def num_queries(resolved: Resolved) -> int:
     """How many queries `fit` asks of a table whose ranges are not known beforehand."""
-    # What each word asks, and whether the bounds of its values are already known.
-    words: list[list[tuple[Needs, bool]]] = []
-    for feature in resolved.features:
-        own = [(feature.filling.needs(), False)]
-        bounded = _keeps_range(feature.filling, feature.kind)
-        for word in feature.transforms:
-            own.append((word.needs(), bounded))
-            bounded = bounded and word.name == "no_transform"
-        words.append(own if isinstance(feature.encoding, Auto) else [*own, (feature.encoding.needs(), False)])
+    words = [_feature_needs(feature) for feature in resolved.features]
     words += [[(needs, False) for needs in _label_needs(label)] for label in resolved.labels]
     rounds = itertools.zip_longest(*([one for one in chain if one[0]] for chain in words), fillvalue=(Needs(), False))
     return sum(
@@ -78,10 +71,20 @@ def num_queries(resolved: Resolved) -> int:
     )
 
 
+def _feature_needs(feature: Feature) -> list[tuple[Needs, bool]]:
+    """What each word of a feature asks, and whether the bounds of its values are already known."""
+    own = [(feature.filling.needs(), False)]
+    bounded = _keeps_range(feature.filling, feature.kind)
+    for word in feature.transforms:
+        own.append((word.needs(), bounded))
+        bounded = bounded and word.name == "no_transform"
+    return own if isinstance(feature.encoding, Auto) else [*own, (feature.encoding.needs(), False)]
+
+
 def _label_needs(label: Label) -> list[Needs]:
     """What the words of a label ask, one after the other."""
     own = [label.filling.needs()] if label.filling else []
-    if label.task != "regression":
+    if task_named(label.task).has_classes:
         return [*own, Needs(counts=True)]
     learnt = [word.needs() for word in label.transforms if word.name != "no_transform"]
     raw = Needs(range=True, moments=True, probabilities=(0.5,))
@@ -95,7 +98,8 @@ def write_statistics(statistics: Statistics, folder: Path) -> None:
 
 def read_statistics(folder: Path) -> Statistics:
     """The statistics that `write_statistics` wrote."""
-    return json.loads((folder / "statistics.json").read_text())
+    found: Statistics = json.loads((folder / "statistics.json").read_text())
+    return found
 
 
 @dataclass
@@ -116,7 +120,9 @@ class _Track:
 
     def needs(self) -> Needs:
         word = self.words[0]
-        if isinstance(word, str) or self.value.kind == "code":  # an index is only re-labelled, by words that learn nothing
+        if (
+            isinstance(word, str) or self.value.kind == "code"
+        ):  # an index is only re-labelled, by words that learn nothing
             return Needs()
         return word.needs()
 
@@ -159,7 +165,10 @@ class _Track:
 class _FeatureTrack(_Track):
     def __init__(self, feature: Feature, rows: Rows) -> None:
         super().__init__(
-            feature.name, Value(column(feature.name), feature.kind), _known_bounds(feature, rows), [feature.filling, *feature.transforms]
+            feature.name,
+            Value(column(feature.name), feature.kind),
+            _known_bounds(feature, rows),
+            [feature.filling, *feature.transforms],
         )
         if not isinstance(feature.encoding, Auto):
             self.words.append(feature.encoding)
@@ -179,7 +188,7 @@ class _LabelTrack(_Track):
     def __init__(self, label: Label, rows: Rows) -> None:
         self.label = label
         words: list[Filling | Transform | Encoding | str] = [label.filling] if label.filling else []
-        classes = label.task != "regression"
+        classes = task_named(label.task).has_classes
         plain = all(word.name == "no_transform" for word in label.transforms)
         words += ["classes"] if classes else (["raw"] if plain else ["raw", *label.transforms, "transformed"])
         super().__init__(label.name, Value(column(label.name), label.kind), _known_bounds(label, rows), words)
@@ -223,21 +232,25 @@ class _LabelTrack(_Track):
     def _classes(self, summary: Summary) -> None:
         """Classes in the order of their values, so that of two classes the greater (1, true, yes) is the positive one."""
         ordered = sorted(summary.counts, key=lambda pair: pair[0])
+        self._check_classes(ordered)
+        self.statistics["classes"] = [value for value, _ in ordered]
+        self.statistics["counts"] = [count for _, count in ordered]
+
+    def _check_classes(self, ordered: Sequence[tuple[Any, int]]) -> None:
         if len(ordered) < 2:
             found = f"only {ordered[0][0]!r}" if ordered else "no value"
             raise PreprocessError(f"label '{self.name}': the train rows hold {found}; there is nothing to tell apart")
         if len(ordered) > MAX_CLASSES:
             raise PreprocessError(
-                f"label '{self.name}' has {len(ordered):,} classes, more than {MAX_CLASSES:,}", "is it a number? set `type: regression`"
+                f"label '{self.name}' has {len(ordered):,} classes, more than {MAX_CLASSES:,}",
+                "is it a number? set `type: regression`",
             )
         loss = self.label.loss
-        if loss is not None and loss.tasks == ("binary",) and len(ordered) != 2:
+        if loss is not None and loss.tasks == (Binary.name,) and len(ordered) != 2:
             raise PreprocessError(
                 f"loss '{loss.name}' needs two classes; label '{self.name}' has {len(ordered)}",
                 "leave `loss` out, or take sparse_categorical_crossentropy",
             )
-        self.statistics["classes"] = [value for value, _ in ordered]
-        self.statistics["counts"] = [count for _, count in ordered]
 
 
 def _keeps_range(filling: Filling, kind: str) -> bool:

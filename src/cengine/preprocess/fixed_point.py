@@ -13,7 +13,7 @@ from typing import ClassVar
 
 from sqlglot import exp
 
-from cengine.expressions.build import as_double, bigint, double
+from cengine.expressions.build import as_double, bigint, column, double
 
 # More than the 53 of a floating-point number, and with a sign and a square up to 4 still within 64 bits.
 BITS = 60
@@ -45,20 +45,19 @@ class FixedPoint:
         small = whole and exponent <= 30 and (exact or abs(pivot) < 2**53)
         return FixedPoint(pivot, math.ldexp(1.0, min(max(exponent, MIN_EXPONENT), MAX_EXPONENT)), small)
 
-    def sums(self, value: exp.Expr) -> dict[str, exp.Expr]:
-        """What is to be asked for, under names that `moments` knows."""
-        return {name: _exact_sum(term) for name, term in self._terms(value).items()}
-
-    def _terms(self, value: exp.Expr) -> dict[str, exp.Expr]:
-        """Whole-numbered expressions to be summed."""
+    def shifted(self, value: exp.Expr) -> exp.Expr:
+        """What `sums` are formed of, for a query within: a whole number is taken from the pivot, another one as a share of the scale too."""
         if self.whole:
-            number = exp.Cast(this=value.copy(), to=exp.DataType(this=exp.DType.BIGINT))
-            shifted = exp.Paren(this=exp.Sub(this=number, expression=bigint(int(self.pivot))))
-            return {"x": shifted, "xx": exp.Mul(this=shifted.copy(), expression=shifted.copy())}
+            number = exp.Cast(this=value, to=exp.DataType(this=exp.DType.BIGINT))
+            return exp.Sub(this=number, expression=bigint(int(self.pivot)))
         # The reciprocal of a power of two: the product is the quotient, bit for bit, and sooner there.
         distance = exp.Paren(this=exp.Sub(this=as_double(value), expression=double(self.pivot)))
-        unit = exp.Paren(this=exp.Mul(this=distance, expression=double(1 / self.scale)))
-        return {"x": _digits(unit), "xx": _digits(exp.Mul(this=unit.copy(), expression=unit.copy()))}
+        return exp.Mul(this=distance, expression=double(1 / self.scale))
+
+    def sums(self, name: str) -> dict[str, exp.Expr]:
+        """What is to be asked of a column `name` of shifted values, under names that `moments` knows."""
+        terms = {"x": column(name), "xx": exp.Mul(this=column(name), expression=column(name))}
+        return {key: _exact_sum(term if self.whole else _digits(term)) for key, term in terms.items()}
 
     def moments(self, sums: Mapping[str, str], count: int) -> tuple[float, float]:
         """Mean and population deviation, in exact arithmetic until the last step."""

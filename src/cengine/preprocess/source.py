@@ -45,7 +45,14 @@ class Rows:
 
     def free(self, stem: str) -> str:
         """A name for a column of ours beside the table's: the stem, unless the table has such a column."""
-        return free_name(stem, self.schema.names)
+        if stem not in self._free:
+            self._free[stem] = free_name(stem, self.schema.names)
+        return self._free[stem]
+
+    @cached_property
+    def _free(self) -> dict[str, str]:
+        """The names that were asked for: tables may be wide, and queries many."""
+        return {}
 
     @cached_property
     def split_column(self) -> str:
@@ -65,8 +72,11 @@ class Rows:
         names = list(dict.fromkeys([*columns, ROW_ID]))
         if isinstance(self.table, WarehouseTable):
             return _identified(self, self.table, engine, names)
-        cells = [self.cell(name).as_(name, quoted=True, copy=False) for name in names]
-        query = exp.select(*cells, copy=False).from_(engine.parquet(self.table), copy=False)
+        cells = ((name, self.cell(name)) for name in names)
+        outputs = [
+            cell if isinstance(cell, exp.Column) else cell.as_(name, quoted=True, copy=False) for name, cell in cells
+        ]
+        query = exp.select(*outputs, copy=False).from_(engine.parquet(self.table), copy=False)
         for condition in self.conditions(engine.dialect):
             query = query.where(condition, copy=False)
         return query
@@ -77,16 +87,22 @@ class Rows:
             try:
                 check_reads_back(known, dialect)
             except NotAFilter as reason:
-                raise PreprocessError(f"the filter {known.sql('duckdb')} cannot be used: {reason}", *reason.notes) from None
+                raise PreprocessError(
+                    f"the filter {known.sql('duckdb')} cannot be used: {reason}", *reason.notes
+                ) from None
         present = [
-            exp.Not(this=exp.Is(this=self.cell(label.name), expression=exp.null())) for label in self.labels if label.filling is None
+            exp.Not(this=exp.Is(this=self.cell(label.name), expression=exp.null()))
+            for label in self.labels
+            if label.filling is None
         ]
         return [*(exp.Paren(this=f.copy()) for f in self.filters), *present]
 
     def cell(self, name: str) -> exp.Expr:
         """A column as the words see it."""
         if name not in (ROW_ID, POSITION) and self.schema[name].kind == "float":
-            return finite(as_double(column(name)))
+            # Files hold what the schema says, a warehouse's table may hold other numbers.
+            is_double = self.schema[name].sql_type == "DOUBLE" and not isinstance(self.table, WarehouseTable)
+            return finite(column(name) if is_double else as_double(column(name)))
         return column(name)
 
 
@@ -104,18 +120,24 @@ def _identified(rows: Rows, table: WarehouseTable, engine: Engine, names: Sequen
     one, other, content, occurrence = (rows.free(stem) for stem in ("_first", "_second", "_content", "_occurrence"))
     first, second = content_sums(usable)
     hashed = exp.select(
-        *[rows.cell(name).as_(name, quoted=True) for name in taken], first.as_(one, quoted=True), second.as_(other, quoted=True)
+        *[rows.cell(name).as_(name, quoted=True) for name in taken],
+        first.as_(one, quoted=True),
+        second.as_(other, quoted=True),
     )
     hashed = hashed.from_(exp.select(*cells).from_(table.item.copy()).subquery("cells"))
     for condition in rows.conditions(engine.dialect):
         hashed = hashed.where(condition)
     outputs = [column(name) for name in taken]
-    query = exp.select(*outputs, content_hash(column(one), column(other)).as_(content, quoted=True)).from_(hashed.subquery("sums"))
+    query = exp.select(*outputs, content_hash(column(one), column(other)).as_(content, quoted=True)).from_(
+        hashed.subquery("sums")
+    )
     if table.distinct:
         query = exp.select(*outputs, column(content).as_(ROW_ID, quoted=True)).from_(query.subquery("contents"))
     else:
         numbered = exp.Window(
-            this=exp.RowNumber(), partition_by=[column(content)], order=exp.Order(expressions=[exp.Ordered(this=column(content))])
+            this=exp.RowNumber(),
+            partition_by=[column(content)],
+            order=exp.Order(expressions=[exp.Ordered(this=column(content))]),
         )
         number = (exp.cast(numbered, "bigint") - bigint(1)).as_(occurrence, quoted=True)
         query = exp.select(*[column(name) for name in [*taken, content]], number).from_(query.subquery("contents"))

@@ -11,43 +11,57 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from sqlglot import exp
 
-from cengine.config.schema import SplitConfig
+from cengine.config.schema import TRAIN, SplitConfig
 from cengine.engines.engine import Engine
-from cengine.errors import PreprocessError, near_miss
+from cengine.errors import PreprocessError
 from cengine.expressions.build import as_double, as_number, bigint, column, double
 from cengine.expressions.keys import seeded_key
 from cengine.expressions.queries import query
-from cengine.preprocess.quotas import quotas
+from cengine.plain import Cell
+from cengine.preprocess.groups import GROUP, assigned_groups
+from cengine.preprocess.quotas import LARGEST_INNER, inner_quotas, quotas
 from cengine.preprocess.source import Rows
 from cengine.tables import ROW_ID
 
 KEY_BITS = 62
 ROWS_PER_BUCKET = 32
 NUM_SHOWN_GROUPS = 10
-GROUP, PLACE, KEY, ORDER = "_group", "_place", "_key", "_order"
+PLACE, KEY, ORDER = "_place", "_key", "_order"
 
 
 @dataclass(frozen=True)
 class SplitReport:
-    """Rows of each split; how many groups there are, and how many have fewer rows than there are splits."""
+    """Rows of each split; how many groups there are, and how many have fewer rows than there are splits.
+
+    `num_inner` of the train rows are kept back from learning, to choose a model by.
+    """
 
     rows: dict[str, int]
     num_groups: int
     num_small_groups: int
-    small_groups: list[Any]
+    small_groups: list[Cell]
     num_left_out: int
+    num_inner: int = 0
+
+    @property
+    def num_learnt(self) -> int:
+        """How many rows are learnt from."""
+        return self.rows[TRAIN] - self.num_inner
 
 
 @dataclass(frozen=True)
 class Split:
-    """The cuts of a fitted split: `names` in order, train first; `kind` is `cuts` (within groups) or `groups` (whole)."""
+    """The cuts of a fitted split: `names` in order, train first; `kind` is `cuts` (within groups) or `groups` (whole).
+
+    A part of train may be kept back to choose a model by, the inner part: train is cut once more, by the same key or order, so
+    that it is drawn as the splits are. It stays train for everything but `assigned(..., inner=True)`.
+    """
 
     names: tuple[str, ...]
     kind: str
@@ -57,49 +71,77 @@ class Split:
     report: SplitReport
     folder: Path
 
-    def assigned(self, engine: Engine, rows: Rows, columns: list[str]) -> exp.Select:
+    @property
+    def has_inner(self) -> bool:
+        """Whether a part of train is kept back to choose a model by."""
+        return self.report.num_inner > 0
+
+    def assigned(self, engine: Engine, rows: Rows, columns: list[str], *, inner: bool = False) -> exp.Select:
         """The rows that belong to a split: the columns, the row identity, and `rows.split_column`, the number of the split.
 
-        Rows come in the order of the snapshot where the engine keeps it: there is no join in it.
+        With `inner` the part of train that is kept back has the number after the last split's. Rows come in the order of the
+        snapshot where the engine keeps it: there is no join in it.
         """
         cuts = pq.ParquetFile(self.folder / "cuts.parquet").read()
-        of_group = _OfGroup(engine, self, cuts[GROUP])
-        number = of_group(cuts["split"]) if self.kind == "groups" else self._number(cuts, of_group)
+        of_group = _OfGroup(engine, self, cuts[GROUP], column(rows.free(GROUP)))
+        apart = inner and self.has_inner
+        number = (
+            of_group(cuts["part" if apart else "split"])
+            if self.kind == "groups"
+            else self._number(cuts, of_group, rows, inner=apart)
+        )
         names = list(dict.fromkeys(name for name in columns if name != ROW_ID))
-        outputs: list[exp.Expr] = [column(f"c{place}").as_(name, quoted=True, copy=False) for place, name in enumerate(names)]
-        outputs += [column(ROW_ID), number.as_(rows.split_column, quoted=True)]
+        outputs = [*map(column, names), column(ROW_ID), number.as_(rows.split_column, quoted=True, copy=False)]
         keyed = _keyed(engine, rows, self, names).subquery("rows", copy=False)
         assigned = exp.select(*outputs, copy=False).from_(keyed, copy=False)
         if self.kind != "groups":
             return assigned
         named = exp.Not(this=exp.Is(this=column(rows.split_column), expression=exp.null()))
-        return exp.select("*").from_(assigned.subquery("grouped")).where(named)
+        return exp.select("*").from_(assigned.subquery("grouped", copy=False), copy=False).where(named, copy=False)
 
-    def _number(self, cuts: pa.Table, of_group: _OfGroup) -> exp.Expr:
+    def _number(self, cuts: pa.Table, of_group: _OfGroup, rows: Rows, *, inner: bool) -> exp.Expr:
+        last = len(self.names) - 1
         case = exp.Case()
-        for number in range(len(self.names) - 1):
-            below: exp.Expr = exp.LTE(this=column(KEY), expression=of_group(cuts[f"key_{number}"]))
-            if self.order is not None:
-                edge = of_group(cuts[f"order_{number}"])
-                earlier = exp.LT(this=column(ORDER), expression=edge)
-                same = exp.EQ(this=column(ORDER), expression=edge.copy())
-                below = exp.or_(earlier, exp.and_(same, below))
-            case = case.when(below, exp.convert(number))
-        return exp.cast(case.else_(exp.convert(len(self.names) - 1)), "smallint")
+        for number in range(last):
+            of_split: exp.Expr = exp.convert(number)
+            if number == 0 and inner:
+                # The cut through train stands after those between splits.
+                learnt = self._before(cuts, last, of_group, rows)
+                of_split = exp.Case().when(learnt, exp.convert(0)).else_(exp.convert(last + 1))
+            case = case.when(self._before(cuts, number, of_group, rows), of_split)
+        return exp.cast(case.else_(exp.convert(last)), "smallint")
+
+    def _before(self, cuts: pa.Table, number: int, of_group: _OfGroup, rows: Rows) -> exp.Expr:
+        """Whether a row comes before this cut of its group."""
+        below: exp.Expr = exp.LTE(this=column(rows.free(KEY)), expression=of_group(cuts[f"key_{number}"]))
+        if self.order is None:
+            return below
+        edge, order = of_group(cuts[f"order_{number}"]), column(rows.free(ORDER))
+        earlier = exp.LT(this=order, expression=edge)
+        same = exp.EQ(this=order.copy(), expression=edge.copy())
+        return exp.or_(earlier, exp.and_(same, below))
 
 
-def fit_split(engine: Engine, rows: Rows, config: SplitConfig, folder: Path) -> Split:
-    """The fitted split, written into `folder`. Raises PreprocessError where a split would be empty."""
-    draft = Split(config.names, "cuts", config.categorize.by, config.index.by, config.seed, SplitReport({}, 0, 0, [], 0), folder)
+def fit_split(engine: Engine, rows: Rows, config: SplitConfig, folder: Path, *, inner: bool = False) -> Split:
+    """The fitted split, written into `folder`. Raises PreprocessError where a split would be empty.
+
+    With `inner` a tenth of train is kept back: of every group, the latest rows with `index_by`, whole groups where groups are
+    whole. Where none can be, as of a single group or time, the report's `num_inner` is 0.
+    """
+    draft = Split(
+        config.names, "cuts", config.categorize.by, config.index.by, config.seed, SplitReport({}, 0, 0, [], 0), folder
+    )
     counted = _count_groups(engine, rows, draft)
     if config.categorize.categories is not None or config.categorize.ratio is not None:
-        split = _assign_groups(counted, draft, config)
+        split = _whole_groups(counted, draft, config, inner=inner)
     else:
-        split = _cut_groups(engine, rows, counted, draft, config)
+        split = _cut_groups(engine, rows, counted, draft, config, inner=inner)
     empty = [name for name, count in split.report.rows.items() if count == 0]
     if empty:
         counts = ", ".join(f"{name}: {count:,}" for name, count in split.report.rows.items())
-        raise PreprocessError(f"split '{empty[0]}' has no rows ({counts})", "change the shares or groups under `split:`, or `where`")
+        raise PreprocessError(
+            f"split '{empty[0]}' has no rows ({counts})", "change the shares or groups under `split:`, or `where`"
+        )
     settings = {key: value for key, value in asdict(split).items() if key != "folder"}
     (folder / "split.json").write_text(json.dumps(settings, indent=1, default=str))
     return split
@@ -111,30 +153,35 @@ def read_split(folder: Path) -> Split:
     return Split(**{**data, "names": tuple(data["names"]), "report": SplitReport(**data["report"])}, folder=folder)
 
 
-def _keyed(engine: Engine, rows: Rows, split: Split, columns: list[str]) -> exp.Select:
+def _keyed(engine: Engine, rows: Rows, split: Split, columns: list[str] | None = None) -> exp.Select:
     """The rows with their group, their key and, with `index_by`, their order.
 
-    The columns are called c0, c1, ... beside these: one of the user's may be called like any of ours.
+    Beside columns of the table these are called as none of it is; alone they have the names that queries here are written with.
     """
-    base = rows.select(engine, [*columns, *(name for name in (split.by, split.order) if name)]).subquery("base", copy=False)
+    called = str if columns is None else rows.free
+    base = rows.select(engine, [*(columns or ()), *(name for name in (split.by, split.order) if name)]).subquery(
+        "base", copy=False
+    )
     group: exp.Expr = column(split.by) if split.by else bigint(0)
-    outputs: list[exp.Expr] = [column(name).as_(f"c{place}", quoted=True, copy=False) for place, name in enumerate(columns)]
-    outputs += [column(ROW_ID), group.as_(GROUP, quoted=True), seeded_key(column(ROW_ID), "split", split.seed).as_(KEY, quoted=True)]
+    outputs: list[exp.Expr] = [column(ROW_ID) if columns is None else exp.Star()]
+    outputs.append(group.as_(called(GROUP), quoted=True))
+    outputs.append(seeded_key(column(ROW_ID), "split", split.seed).as_(called(KEY), quoted=True, copy=False))
     if split.order is not None:
-        outputs.append(_order_value(split.order, rows).as_(ORDER, quoted=True))
+        outputs.append(_order_value(split.order, rows).as_(called(ORDER), quoted=True))
     return exp.select(*outputs, copy=False).from_(base, copy=False)
 
 
 class _OfGroup:
     """Finds what groups have: one of `values`, which stand as the groups do, for the group of each row."""
 
-    def __init__(self, engine: Engine, split: Split, groups: pa.ChunkedArray) -> None:
+    def __init__(self, engine: Engine, split: Split, groups: pa.ChunkedArray, group: exp.Expr) -> None:
         self.engine = engine
+        self.group = group
         self.single = split.by is None
         names = groups if self.single else engine.fetch_texts(groups)
         # The null group stands last, as it is sorted.
         self.names, self.has_null = names.drop_null(), names.null_count > 0
-        self.text = exp.cast(column(GROUP), "text")
+        self.text = exp.cast(group.copy(), "text")
 
     def place(self) -> exp.Expr:
         """Where the group stands."""
@@ -149,7 +196,11 @@ class _OfGroup:
         return self._or_null_group(found, exp.convert(values[len(values) - 1].as_py()))
 
     def _or_null_group(self, found: exp.Expr, of_null: exp.Expr) -> exp.Expr:
-        return exp.Case().when(exp.Is(this=column(GROUP), expression=exp.null()), of_null).else_(found) if self.has_null else found
+        return (
+            exp.Case().when(exp.Is(this=self.group.copy(), expression=exp.null()), of_null).else_(found)
+            if self.has_null
+            else found
+        )
 
 
 def _order_value(name: str, rows: Rows) -> exp.Expr:
@@ -167,92 +218,63 @@ def _order_value(name: str, rows: Rows) -> exp.Expr:
 
 def _count_groups(engine: Engine, rows: Rows, split: Split) -> pa.Table:
     """Groups and their numbers of rows, ordered by group."""
-    keyed = _keyed(engine, rows, split, [])
+    keyed = _keyed(engine, rows, split)
     counted = engine.fetch(query(f"SELECT {GROUP}, COUNT(*) AS num_rows FROM keyed GROUP BY {GROUP}", keyed=keyed))
     if counted.num_rows == 0:
-        raise PreprocessError("no row passes `where` and has a label", f"the datasource has {rows.schema.num_rows:,} rows")
+        raise PreprocessError(
+            "no row passes `where` and has a label", f"the datasource has {rows.schema.num_rows:,} rows"
+        )
     return counted.sort_by(GROUP)
 
 
-# Whole groups
-
-
-def _assign_groups(counted: pa.Table, draft: Split, config: SplitConfig) -> Split:
-    groups = counted[GROUP].to_pylist()
-    chosen = _named_groups(groups, config) if config.categorize.categories is not None else _drawn_groups(groups, config)
-    kept = [i for i, number in enumerate(chosen) if number is not None]
-    sizes = counted["num_rows"].to_numpy()
-    totals = {name: int(sum(sizes[i] for i in kept if chosen[i] == n)) for n, name in enumerate(draft.names)}
-    table = pa.table({GROUP: counted[GROUP].take(pa.array(kept, pa.int64())),
-                      "split": pa.array([chosen[i] for i in kept], pa.int16())})  # fmt: skip
+def _whole_groups(counted: pa.Table, draft: Split, config: SplitConfig, *, inner: bool) -> Split:
+    table = assigned_groups(counted, config, inner=inner)
     pq.write_table(table, draft.folder / "cuts.parquet")
-    left_out = int(sizes.sum()) - sum(totals.values())
-    return _finished(draft, "groups", SplitReport(totals, len(groups), 0, [], left_out))
-
-
-def _named_groups(groups: list[Any], config: SplitConfig) -> list[int | None]:
-    wanted: dict[str, int] = {}
-    for number, name in enumerate(config.names):
-        for value in (config.categorize.categories or {})[name]:
-            if wanted.setdefault(_group_text(value), number) != number:
-                raise PreprocessError(f"group {value!r} is given to two splits under `categories`")
-    known = {_group_text(value) for value in groups}
-    absent = [value for value in wanted if value not in known]
-    if absent:
-        raise PreprocessError(
-            f"`categories` names groups that are not in column '{config.categorize.by}': {', '.join(absent[:5])}",
-            f"its groups: {', '.join(sorted(known)[:10])}" + (", ..." if len(known) > 10 else ""),
-            *near_miss(absent[0], known),
-        )
-    return [wanted.get(_group_text(value)) for value in groups]
-
-
-def _drawn_groups(groups: list[Any], config: SplitConfig) -> list[int | None]:
-    """Whole groups by seeded hash, as many for each split as its share of the groups says."""
-    import hashlib
-
-    shares = config.shares or {}
-    counts = quotas(np.array([len(groups)]), [shares[name] for name in config.names])[0]
-    order = sorted(range(len(groups)), key=lambda i: hashlib.sha256(f"{config.seed}:{_group_text(groups[i])}".encode()).digest())
-    numbers = np.repeat(np.arange(len(counts)), counts)
-    chosen: list[int | None] = [None] * len(groups)
-    for position, i in enumerate(order):
-        chosen[i] = int(numbers[position])
-    return chosen
-
-
-def _group_text(value: Any) -> str:
-    """A group's value as YAML would write it, so that 3083 and '3083' name the same group."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return str(value).lower()
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+    sizes, number = table["num_rows"].to_numpy(), table["split"].to_numpy()
+    totals = {name: int(sizes[number == n].sum()) for n, name in enumerate(draft.names)}
+    num_inner = int(sizes[table["part"].to_numpy() == len(draft.names)].sum()) if inner else 0
+    left_out = int(counted["num_rows"].to_numpy().sum()) - sum(totals.values())
+    return _finished(draft, "groups", SplitReport(totals, len(counted), 0, [], left_out, num_inner))
 
 
 # Shares within groups
 
 
-def _cut_groups(engine: Engine, rows: Rows, counted: pa.Table, draft: Split, config: SplitConfig) -> Split:
+def _cut_groups(
+    engine: Engine, rows: Rows, counted: pa.Table, draft: Split, config: SplitConfig, *, inner: bool
+) -> Split:
     shares = config.shares or {}
     sizes = counted["num_rows"].to_numpy()
     counts = quotas(sizes, [shares[name] for name in draft.names])
     edges = counts.cumsum(axis=1)[:, :-1]
+    held = inner_quotas(counts[:, 0]) if inner else np.zeros_like(sizes)
+    if inner:
+        edges = np.column_stack([edges, counts[:, 0] - held])
     engine.register("split_edges", _edge_table(edges))
-    of_group = _OfGroup(engine, draft, counted[GROUP])
-    keyed = _keyed(engine, rows, draft, [])
+    of_group = _OfGroup(engine, draft, counted[GROUP], column(GROUP))
+    keyed = _keyed(engine, rows, draft)
     found = _ordered_cuts(engine, keyed, of_group) if draft.order else _hashed_cuts(engine, keyed, of_group, sizes)
     if draft.order:
         whole_blocks = rows.schema[draft.order].kind == "timestamp"
-        cuts = _ordered_table(counted[GROUP], edges, found, whole_blocks=whole_blocks)
-        counts = _moved_counts(cuts, sizes)
+        cuts = _ordered_table(counted[GROUP], edges, found, counts[:, 0], whole_blocks=whole_blocks)
+        counts = _moved_counts(cuts, sizes, len(draft.names) - 1)
+        if inner:
+            held = np.maximum(0, counts[:, 0] - cuts[f"rows_before_{len(draft.names) - 1}"].to_numpy())
     else:
-        cuts = pa.table({GROUP: counted[GROUP], **{f"key_{n}": _at_cut(found, KEY, n, len(sizes), -1) for n in range(edges.shape[1])}})
+        cuts = pa.table(
+            {
+                GROUP: counted[GROUP],
+                **{f"key_{n}": _at_cut(found, KEY, n, len(sizes), -1) for n in range(edges.shape[1])},
+            }
+        )
     pq.write_table(cuts, draft.folder / "cuts.parquet")
     small = np.flatnonzero(sizes < len(draft.names))
     names = [counted[GROUP][int(i)].as_py() for i in small[:NUM_SHOWN_GROUPS]] if draft.by else []
     totals = {name: int(counts[:, n].sum()) for n, name in enumerate(draft.names)}
-    return _finished(draft, "cuts", SplitReport(totals, len(sizes), len(small), names, 0))
+    num_inner = int(held.sum())
+    # Where train is of one time, all of it lies on one side of the cut.
+    num_inner = num_inner if num_inner < totals[draft.names[0]] else 0
+    return _finished(draft, "cuts", SplitReport(totals, len(sizes), len(small), names, 0, num_inner))
 
 
 def _edge_table(edges: np.ndarray) -> pa.Table:
@@ -268,28 +290,42 @@ def _hashed_cuts(engine: Engine, keyed: exp.Select, of_group: _OfGroup, sizes: n
     bucket = exp.BitwiseRightShift(this=column(KEY), expression=of_group(pa.chunked_array([shifts])))
     bucketed = exp.select(of_group.place().as_(PLACE, quoted=True), column(KEY), bucket.as_("bucket", quoted=True))
     bucketed = bucketed.from_(keyed.subquery("keyed"))
-    buckets = engine.fetch(query(f"""
+    buckets = engine.fetch(
+        query(
+            f"""
         WITH histogram AS (SELECT {PLACE}, bucket, COUNT(*) AS n FROM bucketed GROUP BY {PLACE}, bucket),
         running AS (SELECT {PLACE}, bucket, n, SUM(n) OVER (PARTITION BY {PLACE} ORDER BY bucket ROWS UNBOUNDED PRECEDING) AS through FROM histogram)
         SELECT running.{PLACE}, running.bucket, edges.cut, CAST(edges.edge - (running.through - running.n) AS BIGINT) AS rank_in_bucket
         FROM running JOIN split_edges AS edges
           ON running.{PLACE} = edges.{PLACE} AND edges.edge > running.through - running.n AND edges.edge <= running.through
-    """, bucketed=bucketed.copy()))  # fmt: skip
+    """,
+            bucketed=bucketed.copy(),
+        )
+    )
     engine.register("split_buckets", buckets)
-    return engine.fetch(query(f"""
+    return engine.fetch(
+        query(
+            f"""
         WITH ranked AS (
             SELECT buckets.{PLACE}, buckets.cut, bucketed.{KEY}, buckets.rank_in_bucket,
                    ROW_NUMBER() OVER (PARTITION BY buckets.{PLACE}, buckets.cut ORDER BY bucketed.{KEY}) AS rank_of_key
             FROM bucketed JOIN split_buckets AS buckets ON bucketed.{PLACE} = buckets.{PLACE} AND bucketed.bucket = buckets.bucket
         )
         SELECT {PLACE}, cut, {KEY} FROM ranked WHERE rank_of_key = rank_in_bucket
-    """, bucketed=bucketed))  # fmt: skip
+    """,
+            bucketed=bucketed,
+        )
+    )
 
 
 def _ordered_cuts(engine: Engine, keyed: exp.Select, of_group: _OfGroup) -> pa.Table:
     """For each group and cut with rows before it the order and key of the last of them, and how many rows are before and equal."""
-    placed = exp.select(of_group.place().as_(PLACE, quoted=True), column(ORDER), column(KEY)).from_(keyed.subquery("keyed"))
-    return engine.fetch(query(f"""
+    placed = exp.select(of_group.place().as_(PLACE, quoted=True), column(ORDER), column(KEY)).from_(
+        keyed.subquery("keyed")
+    )
+    return engine.fetch(
+        query(
+            f"""
         WITH ranked AS (
             SELECT {PLACE}, {ORDER}, {KEY},
                    ROW_NUMBER() OVER (PARTITION BY {PLACE} ORDER BY {ORDER}, {KEY}) AS position,
@@ -299,22 +335,32 @@ def _ordered_cuts(engine: Engine, keyed: exp.Select, of_group: _OfGroup) -> pa.T
         )
         SELECT ranked.{PLACE}, edges.cut, ranked.{ORDER}, ranked.{KEY}, ranked.num_before, ranked.num_equal
         FROM ranked JOIN split_edges AS edges ON ranked.{PLACE} = edges.{PLACE} AND ranked.position = edges.edge
-    """, placed=placed))  # fmt: skip
+    """,
+            placed=placed,
+        )
+    )
 
 
-def _ordered_table(groups: pa.ChunkedArray, edges: np.ndarray, found: pa.Table, *, whole_blocks: bool) -> pa.Table:
+def _ordered_table(
+    groups: pa.ChunkedArray, edges: np.ndarray, found: pa.Table, num_train: np.ndarray, *, whole_blocks: bool
+) -> pa.Table:
     """The cuts: for each group and cut the order and key of the last row before it, and how many rows that leaves before it.
 
-    Of `whole_blocks` rows of one time never straddle a cut: it moves to the nearer end of the block of equal times.
+    Of `whole_blocks` rows of one time never straddle a cut: it moves to the nearer end of the block of equal times. A cut within
+    train, the last one where there is one, moves to the block's beginning, unless that keeps too much of train from being learnt.
     """
-    columns: dict[str, Any] = {GROUP: groups}
+    columns: dict[str, pa.ChunkedArray | np.ndarray] = {GROUP: groups}
     for n in range(edges.shape[1]):
         edge = edges[:, n]
         there = _at_cut(found, "num_equal", n, len(edge), 0) > 0
         key, before = _at_cut(found, KEY, n, len(edge), -1), edge
         if whole_blocks:
             num_before, num_equal = (_at_cut(found, name, n, len(edge), 0) for name in ("num_before", "num_equal"))
-            inclusive = there & ((num_before == 0) | (num_before + num_equal - edge <= edge - num_before))
+            nearer = num_before + num_equal - edge <= edge - num_before
+            if (edge < edges[:, 0]).any():
+                ends = num_before + num_equal == edge
+                nearer = ends | (num_train - num_before > LARGEST_INNER * num_train)
+            inclusive = there & ((num_before == 0) | nearer)
             key, before = np.where(inclusive, 2**KEY_BITS, -1), np.where(inclusive, num_before + num_equal, num_before)
         part = _of_cut(found, n)
         taken = pa.array(_at_cut(found, None, n, len(edge), 0), pa.int64(), mask=~there)
@@ -336,9 +382,9 @@ def _of_cut(found: pa.Table, cut: int) -> pa.Table:
     return found.filter(pc.equal(found["cut"], cut))
 
 
-def _moved_counts(cuts: pa.Table, sizes: np.ndarray) -> np.ndarray:
-    """Rows of each group and split, from where the cuts came to lie."""
-    before = [cuts[name].to_numpy() for name in cuts.column_names if name.startswith("rows_before_")]
+def _moved_counts(cuts: pa.Table, sizes: np.ndarray, num_cuts: int) -> np.ndarray:
+    """Rows of each group and split, from where the cuts between splits came to lie."""
+    before = [cuts[f"rows_before_{n}"].to_numpy() for n in range(num_cuts)]
     edges = np.maximum.accumulate(np.stack([np.zeros_like(sizes), *before, sizes], axis=1), axis=1)
     return np.diff(edges, axis=1)
 

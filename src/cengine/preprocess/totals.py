@@ -10,6 +10,8 @@ from typing import Any
 from sqlglot import exp
 
 from cengine.expressions.build import as_number, column
+from cengine.names import free_stem
+from cengine.plain import Cell
 from cengine.preprocess.fixed_point import FixedPoint
 from cengine.preprocess.value_counts import SPLIT, SplitRows, microseconds
 from cengine.tables import Column
@@ -27,8 +29,8 @@ class Totals:
 
     num_rows: int
     num_values: int
-    minimum: Any = None
-    maximum: Any = None
+    minimum: Cell = None
+    maximum: Cell = None
     mean: float | None = None
     deviation: float | None = None
     about_distinct: int | None = None
@@ -42,13 +44,22 @@ def totals_of(table: SplitRows, columns: Sequence[Column], estimated: Collection
     """
     found: dict[str, list[Totals]] = {}
     for part in _parts(columns):
-        plans = {known.name: plan for known in part if known.kind in NUMBERS and (plan := _planned(known, known.minimum, known.maximum))}
+        plans = {
+            known.name: plan
+            for known in part
+            if known.kind in NUMBERS and (plan := _planned(known, known.minimum, known.maximum))
+        }
         first = _query(table, part, plans, estimated)
-        again = {known.name: plan for known in part if (plan := _narrower(known, first[known.name], plans.get(known.name)))}
+        again = {
+            known.name: plan for known in part if (plan := _narrower(known, first[known.name], plans.get(known.name)))
+        }
         if again:
             second = _query(table, [known for known in part if known.name in again], again, ())
             for name, splits in second.items():
-                first[name] = [replace(old, mean=new.mean, deviation=new.deviation) for old, new in zip(first[name], splits, strict=True)]
+                first[name] = [
+                    replace(old, mean=new.mean, deviation=new.deviation)
+                    for old, new in zip(first[name], splits, strict=True)
+                ]
         found |= first
     return found
 
@@ -59,7 +70,7 @@ def _parts(columns: Sequence[Column]) -> Iterator[list[Column]]:
         yield list(itertools.islice(columns, start, start + COLUMNS_PER_QUERY))
 
 
-def _planned(known: Column, low: Any, high: Any) -> FixedPoint | None:
+def _planned(known: Column, low: Cell, high: Cell) -> FixedPoint | None:
     if known.kind == "boolean":
         return FixedPoint.of((0, 1), whole=True)
     return None if low is None else FixedPoint.of((low, high), whole=known.kind == "integer")
@@ -81,21 +92,33 @@ def _query(
 ) -> dict[str, list[Totals]]:
     split = column(table.rows.split_column)
     outputs: list[exp.Expr] = [split.copy().as_(SPLIT, quoted=True), exp.Count(this=exp.Star()).as_("num_rows")]
+    shifted: list[exp.Expr] = []
+    stem = free_stem("_shifted_", table.rows.schema.names)
     for i, known in enumerate(columns):
         cell = column(known.name)
         if _may_be_null(known):
             outputs.append(exp.Count(this=cell.copy()).as_(f"num_{i}", copy=False))
         if known.kind in RANGED:
             value = microseconds(cell) if known.kind == "timestamp" else as_number(cell, known.kind)
-            outputs += [exp.Min(this=value.copy()).as_(f"low_{i}", copy=False), exp.Max(this=value.copy()).as_(f"high_{i}", copy=False)]
+            outputs += [
+                exp.Min(this=value.copy()).as_(f"low_{i}", copy=False),
+                exp.Max(this=value.copy()).as_(f"high_{i}", copy=False),
+            ]
         if known.name in plans:
-            number = as_number(cell, known.kind or "")
-            outputs += [total.as_(f"sum_{i}_{name}", copy=False) for name, total in plans[known.name].sums(number).items()]
+            called = f"{stem}{i}"
+            shifted.append(
+                plans[known.name].shifted(as_number(cell, known.kind or "")).as_(called, quoted=True, copy=False)
+            )
+            outputs += [
+                total.as_(f"sum_{i}_{name}", copy=False) for name, total in plans[known.name].sums(called).items()
+            ]
         if known.name in estimated:
             outputs.append(exp.ApproxDistinct(this=cell.copy()).as_(f"distinct_{i}"))
     source = table.select([known.name for known in columns]).subquery("rows", copy=False)
+    if shifted:
+        source = exp.select(exp.Star(), *shifted, copy=False).from_(source, copy=False).subquery("shifted", copy=False)
     query = exp.select(*outputs, copy=False).from_(source, copy=False).group_by(split, copy=False)
-    by_split = {row[SPLIT]: row for row in table.engine.fetch(query).to_pylist()}
+    by_split = {row[SPLIT]: row for row in table.engine.fetch_rows(query)}
     return {
         known.name: [_read(by_split.get(split), i, plans.get(known.name), known) for split in range(len(table.names))]
         for i, known in enumerate(columns)
@@ -113,7 +136,9 @@ def _read(row: dict[str, Any] | None, place: int, plan: FixedPoint | None, known
     elif num_values and plan is not None:
         mean, deviation = plan.moments({name: row[f"sum_{place}_{name}"] for name in FixedPoint.NAMES}, num_values)
     about = row.get(f"distinct_{place}")
-    return Totals(row["num_rows"], num_values, low, high, mean, deviation, None if about is None else min(about, num_values))
+    return Totals(
+        row["num_rows"], num_values, low, high, mean, deviation, None if about is None else min(about, num_values)
+    )
 
 
 def _may_be_null(known: Column) -> bool:
@@ -121,7 +146,7 @@ def _may_be_null(known: Column) -> bool:
     return known.kind in (None, "float") or known.num_nulls != 0
 
 
-def _end(value: Any, known: Column) -> Any:
+def _end(value: Cell, known: Column) -> Cell:
     """The least or greatest value; which of 0 and -0 is the smaller one depends on the order of rows."""
     if known.kind == "boolean" and value is not None:
         return bool(value)

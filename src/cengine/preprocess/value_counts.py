@@ -29,6 +29,8 @@ from cengine.tables import ROW_ID, Column
 EXACT_ROWS = 2_000_000
 SAMPLE_ROWS = 2**18
 ID_RANGE = 2**62
+# To read one column takes longer the more a file has; of a table of few rows many fit into memory.
+CELLS_READ_TOGETHER = 2**18
 # A longer text is told by its beginning and a hash.
 MAX_TEXT = 200
 SPLIT = "_split"
@@ -59,7 +61,9 @@ class SplitRows:
         """The columns, the row identity and `rows.split_column`, the number of the split."""
         if self.split is not None:
             return self.split.assigned(self.engine, self.rows, list(names))
-        return self.rows.select(self.engine, names).select(exp.cast(exp.convert(0), "smallint").as_(self.rows.split_column, quoted=True))
+        return self.rows.select(self.engine, names).select(
+            exp.cast(exp.convert(0), "smallint").as_(self.rows.split_column, quoted=True)
+        )
 
     @cached_property
     def sampled(self) -> tuple[bool, ...]:
@@ -71,10 +75,15 @@ class SplitRows:
         query = exp.select("*").from_(self.select(names).subquery("rows", copy=False))
         if not any(self.sampled):
             return query
-        below = [ID_RANGE * SAMPLE_ROWS // n if sampled else ID_RANGE for n, sampled in zip(self.num_rows, self.sampled, strict=True)]
+        below = [
+            ID_RANGE * SAMPLE_ROWS // n if sampled else ID_RANGE
+            for n, sampled in zip(self.num_rows, self.sampled, strict=True)
+        ]
         of_split = exp.Case()
         for number, limit in enumerate(below):
-            of_split = of_split.when(exp.EQ(this=column(self.rows.split_column), expression=exp.convert(number)), bigint(limit))
+            of_split = of_split.when(
+                exp.EQ(this=column(self.rows.split_column), expression=exp.convert(number)), bigint(limit)
+            )
         if max(below) < ID_RANGE:  # the same for all splits, which a reader of Parquet understands
             query = query.where(exp.LT(this=column(ROW_ID), expression=bigint(max(below))), copy=False)
         return query.where(exp.LT(this=column(ROW_ID), expression=of_split), copy=False)
@@ -111,7 +120,9 @@ class ValueCounts:
         if len(present) > num_values:
             least = np.partition(counts[present], len(present) - num_values)[len(present) - num_values]
             present = present[counts[present] >= least]
-        order = pa.table({"n": counts[present], "value": self.values.take(pa.array(present)).cast(_ordered_type(self.values.type))})
+        order = pa.table(
+            {"n": counts[present], "value": self.values.take(pa.array(present)).cast(_ordered_type(self.values.type))}
+        )
         places = pc.sort_indices(order, [("n", "descending"), ("value", "ascending")])[:num_values]
         return [int(i) for i in present[places.to_numpy()]]
 
@@ -127,7 +138,9 @@ class ValueCounts:
             if not between:
                 found.append(low)
                 continue
-            high = self.values[int(np.searchsorted(through, min(int(position) + 1, int(through[-1]) - 1), side="right"))].as_py()
+            high = self.values[
+                int(np.searchsorted(through, min(int(position) + 1, int(through[-1]) - 1), side="right"))
+            ].as_py()
             # Integers stay what they are, however large.
             found.append(low if low == high else low * (1 - position % 1) + high * (position % 1))
         return found
@@ -141,7 +154,9 @@ def sampled_values(table: SplitRows, columns: Sequence[Column]) -> Iterator[Samp
     cells = [_stored(known).as_(f"c{i}", copy=False) for i, known in enumerate(columns)]
     # Trees of wide tables are large: they are handed on, not copied.
     rows = table.sample([known.name for known in columns]).subquery("sample", copy=False)
-    query = exp.select(*cells, column(table.rows.split_column).as_(SPLIT, quoted=True), copy=False).from_(rows, copy=False)
+    query = exp.select(*cells, column(table.rows.split_column).as_(SPLIT, quoted=True), copy=False).from_(
+        rows, copy=False
+    )
     with tempfile.TemporaryDirectory(prefix="sample-", dir=engine.scratch) as folder:
         file = Path(folder) / "sample.parquet"
         engine.write(query, file)
@@ -158,15 +173,25 @@ class Sample:
         self._num_splits = num_splits
         self._splits = reader.read(columns=[SPLIT])[SPLIT].to_numpy().astype(np.int64)
         self.num_rows = np.bincount(self._splits, minlength=num_splits)
+        self._together = max(1, CELLS_READ_TOGETHER // max(1, len(self._splits)))
+        self._read = pa.table({})
 
     def counts(self, place: int) -> ValueCounts:
         """The values of the column at this place."""
-        cells = self._reader.read(columns=[f"c{place}"]).column(0)
+        name = f"c{place}"
+        if name not in self._read.column_names:
+            first = place - place % self._together
+            self._read = self._reader.read(columns=[f"c{i}" for i in range(first, first + self._together)])
+        cells = self._read[name]
         if not pa.types.is_dictionary(cells.type):
             cells = cells.dictionary_encode()
         cells = cells.unify_dictionaries().combine_chunks()
         values = cells.dictionary if isinstance(cells, pa.DictionaryArray) else pa.array([], cells.type.value_type)
-        codes = cells.indices.fill_null(len(values)).to_numpy(zero_copy_only=False) if len(self._splits) else np.zeros(0, np.int64)
+        codes = (
+            cells.indices.fill_null(len(values)).to_numpy(zero_copy_only=False)
+            if len(self._splits)
+            else np.zeros(0, np.int64)
+        )
         width = len(values) + 1
         counts = np.bincount(codes.astype(np.int64) + self._splits * width, minlength=self._num_splits * width)
         counts = counts.reshape(self._num_splits, width)
@@ -183,9 +208,13 @@ def _stored(known: Column) -> exp.Expr:
     text = exp.cast(cell, "text")
     beginning = exp.Anonymous(this="LEFT", expressions=[text.copy(), exp.convert(MAX_TEXT)])
     marked = exp.DPipe(
-        this=exp.DPipe(this=beginning, expression=exp.Literal.string("…"), safe=False), expression=exp.MD5(this=text.copy()), safe=False
+        this=exp.DPipe(this=beginning, expression=exp.Literal.string("…"), safe=False),
+        expression=exp.MD5(this=text.copy()),
+        safe=False,
     )
-    return exp.Case().when(exp.GT(this=exp.Length(this=text.copy()), expression=exp.convert(MAX_TEXT)), marked).else_(text)
+    return (
+        exp.Case().when(exp.GT(this=exp.Length(this=text.copy()), expression=exp.convert(MAX_TEXT)), marked).else_(text)
+    )
 
 
 def microseconds(cell: exp.Expr) -> exp.Expr:

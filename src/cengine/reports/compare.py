@@ -1,18 +1,5 @@
 """A comparison of finished runs as plain data, with the sentences that say what is noise; and its page.
 
-    {"version": 1,
-     "runs": [{"key": "1:2", "pipeline": name, "number": 2, "started_at": iso, "seconds": 4.5, "data": {"datasource", "snapshot", "rows"}}],
-     "left_out": [{"name", "reason"}],
-     "labels": [{"name", "task", "runs": [keys], "metrics": [as in the summary],
-       "splits": [{"name": "eval", "reference": key, "runs": [   # best first
-          {"run": key, "num_rows", "num_common",      # null for the reference itself
-           "metrics": {"mae": {"model", "low", "high", "constant", "constant_is", "skill", "best": bool,
-              "against": null | {"run", "here", "there", "difference", "low", "high", "verdict", "told": in short, "sentence"}}}}]}],
-       "slices": [{"columns", "split", "num_slices", "num_left_out", "values", "runs": {key: {"num_rows", "metrics": {"mae": {"value", "low", "high"}}}}}]}],
-     "alone": [{"label", "task", "run"}],
-     "note": null | sentence,
-     "differing": [{"path": "trainer.layers[0].units", "values": {key: value}}]}
-
 `difference` is the run's metric less the reference's, over the rows that both evaluated; `here` and `there` are both over
 these rows. `verdict` is better, worse, noise, same, unknown (too few rows to tell) or no rows.
 """
@@ -20,21 +7,143 @@ these rows. `verdict` is better, worse, noise, same, unknown (too few rows to te
 from __future__ import annotations
 
 import math
-import re
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
+from cengine.evaluation.baselines import BesideConstant
 from cengine.evaluation.paired import Difference
-from cengine.reports.formats import number
-from cengine.reports.settings import differing
+from cengine.reports.formats import number, run_name
+from cengine.reports.settings import Differing, differing
+
+if TYPE_CHECKING:
+    from cengine.config.flatten import FlatSetting
+    from cengine.reports.summary import Ends, MetricFacts
 
 VERSION = 1
-_DIRECTIONS = re.compile("[\u202a-\u202e\u2066-\u2069]")
 # From so many pairs on it is said that some look different by chance.
 MANY_PAIRS = 5
+
+
+class DataFacts(TypedDict):
+    """The rows that a run read."""
+
+    datasource: str
+    snapshot: int
+    rows: int
+
+
+class ComparedRun(TypedDict):
+    """A run that is compared."""
+
+    key: str
+    pipeline: str
+    number: int
+    started_at: str
+    seconds: float
+    data: DataFacts
+
+
+class LeftOut(TypedDict):
+    """What is not compared, and why."""
+
+    name: str
+    reason: str
+
+
+class Alone(TypedDict):
+    """A label that one run only has."""
+
+    label: str
+    task: str
+    run: str
+
+
+class Against(TypedDict):
+    """How a run's metric differs from the reference's."""
+
+    run: str
+    here: float | None
+    there: float | None
+    difference: float | None
+    low: float | None
+    high: float | None
+    verdict: str
+    told: str
+    sentence: str
+
+
+class ComparedMetric(BesideConstant):
+    """A run's metric; `against` is None for the reference itself."""
+
+    best: bool
+    against: Against | None
+
+
+class RunOfSplit(TypedDict):
+    """What a run reached on a split."""
+
+    run: str
+    num_rows: int
+    num_common: int | None
+    metrics: dict[str, ComparedMetric]
+
+
+class ComparedSplit(TypedDict):
+    """The runs on one split, best first."""
+
+    name: str
+    reference: str
+    runs: list[RunOfSplit]
+
+
+class SlicesOfRun(TypedDict):
+    """What a run reached in each slice of a set, None where it has no such slice."""
+
+    num_rows: list[int | None]
+    metrics: dict[str, Ends]
+
+
+class ComparedSlices(TypedDict):
+    """A set of slices of one split, with the runs by their keys."""
+
+    columns: list[str]
+    split: str
+    num_slices: int
+    num_left_out: int
+    values: list[list[Any]]
+    runs: dict[str, SlicesOfRun]
+
+
+class ComparedLabel(TypedDict):
+    """The runs that predict a label."""
+
+    name: str
+    task: str
+    runs: list[str]
+    metrics: list[MetricFacts]
+    splits: list[ComparedSplit]
+    slices: list[ComparedSlices]
+
+
+class Comparison(TypedDict):
+    """Finished runs side by side; see above for what `labels` say."""
+
+    version: int
+    runs: list[ComparedRun]
+    left_out: list[LeftOut]
+    labels: list[ComparedLabel]
+    alone: list[Alone]
+    note: str | None
+    differing: list[Differing]
+
+
+class Reached(TypedDict):
+    """What a run reached on a split, by metric."""
+
+    num_rows: int
+    metrics: dict[str, BesideConstant]
 
 
 @dataclass(frozen=True)
@@ -46,8 +155,8 @@ class RunFacts:
     number: int
     started_at: str
     seconds: float
-    data: dict[str, Any]
-    settings: list[dict[str, Any]]
+    data: DataFacts
+    settings: list[FlatSetting]
 
 
 @dataclass
@@ -60,12 +169,12 @@ class LabelFacts:
     name: str
     task: str
     runs: list[str]
-    metrics: list[dict[str, Any]]
-    values: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
+    metrics: list[MetricFacts]
+    values: dict[str, dict[str, Reached]] = field(default_factory=dict)
     references: dict[str, str] = field(default_factory=dict)
     differences: dict[tuple[str, str], list[Difference]] = field(default_factory=dict)
     num_common: dict[tuple[str, str], int] = field(default_factory=dict)
-    slices: list[dict[str, Any]] = field(default_factory=list)
+    slices: list[ComparedSlices] = field(default_factory=list)
 
     def choose_references(self, wanted: str | None) -> None:
         """The wanted run where it has the split, else the best one by the first metric."""
@@ -74,7 +183,7 @@ class LabelFacts:
             self.references[split] = wanted if wanted in of_runs else next(iter([*best, *of_runs]))
 
 
-def best_runs(of_runs: Mapping[str, dict[str, Any]], metric: Mapping[str, Any]) -> set[str]:
+def best_runs(of_runs: Mapping[str, Reached], metric: MetricFacts) -> set[str]:
     """The runs whose metric is best, several where they are equal."""
     values = {key: found["metrics"][metric["name"]]["model"] for key, found in of_runs.items()}
     known = {key: value for key, value in values.items() if value is not None and math.isfinite(value)}
@@ -84,33 +193,37 @@ def best_runs(of_runs: Mapping[str, dict[str, Any]], metric: Mapping[str, Any]) 
     return {key for key, value in known.items() if value == best}
 
 
-def run_name(pipeline: str, key: str) -> str:
-    """How a sentence calls a run. A name that is written from right to left cannot turn the rest of the sentence round."""
-    name = _DIRECTIONS.sub("", pipeline)
-    if any(unicodedata.bidirectional(character) in ("R", "AL") for character in name):
-        name = f"\u2068{name}\u2069"
-    return f"{name} {key}"
-
-
 def compared(
-    runs: Sequence[RunFacts], labels: Sequence[LabelFacts], alone: Sequence[Mapping[str, Any]], left_out: Sequence[Mapping[str, str]]
-) -> dict[str, Any]:
+    runs: Sequence[RunFacts],
+    labels: Sequence[LabelFacts],
+    alone: Sequence[Alone],
+    left_out: Sequence[LeftOut],
+) -> Comparison:
     """The comparison; numbers that are not finite are for `summary.plain` to make null."""
     names = {run.key: run_name(run.pipeline, run.key) for run in runs}
     num_pairs = len({(label.references[split], key) for label in labels for split, key in label.differences})
     return {
         "version": VERSION,
-        "runs": [{"key": r.key, "pipeline": r.pipeline, "number": r.number, "started_at": r.started_at, "seconds": r.seconds, "data": r.data}
-                 for r in runs],
+        "runs": [
+            {
+                "key": r.key,
+                "pipeline": r.pipeline,
+                "number": r.number,
+                "started_at": r.started_at,
+                "seconds": r.seconds,
+                "data": r.data,
+            }
+            for r in runs
+        ],
         "left_out": list(left_out),
         "labels": [_label(label, names) for label in labels],
         "alone": list(alone),
         "note": _note(num_pairs),
         "differing": differing({run.key: run.settings for run in runs}),
-    }  # fmt: skip
+    }
 
 
-def sentence(found: Difference, metric: Mapping[str, Any], verdict: str, here: str, there: str, rest: str) -> str:
+def sentence(found: Difference, metric: MetricFacts, verdict: str, here: str, there: str, rest: str) -> str:
     """What a difference means, as a person says it; `rest` tells of rows that are not compared."""
     name, split = metric["name"], found.split
     unit = _unit(metric)
@@ -137,25 +250,30 @@ def verdict_of(found: Difference, higher_is_better: bool) -> str:
     return "better" if (found.difference > 0) == higher_is_better else "worse"
 
 
-def page(comparison: Mapping[str, Any], *, cache: Path) -> str:
+def page(comparison: Comparison, *, cache: Path) -> str:
     """The page of a comparison."""
     from cengine.reports.compare_charts import axis_choices, parallel_spec, slices_spec
     from cengine.reports.html import render
 
     choices = axis_choices(comparison)
     return render(
-        "compare.html", cache=cache, comparison=comparison, choices=choices, slices_spec=slices_spec(), parallel_spec=parallel_spec()
-    )  # fmt: skip
+        "compare.html",
+        cache=cache,
+        comparison=comparison,
+        choices=choices,
+        slices_spec=slices_spec(),
+        parallel_spec=parallel_spec(),
+    )
 
 
-def _label(label: LabelFacts, names: Mapping[str, str]) -> dict[str, Any]:
-    splits = []
+def _label(label: LabelFacts, names: Mapping[str, str]) -> ComparedLabel:
+    splits: list[ComparedSplit] = []
     for split, of_runs in label.values.items():
         best = {metric["name"]: best_runs(of_runs, metric) for metric in label.metrics}
-        runs = []
+        runs: list[RunOfSplit] = []
         for key in _best_first([key for key in label.runs if key in of_runs], of_runs, label.metrics[0]):
             found = {d.metric: d for d in label.differences.get((split, key), [])}
-            metrics = {
+            metrics: dict[str, ComparedMetric] = {
                 metric["name"]: {
                     **of_runs[key]["metrics"][metric["name"]],
                     "best": key in best[metric["name"]],
@@ -164,36 +282,72 @@ def _label(label: LabelFacts, names: Mapping[str, str]) -> dict[str, Any]:
                 for metric in label.metrics
             }
             runs.append(
-                {"run": key, "num_rows": of_runs[key]["num_rows"], "num_common": label.num_common.get((split, key)), "metrics": metrics}
+                {
+                    "run": key,
+                    "num_rows": of_runs[key]["num_rows"],
+                    "num_common": label.num_common.get((split, key)),
+                    "metrics": metrics,
+                }
             )
         splits.append({"name": split, "reference": label.references[split], "runs": runs})
-    return {"name": label.name, "task": label.task, "runs": label.runs, "metrics": label.metrics, "splits": splits, "slices": label.slices}
+    return {
+        "name": label.name,
+        "task": label.task,
+        "runs": label.runs,
+        "metrics": label.metrics,
+        "splits": splits,
+        "slices": label.slices,
+    }
 
 
-def _best_first(keys: Sequence[str], of_runs: Mapping[str, dict[str, Any]], metric: Mapping[str, Any]) -> list[str]:
+def _best_first(keys: Sequence[str], of_runs: Mapping[str, Reached], metric: MetricFacts) -> list[str]:
     def rank(key: str) -> float:
         value = of_runs[key]["metrics"][metric["name"]]["model"]
-        unknown = value is None or not math.isfinite(value)
-        return math.inf if unknown else -value if metric["higher_is_better"] else value
+        if value is None or not math.isfinite(value):
+            return math.inf
+        return -value if metric["higher_is_better"] else value
 
     return sorted(keys, key=rank)
 
 
 def _against(
-    label: LabelFacts, split: str, key: str, metric: Mapping[str, Any], found: Difference | None, names: Mapping[str, str]
-) -> dict[str, Any] | None:
+    label: LabelFacts,
+    split: str,
+    key: str,
+    metric: MetricFacts,
+    found: Difference | None,
+    names: Mapping[str, str],
+) -> Against | None:
     reference = label.references[split]
     if key == reference:
         return None
     here, there = names[key], names[reference]
     if found is None:
         told = f"{split}: there is no row that both {here} and {there} evaluated, so that nothing can be said."
-        empty = dict.fromkeys(("here", "there", "difference", "low", "high"))
-        return {"run": reference, **empty, "verdict": "no rows", "told": "no common rows", "sentence": told}
+        return {
+            "run": reference,
+            "here": None,
+            "there": None,
+            "difference": None,
+            "low": None,
+            "high": None,
+            "verdict": "no rows",
+            "told": "no common rows",
+            "sentence": told,
+        }
     verdict = verdict_of(found, metric["higher_is_better"])
     rest = _rest(label, split, key, here, there)
-    return {"run": reference, "here": found.second, "there": found.first, "difference": found.difference, "low": found.low, "high": found.high,
-            "verdict": verdict, "told": _told(found, verdict), "sentence": sentence(found, metric, verdict, here, there, rest)}  # fmt: skip
+    return {
+        "run": reference,
+        "here": found.second,
+        "there": found.first,
+        "difference": found.difference,
+        "low": found.low,
+        "high": found.high,
+        "verdict": verdict,
+        "told": _told(found, verdict),
+        "sentence": sentence(found, metric, verdict, here, there, rest),
+    }
 
 
 def _told(found: Difference, verdict: str) -> str:
@@ -223,12 +377,14 @@ def _rows(count: int) -> str:
     return f"{count:,} row" if count == 1 else f"{count:,} rows"
 
 
-def _unit(metric: Mapping[str, Any]) -> str:
+def _unit(metric: MetricFacts) -> str:
     return {"%": " %", "nats": " nats"}.get(metric["unit"], "")
 
 
 def _note(num_pairs: int) -> str | None:
     if num_pairs < MANY_PAIRS:
         return None
-    return (f"Each interval is for one pair of runs: of pairs that do not differ 1 in 20 looks as if it did, and these are {num_pairs}. "
-            "The best of many runs is a little flattered.")  # fmt: skip
+    return (
+        f"Each interval is for one pair of runs: of pairs that do not differ 1 in 20 looks as if it did, and these are {num_pairs}. "
+        "The best of many runs is a little flattered."
+    )

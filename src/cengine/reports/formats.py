@@ -6,13 +6,19 @@ from __future__ import annotations
 import datetime
 import json
 import math
+import re
+import unicodedata
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
+if TYPE_CHECKING:
+    from cengine.preprocess.describe import ColumnStatistics
+
 DIGITS = 6
 MISSING = "–"
+_DIRECTIONS = re.compile("[\u202a-\u202e\u2066-\u2069]")
 
 
 def number(value: float | None) -> str:
@@ -81,9 +87,10 @@ def moment(text: str | None) -> str:
     return text.replace("T", " ").split(".")[0].split("+")[0].removesuffix("Z") if text else MISSING
 
 
-def at(value: float | str | None, column: dict) -> str:
+def at(value: float | str | None, column: ColumnStatistics | None) -> str:
     """A number of a column's histogram or statistics; times are told as seconds since 1970 and shown as times."""
-    is_time = (column.get("histogram") or {}).get("is_time")
+    histogram = column.get("histogram") if column else None
+    is_time = histogram is not None and histogram.get("is_time", False)
     if value is None or isinstance(value, str):
         return (moment(value) if is_time else value) or MISSING
     if is_time:
@@ -97,12 +104,12 @@ def unit(name: str, label: str) -> str:
     return {"label": f"in {label}", "label squared": f"in {label} squared"}.get(name, name)
 
 
-def setting(value: Any) -> str:
+def setting(value: object) -> str:
     """A setting as YAML writes it on one line."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
-def cell(value: Any) -> str | Markup:
+def cell(value: object) -> str | Markup:
     """A value of a column as text: null muted, booleans in lower case, the empty text in sight, years without separators."""
     if value is None:
         return Markup('<span class="null">null</span>')
@@ -115,12 +122,20 @@ def cell(value: Any) -> str | Markup:
     return Markup("<bdi>{}</bdi>").format(value) if isinstance(value, str) else str(value)
 
 
+def run_name(pipeline: str, key: str) -> str:
+    """How a sentence calls a run. A name that is written from right to left cannot turn the rest of the sentence round."""
+    name = _DIRECTIONS.sub("", pipeline)
+    if any(unicodedata.bidirectional(character) in ("R", "AL") for character in name):
+        name = f"\u2068{name}\u2069"
+    return f"{name} {key}"
+
+
 def _minus(text: str) -> str:
     """The number with a minus as wide as a plus; that of an exponent stays."""
     return f"−{text[1:]}" if text.startswith("-") else text
 
 
-FILTERS: dict[str, Callable[..., Any]] = {
+FILTERS: dict[str, Callable[..., str | int | Markup]] = {
     "number": number,
     "fixed": fixed,
     "decimals_of": decimals_of,

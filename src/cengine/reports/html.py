@@ -12,10 +12,10 @@ import functools
 import hashlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
@@ -25,14 +25,22 @@ from cengine.reports import sections as parts
 from cengine.store.permissions import file_mode, make_folder
 from cengine.store.writing import write_whole
 
-SECTIONS = ("answer", "curves", "errors", "slices", "worst", "split", "columns", "configuration")
+if TYPE_CHECKING:
+    from cengine.reports.summary import Summary
+
+SECTIONS = ("answer", "curves", "features", "errors", "rows", "slices", "worst", "split", "columns", "configuration")
 run_name = parts.run_name
 POLICY_MARK = "sha256-of-the-scripts"
 
 
 def page(
-    summary: dict, *, other: dict | None = None, cache: Path, sections: Sequence[str] | None = None, embedded: bool = False
-) -> str:  # fmt: skip
+    summary: Summary,
+    *,
+    other: Summary | None = None,
+    cache: Path,
+    sections: Sequence[str] | None = None,
+    embedded: bool = False,
+) -> str:
     """The page of a run: `sections` of it (all by default), with the run of `other` beside it where both can be shown.
 
     `embedded` leaves out the heading, for a frame that stands under one.
@@ -68,7 +76,7 @@ class _Carried:
         self._hashes: list[str] = []
         self._num_charts = 0
 
-    def functions(self) -> dict[str, Any]:
+    def functions(self) -> dict[str, Callable[..., object]]:
         """What templates call."""
         return {
             "policy": self.policy,
@@ -82,9 +90,7 @@ class _Carried:
 
     def policy(self) -> str:
         """The Content-Security-Policy, hashes still to be filled in: the scripts come later in the text."""
-        return (
-            f"default-src 'none'; script-src {POLICY_MARK}; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
-        )
+        return f"default-src 'none'; script-src {POLICY_MARK}; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 
     def hashes(self) -> str:
         """Sources of the policy that let the scripts of this page run, and no other."""
@@ -98,12 +104,14 @@ class _Carried:
         """Vega, Vega-Lite and Vega-Embed as an element."""
         return self._element(f"(() => {{{vega_script(self._cache)}}})();")
 
-    def chart(self, identity: str, spec: dict, description: str, *, caption: str | None = None) -> Markup:
+    def chart(self, identity: str, spec: charts.Spec, description: str, *, caption: str | None = None) -> Markup:
         """A figure that page.js draws when it comes into view; `description` is what a screen reader says."""
         self._num_charts += 1
         told = Markup("<figcaption>{}</figcaption>").format(caption) if caption else Markup("")
         drawing = Markup('<div class="drawing" id="{}" role="img" aria-label="{}"></div>').format(identity, description)
-        return Markup('<figure class="chart">{}{}{}</figure>').format(told, drawing, _data(f"{identity}-spec", charts.themed(spec)))
+        return Markup('<figure class="chart">{}{}{}</figure>').format(
+            told, drawing, _data(f"{identity}-spec", charts.themed(spec))
+        )
 
     def _element(self, code: str) -> Markup:
         digest = base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()
@@ -135,7 +143,7 @@ def _data(identity: str, value: object) -> Markup:
     return Markup('<script type="application/json" id="{}">{}</script>').format(identity, Markup(text))
 
 
-def _finite(value: Any) -> Any:
+def _finite(value: object) -> object:
     """The value with null for what JSON cannot say."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None

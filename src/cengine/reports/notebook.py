@@ -55,7 +55,8 @@ def _cells(title: str, key: str, project_path: str, logdir: str) -> list[tuple[s
         ("code", 'run.view("answer")'),
         ("markdown", "## How it was trained\n\nLoss and metrics at each checkpoint, the network, its weights, and the hyper-parameters of all runs of "
                      "this pipeline. The dot named after the run is the checkpoint whose weights were kept. TensorBoard smooths curves, "
-                     "and these have about ten points: set Smoothing to 0 to see what was measured."),
+                     "and these have few points: set Smoothing to 0 to see what was measured."),
+        ("code", 'print(*run.training_told, sep="\\n")'),
         ("code", "import os\nimport sys\n\n"
                  "# The TensorBoard that was installed with cengine, wherever Jupyter was started from.\n"
                  'os.environ["PATH"] = os.path.dirname(sys.executable) + os.pathsep + os.environ.get("PATH", "")\n\n'
@@ -75,7 +76,9 @@ def _cells(title: str, key: str, project_path: str, logdir: str) -> list[tuple[s
         ("code", "predictions = run.predictions()\n"
                  'print(f"{predictions.num_rows:,} rows:", ", ".join(predictions.column_names))\n'
                  "predictions.slice(0, 3).to_pylist()"),
-        ("markdown", "## The model\n\nA Keras model. It reads encoded columns, and gives predictions in the unit of the label."),
+        ("markdown", "## The model\n\n`model.predict(table)` predicts new rows: a data frame or an Arrow table with the columns that it was "
+                     "trained on. `model.save(folder)` "
+                     "keeps it where no project is needed."),
         ("code", "model = run.model()\nmodel.summary()"),
     ]  # fmt: skip
 

@@ -3,14 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, TypedDict
+
+if TYPE_CHECKING:
+    from cengine.reports.summary import LabelSummary, MetricFacts, Slices, SliceSet
 
 # 8 characters each: with the rest of a page this stays under 6 MB.
 MAX_NUMBERS = 450_000
 VALUE_DIGITS, INTERVAL_DIGITS = 7, 5
 
 
-def slicing_data(label: dict, other: dict | None, names: Sequence[str], *, several: bool = False) -> dict[str, Any]:
+class RunMetric(TypedDict):
+    """A metric of a run over all rows of a split."""
+
+    split: str
+    metric: str
+    model: float | None
+    low: float | None
+    high: float | None
+    num_rows: int
+
+
+class SlicedRun(TypedDict):
+    """A label of one run."""
+
+    name: str
+    overall: list[RunMetric]
+    sets: list[Slices]
+
+
+class SlicingData(TypedDict):
+    """A label of one run, or of two beside each other."""
+
+    label: str | None
+    metrics: list[MetricFacts]
+    runs: list[SlicedRun]
+
+
+def slicing_data(
+    label: LabelSummary, other: LabelSummary | None, names: Sequence[str], *, several: bool = False
+) -> SlicingData:
     """What the view of one label shows; `other` is the same label of a second run, `names` are those of the runs.
 
     Where there are `several` labels their names stand in the view's captions.
@@ -19,17 +51,37 @@ def slicing_data(label: dict, other: dict | None, names: Sequence[str], *, sever
     cap = _cap([found for run in runs for found in run["slices"]])
     return {
         "label": label["name"] if several else None,
-        "metrics": [{key: metric[key] for key in ("name", "unit", "higher_is_better", "description")} for metric in label["metrics"]],
-        "runs": [{"name": name, "overall": _overall(run), "sets": [_set(found, cap) for found in run["slices"]]}
-                 for name, run in zip(names, runs, strict=False)],
-    }  # fmt: skip
+        "metrics": [
+            {
+                "name": metric["name"],
+                "unit": metric["unit"],
+                "higher_is_better": metric["higher_is_better"],
+                "description": metric["description"],
+            }
+            for metric in label["metrics"]
+        ],
+        "runs": [
+            {"name": name, "overall": _overall(run), "sets": [_set(found, cap) for found in run["slices"]]}
+            for name, run in zip(names, runs, strict=False)
+        ],
+    }
 
 
-def _overall(label: dict) -> list[dict]:
-    return [{key: row[key] for key in ("split", "metric", "model", "low", "high", "num_rows")} for row in label["overall"]]
+def _overall(label: LabelSummary) -> list[RunMetric]:
+    return [
+        {
+            "split": row["split"],
+            "metric": row["metric"],
+            "model": row["model"],
+            "low": row["low"],
+            "high": row["high"],
+            "num_rows": row["num_rows"],
+        }
+        for row in label["overall"]
+    ]
 
 
-def _cap(sets: list[dict]) -> int:
+def _cap(sets: list[SliceSet]) -> int:
     """How many slices of a set are carried so that all together are bearable."""
     cap = max((len(found["num_rows"]) for found in sets), default=0)
     while sum(min(len(found["num_rows"]), cap) * _width(found) for found in sets) > MAX_NUMBERS:
@@ -37,13 +89,17 @@ def _cap(sets: list[dict]) -> int:
     return cap
 
 
-def _width(found: dict) -> int:
+def _width(found: SliceSet) -> int:
     return len(found["columns"]) + 1 + 3 * len(found["metrics"])
 
 
-def _set(found: dict, cap: int) -> dict[str, Any]:
+def _set(found: SliceSet, cap: int) -> Slices:
     num_slices = len(found["num_rows"])
-    kept = sorted(sorted(range(num_slices), key=lambda i: -found["num_rows"][i])[:cap]) if num_slices > cap else range(num_slices)
+    kept = (
+        sorted(sorted(range(num_slices), key=lambda i: -found["num_rows"][i])[:cap])
+        if num_slices > cap
+        else range(num_slices)
+    )
     return {
         "columns": found["columns"],
         "split": found["split"],
@@ -51,11 +107,13 @@ def _set(found: dict, cap: int) -> dict[str, Any]:
         "values": [[column[i] for i in kept] for column in found["values"]],
         "num_rows": [found["num_rows"][i] for i in kept],
         "metrics": {
-            name: {end: [_short(values[end][i], VALUE_DIGITS if end == "value" else INTERVAL_DIGITS) for i in kept]
-                   for end in ("value", "low", "high")}
+            name: {
+                end: [_short(values[end][i], VALUE_DIGITS if end == "value" else INTERVAL_DIGITS) for i in kept]
+                for end in ("value", "low", "high")
+            }
             for name, values in found["metrics"].items()
         },
-    }  # fmt: skip
+    }
 
 
 def _short(value: float | None, digits: int) -> float | None:

@@ -7,16 +7,29 @@ import math
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from cengine.config.flatten import flattened
 from cengine.config.resolve import Resolved, metrics_of
+from cengine.evaluation.baselines import BesideConstant
+from cengine.evaluation.importance import importance_of
 from cengine.evaluation.results import Results, SliceTable
 from cengine.extras import DISTRIBUTION
-from cengine.networks.metric import Metric
-from cengine.networks.metrics import metric_label
+from cengine.metrics.metric import Metric
+from cengine.metrics.table import metric_label
 from cengine.preprocess.split import Split
-from cengine.training.heads import Head
+from cengine.preprocess.targets import Target
+from cengine.reports.training import Curves, curves_of
+
+if TYPE_CHECKING:
+    from cengine.config.flatten import FlatSetting
+    from cengine.evaluation.dependence import Dependence
+    from cengine.evaluation.diagnostics import Diagnosis
+    from cengine.evaluation.drift import DescribedColumn
+    from cengine.evaluation.importance import LabelImportance
+    from cengine.evaluation.search import WorstSlices
+    from cengine.evaluation.truth import Caution
+    from cengine.evaluation.worst_rows import WorstRows
 
 SUMMARY_VERSION = 1
 # Of each set of slices the largest are carried, and of all sets together, so that a page stays small.
@@ -26,6 +39,153 @@ SIGNIFICANT_DIGITS = 7
 PACKAGES = ("keras", "jax", "duckdb", "sqlglot", "numpy")
 
 
+# Of each slice of a set the `value` of a metric, and `low` and `high` of its interval.
+Ends = dict[str, list[float | None]]
+
+
+class PipelineSummary(TypedDict):
+    """Which pipeline it is a run of."""
+
+    id: int
+    name: str
+    config_name: str
+
+
+class StageSummary(TypedDict):
+    """What a stage took."""
+
+    name: str
+    seconds: float
+    reused: bool
+    saved_seconds: float | None
+
+
+class RunSummary(TypedDict):
+    """When it ran, and what it took."""
+
+    number: int
+    key: str
+    started_at: str
+    ended_at: str
+    seconds: float
+    saved_seconds: float
+    stages: list[StageSummary]
+
+
+class DataSummary(TypedDict):
+    """The snapshot that it read, and the filters."""
+
+    datasource: str
+    snapshot: int
+    num_rows: int
+    num_columns: int
+    content: str
+    where: list[str]
+
+
+class MetricFacts(TypedDict):
+    """A metric as pages describe it."""
+
+    name: str
+    unit: str
+    higher_is_better: bool
+    description: str
+
+
+class OverallMetric(BesideConstant):
+    """A metric over all rows of a split."""
+
+    split: str
+    metric: str
+    num_rows: int
+
+
+class SplitVerdict(TypedDict):
+    """Whether the model is worth anything on a split, in a sentence."""
+
+    split: str
+    sentence: str
+
+
+class Slices(TypedDict):
+    """A set of slices of one split, a place in the lists each; `values` has a list a column."""
+
+    columns: list[str]
+    split: str
+    num_left_out: int
+    values: list[list[Any]]
+    num_rows: list[int]
+    metrics: dict[str, Ends]
+
+
+class SliceSet(Slices):
+    """The largest slices of a set, and how many it has."""
+
+    num_slices: int
+
+
+class LabelSummary(TypedDict):
+    """How well a label is predicted, and where not."""
+
+    name: str
+    task: str
+    classes: list[str]
+    metrics: list[MetricFacts]
+    overall: list[OverallMetric]
+    verdicts: list[SplitVerdict]
+    diagnostics: list[Diagnosis]
+    slices: list[SliceSet]
+    worst: WorstSlices
+    importance: LabelImportance | None
+    dependences: list[Dependence]
+    rows: list[WorstRows]
+
+
+class SplitSummary(TypedDict):
+    """How the rows were split."""
+
+    by: str | None
+    order: str | None
+    seed: int
+    rows: dict[str, int]
+    num_groups: int
+    num_small_groups: int
+    small_groups: list[Any]
+    num_left_out: int
+    num_filtered: int
+
+
+class Configuration(TypedDict):
+    """The YAML as it was pushed, and all that it means."""
+
+    yaml: str
+    resolved: list[FlatSetting]
+
+
+class Seeds(TypedDict):
+    """What the run drew its chance from."""
+
+    split: int
+    trainer: int
+
+
+class Summary(TypedDict):
+    """All that is told of a finished run."""
+
+    version: int
+    pipeline: PipelineSummary
+    run: RunSummary
+    data: DataSummary
+    cautions: list[Caution]
+    labels: list[LabelSummary]
+    curves: Curves
+    split: SplitSummary
+    columns: list[DescribedColumn]
+    configuration: Configuration
+    seeds: Seeds
+    versions: dict[str, str]
+
+
 @dataclass(frozen=True)
 class Evidence:
     """What is known of a run: its records, its configuration, and what its stages and the report's own queries found.
@@ -33,37 +193,54 @@ class Evidence:
     `diagnostics` and `worst` are by label; `training` is what Train wrote; `columns` are statistics with drift.
     """
 
-    pipeline: dict[str, Any]
-    run: dict[str, Any]
-    data: dict[str, Any]
+    pipeline: PipelineSummary
+    run: RunSummary
+    data: DataSummary
     yaml: str
     resolved: Resolved
-    heads: Sequence[Head]
+    targets: Sequence[Target]
     results: Results
-    diagnostics: dict[str, list[dict[str, Any]]]
-    worst: dict[str, dict[str, Any]]
+    diagnostics: dict[str, list[Diagnosis]]
+    worst: dict[str, WorstSlices]
     training: dict[str, Any]
     split: Split
-    columns: list[dict[str, Any]]
+    columns: list[DescribedColumn]
 
 
-def summarize(evidence: Evidence) -> dict[str, Any]:
+def summarize(evidence: Evidence) -> Summary:
     """The summary: JSON-able, numbers that are not finite as null."""
     resolved = evidence.resolved
-    summary = {
+    summary: Summary = {
         "version": SUMMARY_VERSION,
         "pipeline": evidence.pipeline,
         "run": evidence.run,
         "data": evidence.data,
-        "labels": [_label(evidence, head) for head in evidence.heads],
-        "curves": _curves(evidence.training),
+        "cautions": evidence.results.cautions,
+        "labels": [_label(evidence, target) for target in evidence.targets],
+        "curves": curves_of(evidence.training),
         "split": _split(evidence),
         "columns": evidence.columns,
-        "configuration": {"yaml": evidence.yaml, "resolved": flattened(resolved, {head.label.name: head.task for head in evidence.heads})},
+        "configuration": {
+            "yaml": evidence.yaml,
+            "resolved": flattened(
+                as_trained(resolved, evidence.split, evidence.training),
+                {target.name: target.task.name for target in evidence.targets},
+            ),
+        },
         "seeds": {"split": resolved.split.seed, "trainer": resolved.trainer.seed},
-        "versions": {"cengine": _version(DISTRIBUTION), "python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
+        "versions": {
+            "cengine": _version(DISTRIBUTION),
+            "python": platform.python_version(),
+            **{name: _version(name) for name in PACKAGES},
+        },
     }
-    return dict(plain(summary))
+    finite: Summary = plain(summary)
+    return finite
+
+
+def as_trained(resolved: Resolved, split: Split, training: dict[str, Any]) -> Resolved:
+    """With what followed from the number of train rows; in older runs nothing did."""
+    return resolved.filled_in(split.report.num_learnt) if "num_judged" in training else resolved
 
 
 def plain(data: Any) -> Any:
@@ -77,10 +254,15 @@ def plain(data: Any) -> Any:
     return data if data is None or isinstance(data, bool | int | str) else str(data)
 
 
-def metric_facts(metric: Metric) -> dict[str, Any]:
+def metric_facts(metric: Metric) -> MetricFacts:
     """A metric as pages describe it."""
     described = (metric.__doc__ or "").split("\n\n")[0]
-    return {"name": metric_label(metric), "unit": metric.unit, "higher_is_better": metric.higher_is_better, "description": described}
+    return {
+        "name": metric_label(metric),
+        "unit": metric.unit,
+        "higher_is_better": metric.higher_is_better,
+        "description": described,
+    }
 
 
 def _version(package: str) -> str:
@@ -90,31 +272,43 @@ def _version(package: str) -> str:
 # Labels
 
 
-def _label(evidence: Evidence, head: Head) -> dict[str, Any]:
-    name = head.label.name
+def _label(evidence: Evidence, target: Target) -> LabelSummary:
+    name = target.name
     results = evidence.results
-    metrics = metrics_of(head.label, head.task, evidence.resolved.metrics)
+    metrics = metrics_of(target.label, target.task.name, evidence.resolved.metrics)
     return {
         "name": name,
-        "task": head.task,
-        "classes": [str(value) for value in head.classes],
-        "metrics": [
-            metric_facts(m)
-            for m in metrics
-        ],
+        "task": target.task.name,
+        "classes": [str(value) for value in target.classes],
+        "metrics": [metric_facts(m) for m in metrics],
         "overall": [
-            {key: row[key] for key in ("split", "metric", "model", "low", "high", "constant", "constant_is", "skill", "num_rows")}
+            {
+                "split": row["split"],
+                "metric": row["metric"],
+                "model": row["model"],
+                "low": row["low"],
+                "high": row["high"],
+                "constant": row["constant"],
+                "constant_is": row["constant_is"],
+                "skill": row["skill"],
+                "num_rows": row["num_rows"],
+            }
             for row in results.overall_rows
             if row["label"] == name
         ],
         "verdicts": [{"split": v["split"], "sentence": v["sentence"]} for v in results.verdicts if v["label"] == name],
         "diagnostics": evidence.diagnostics[name],
-        "slices": _slices([found for found in results.slices if found.label == name], [metric_label(m) for m in metrics]),
+        "slices": _slices(
+            [found for found in results.slices if found.label == name], [metric_label(m) for m in metrics]
+        ),
         "worst": evidence.worst[name],
-    }  # fmt: skip
+        "importance": importance_of(results.truth["important"], name),
+        "dependences": [one for one in results.truth["dependences"] if one["label"] == name],
+        "rows": [one for one in results.truth["worst_rows"] if one["label"] == name],
+    }
 
 
-def _slices(tables: Sequence[SliceTable], metrics: Sequence[str]) -> list[dict[str, Any]]:
+def _slices(tables: Sequence[SliceTable], metrics: Sequence[str]) -> list[SliceSet]:
     parts = []
     for found in tables:
         splits = found.table["split"].to_pylist()
@@ -127,7 +321,7 @@ def _slices(tables: Sequence[SliceTable], metrics: Sequence[str]) -> list[dict[s
     return [_slice_set(found, split, rows, cap, metrics) for found, split, rows in parts]
 
 
-def _slice_set(found: SliceTable, split: str, rows: list[int], cap: int, metrics: Sequence[str]) -> dict[str, Any]:
+def _slice_set(found: SliceTable, split: str, rows: list[int], cap: int, metrics: Sequence[str]) -> SliceSet:
     """One set of one split, largest slices first as the table has them."""
     table = found.table.take(rows[:cap])
     return {
@@ -138,11 +332,13 @@ def _slice_set(found: SliceTable, split: str, rows: list[int], cap: int, metrics
         "values": [table[name].to_pylist() for name in found.keys],
         "num_rows": table["num_rows"].to_pylist(),
         "metrics": {
-            name: {end: [short(v) for v in table[column].to_pylist()]
-                   for end, column in (("value", name), ("low", f"{name}: low"), ("high", f"{name}: high"))}
+            name: {
+                end: [short(v) for v in table[column].to_pylist()]
+                for end, column in (("value", name), ("low", f"{name}: low"), ("high", f"{name}: high"))
+            }
             for name in metrics
         },
-    }  # fmt: skip
+    }
 
 
 def short(value: float | None) -> float | None:
@@ -150,27 +346,20 @@ def short(value: float | None) -> float | None:
     return None if value is None or not math.isfinite(value) else float(f"{value:.{SIGNIFICANT_DIGITS}g}")
 
 
-# Training and split
+# Split
 
 
-def _curves(training: dict[str, Any]) -> dict[str, Any]:
-    points = [
-        {"step": entry["step"], "split": split, "name": name, "value": value}
-        for entry in training["history"]
-        for split, values in entry.items()
-        if split != "step"
-        for name, value in values.items()
-    ]
-    found = {key: training[key] for key in ("judged_on", "best_step", "stopped_early", "num_steps", "num_weights")}
-    # Where a limit ended training, how long it was meant to be.
-    return {**found, "planned_steps": training["planned_steps"] if training.get("limit") else None, "points": points}
-
-
-def _split(evidence: Evidence) -> dict[str, Any]:
+def _split(evidence: Evidence) -> SplitSummary:
     split, report = evidence.split, evidence.split.report
     used = sum(report.rows.values()) + report.num_left_out
     return {
-        "by": split.by, "order": split.order, "seed": split.seed, "rows": report.rows, "num_groups": report.num_groups,
-        "num_small_groups": report.num_small_groups, "small_groups": report.small_groups, "num_left_out": report.num_left_out,
+        "by": split.by,
+        "order": split.order,
+        "seed": split.seed,
+        "rows": report.rows,
+        "num_groups": report.num_groups,
+        "num_small_groups": report.num_small_groups,
+        "small_groups": report.small_groups,
+        "num_left_out": report.num_left_out,
         "num_filtered": evidence.data["num_rows"] - used,
-    }  # fmt: skip
+    }

@@ -4,14 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from markupsafe import escape
 
 from cengine.reports import html
 from cengine.store.writing import write_whole
 
+if TYPE_CHECKING:
+    from cengine.reports.summary import Summary
+
 # Charts of a section want about this much; a frame cannot grow with what is in it, but its corner can be drawn.
-HEIGHTS = {"answer": 320, "curves": 480, "errors": 760, "slices": 900, "worst": 560, "split": 360, "columns": 640, "configuration": 720}
+HEIGHTS = {
+    "answer": 320,
+    "curves": 480,
+    "errors": 760,
+    "slices": 900,
+    "worst": 560,
+    "split": 360,
+    "columns": 640,
+    "configuration": 720,
+}
 MAX_HEIGHT = 1000
 
 
@@ -19,8 +32,14 @@ class View:
     """Some sections of a run's page; a notebook shows them in a frame that carries all it needs, `save` writes them."""
 
     def __init__(
-        self, summary: dict, other: dict | None = None, *, sections: Sequence[str] | str = ("slices",), cache: Path, height: int | None = None
-    ) -> None:  # fmt: skip
+        self,
+        summary: Summary,
+        other: Summary | None = None,
+        *,
+        sections: Sequence[str] | str = ("slices",),
+        cache: Path,
+        height: int | None = None,
+    ) -> None:
         self.summary = summary
         self.other = other
         self.sections = (sections,) if isinstance(sections, str) else tuple(sections)
@@ -40,4 +59,6 @@ class View:
 
     def save(self, path: Path | str) -> Path:
         """The file, written: the sections as a page of their own."""
-        return write_whole(Path(path), html.page(self.summary, other=self.other, cache=self.cache, sections=self.sections))
+        return write_whole(
+            Path(path), html.page(self.summary, other=self.other, cache=self.cache, sections=self.sections)
+        )

@@ -8,7 +8,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from cengine.errors import SourceError
 
@@ -40,7 +40,9 @@ def unpacked(file: Path, suffixes: tuple[str, ...] = ()) -> Iterator[IO[bytes]]:
             with file.open("rb") as stream:
                 yield stream
     except (EOFError, zlib.error, zipfile.BadZipFile, gzip.BadGzipFile) as error:
-        raise SourceError(f"'{file}' is truncated or damaged: {str(error).rstrip('.').lower()}", "fetch or write it again") from None
+        raise SourceError(
+            f"'{file}' is truncated or damaged: {str(error).rstrip('.').lower()}", "fetch or write it again"
+        ) from None
 
 
 def member_of(file: Path, suffixes: tuple[str, ...]) -> str:
@@ -49,23 +51,31 @@ def member_of(file: Path, suffixes: tuple[str, ...]) -> str:
         with zipfile.ZipFile(file) as archive:
             return _member(archive, file, suffixes).filename
     except (zipfile.BadZipFile, EOFError) as error:
-        raise SourceError(f"'{file}' is truncated or damaged: {str(error).rstrip('.').lower()}", "fetch or write it again") from None
+        raise SourceError(
+            f"'{file}' is truncated or damaged: {str(error).rstrip('.').lower()}", "fetch or write it again"
+        ) from None
 
 
 def _member(archive: zipfile.ZipFile, file: Path, suffixes: tuple[str, ...]) -> zipfile.ZipInfo:
     inside = [info for info in archive.infolist() if not info.is_dir() and not _is_hidden(info.filename)]
-    tables = [info for info in inside if info.filename.lower().endswith(suffixes)] or (inside if len(inside) == 1 else [])
+    tables = [info for info in inside if info.filename.lower().endswith(suffixes)] or (
+        inside if len(inside) == 1 else []
+    )
     if len(tables) != 1:
         shown = ", ".join(info.filename for info in (tables or inside)[:8]) or "nothing"
         more = len(tables or inside) - 8
         what = f"{len(tables)} tables" if tables else "no table"
-        raise SourceError(f"'{file}' holds {what}: {shown}{f' and {more} more' if more > 0 else ''}",
-                          "unpack it and name the file, or a folder whose files are one table")  # fmt: skip
+        raise SourceError(
+            f"'{file}' holds {what}: {shown}{f' and {more} more' if more > 0 else ''}",
+            "unpack it and name the file, or a folder whose files are one table",
+        )
     (table,) = tables
     if table.flag_bits & 1:
         raise SourceError(f"'{file}' is locked with a password", "unpack it and name the file in it")
     if table.filename.lower().endswith((".gz", ".zst", ".zip")):
-        raise SourceError(f"'{file}' holds '{table.filename}', which is packed again", "unpack it and name the file in it")
+        raise SourceError(
+            f"'{file}' holds '{table.filename}', which is packed again", "unpack it and name the file in it"
+        )
     return table
 
 
@@ -89,7 +99,7 @@ def is_padded(file: Path) -> bool:
 
 def _has_padding(stream: IO[bytes]) -> bool:
     """Whether anything but another member stands behind a member of a gzip stream; one that is damaged has none."""
-    member: Any = zlib.decompressobj(wbits=31)
+    member = zlib.decompressobj(wbits=31)
     chunk = stream.read(_SMALL_CHUNK_BYTES)
     with contextlib.suppress(zlib.error):
         while chunk:

@@ -18,6 +18,7 @@ from cengine.sources.source import HeldTable, Option, RemoteSource, RemoteTable
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from google.cloud import bigquery
 
 _PROJECT = re.compile(r"[a-z0-9.:-]{4,100}", re.IGNORECASE)
 _DATASET = re.compile(r"\w{1,1024}", re.ASCII)
@@ -39,16 +40,21 @@ class BigQueryTable(RemoteSource):
     dataset: str = Field(description="The dataset that the table is in.")
     table: str = Field(description="The table.")
     table_type: Literal["public", "private"] = Field(
-        default="private", description="Who pays for queries: of a private table its own project, of a public one that of the credentials."
+        default="private",
+        description="Who pays for queries: of a private table its own project, of a public one that of the credentials.",
     )
     billing_project: str | None = Field(default=None, description="The project that pays, where it is another one.")
     credentials: Annotated[str | None, Option(is_path=True)] = Field(
-        default=None, description="A service account's key in JSON, read when it is used. Default: the default credentials of this machine."
+        default=None,
+        description="A service account's key in JSON, read when it is used. Default: the default credentials of this machine.",
     )
     location: str | None = Field(default=None, description="Where queries run. Default: where the table is.")
-    endpoint: str | None = Field(default=None, description="Another address of the REST API (an emulator). Also BIGQUERY_EMULATOR_HOST.")
+    endpoint: str | None = Field(
+        default=None, description="Another address of the REST API (an emulator). Also BIGQUERY_EMULATOR_HOST."
+    )
     storage_endpoint: str | None = Field(
-        default=None, description="Another address of the Storage Read API, host:port. Also BIGQUERY_STORAGE_EMULATOR_HOST."
+        default=None,
+        description="Another address of the Storage Read API, host:port. Also BIGQUERY_STORAGE_EMULATOR_HOST.",
     )
 
     @field_validator("project", "billing_project")
@@ -69,7 +75,9 @@ class BigQueryTable(RemoteSource):
     @classmethod
     def _is_table(cls, value: str) -> str:
         if not _TABLE.fullmatch(value):
-            raise ValueError(f"'{value}' is no table's name: letters, digits, _ and -; a wildcard or a partition ($) is no table")
+            raise ValueError(
+                f"'{value}' is no table's name: letters, digits, _ and -; a wildcard or a partition ($) is no table"
+            )
         return value
 
     @property
@@ -80,7 +88,9 @@ class BigQueryTable(RemoteSource):
     def account(self, location: str | None = None) -> Account:
         """Who asks and who pays."""
         billing = self.billing_project or (self.project if self.table_type == "private" else None)
-        return Account(self.project, billing, self.credentials, self.location or location, self.endpoint, self.storage_endpoint)
+        return Account(
+            self.project, billing, self.credentials, self.location or location, self.endpoint, self.storage_endpoint
+        )
 
     def settings(self, state: dict[str, Any]) -> dict[str, Any]:
         """What the engine is opened with."""
@@ -106,12 +116,14 @@ class BigQueryTable(RemoteSource):
             taken_at = _time_there(connection)
             again = self._found(connection)
         if again.modified != found.modified:
-            raise SourceError(f"{self.place} changed while it was looked at; nothing was registered", "run the command again")
+            changed = f"{self.place} changed while it was looked at; nothing was registered"
+            raise SourceError(changed, "run the command again")
         if found.num_rows == 0:
             raise SourceError(f"{self.place} holds no rows")
         columns = tuple(column_of(field) for field in found.schema)
         state = {"table": self.place, "modified": found.modified.isoformat(), "location": found.location}
-        return RemoteTable(state, columns, int(found.num_rows), int(found.num_bytes), {"taken_at": taken_at.isoformat()})
+        seen = {"taken_at": taken_at.isoformat()}
+        return RemoteTable(state, columns, int(found.num_rows), int(found.num_bytes), seen)
 
     def unreadable(self, state: dict[str, Any]) -> list[str]:
         """A sentence for each column that no word reads."""
@@ -120,7 +132,7 @@ class BigQueryTable(RemoteSource):
         with self._connected(location=state["location"]) as connection:
             return [why_unreadable(field) for field in self._found(connection).schema if column_of(field).kind is None]
 
-    def _found(self, connection: Connection) -> Any:
+    def _found(self, connection: Connection) -> bigquery.Table:
         """The table's metadata. Raises SourceError with what there is instead."""
         from google.api_core.exceptions import NotFound
 
@@ -131,8 +143,10 @@ class BigQueryTable(RemoteSource):
                 raise self._missing(connection) from None
         if found.table_type not in WITH_HISTORY:
             what = str(found.table_type).lower().replace("_", " ")
-            raise SourceError(f"{self.place} is a {what}, not a table: what it holds changes without a trace",
-                              "save it as a table: CREATE TABLE ... AS SELECT * FROM ...")  # fmt: skip
+            raise SourceError(
+                f"{self.place} is a {what}, not a table: what it holds changes without a trace",
+                "save it as a table: CREATE TABLE ... AS SELECT * FROM ...",
+            )
         return found
 
     def _missing(self, connection: Connection) -> SourceError:
@@ -142,16 +156,29 @@ class BigQueryTable(RemoteSource):
         datasets: list[str] = []
         tables: list[str] = []
         with contextlib.suppress(GoogleAPIError):
-            datasets = [item.dataset_id for item in connection.client.list_datasets(self.project, retry=connection.retry)]
+            datasets = [
+                item.dataset_id for item in connection.client.list_datasets(self.project, retry=connection.retry)
+            ]
         if datasets and self.dataset not in datasets:
-            return SourceError(f"there is no dataset '{self.dataset}' in the project {self.project}", *_listed("datasets", datasets),
-                               *near_miss(self.dataset, datasets))  # fmt: skip
+            return SourceError(
+                f"there is no dataset '{self.dataset}' in the project {self.project}",
+                *_listed("datasets", datasets),
+                *near_miss(self.dataset, datasets),
+            )
         with contextlib.suppress(GoogleAPIError):
-            tables = [item.table_id for item in connection.client.list_tables(f"{self.project}.{self.dataset}", retry=connection.retry)]
+            tables = [
+                item.table_id
+                for item in connection.client.list_tables(f"{self.project}.{self.dataset}", retry=connection.retry)
+            ]
         if tables:
-            return SourceError(f"there is no table '{self.table}' in {self.project}.{self.dataset}", *_listed("tables", tables),
-                               *near_miss(self.table, tables))  # fmt: skip
-        return SourceError(f"there is no table {self.place}", "the project and its datasets cannot be listed; look at their spelling")
+            return SourceError(
+                f"there is no table '{self.table}' in {self.project}.{self.dataset}",
+                *_listed("tables", tables),
+                *near_miss(self.table, tables),
+            )
+        return SourceError(
+            f"there is no table {self.place}", "the project and its datasets cannot be listed; look at their spelling"
+        )
 
     # Its rows
 
@@ -168,14 +195,20 @@ class BigQueryTable(RemoteSource):
             changed = f"{self.place} has changed since its snapshot ({_minute(as_of)}), at {_minute(found.modified)}"
             if now - as_of > datetime.timedelta(days=HISTORY_DAYS):
                 raise SourceError(
-                    changed, f"BigQuery keeps older rows for {HISTORY_DAYS} days at most, so those of the snapshot are gone", COMMIT
+                    changed,
+                    f"BigQuery keeps older rows for {HISTORY_DAYS} days at most, so those of the snapshot are gone",
+                    COMMIT,
                 )
             say(f"{changed}; the rows of the snapshot are read")
         item = exp.Table(
             this=exp.to_identifier(self.table, quoted=True),
             db=exp.to_identifier(self.dataset, quoted=True),
             catalog=exp.to_identifier(self.project, quoted=True),
-            version=exp.Version(this="TIMESTAMP", kind="AS OF", expression=exp.cast(exp.Literal.string(as_of.isoformat()), "timestamptz")),
+            version=exp.Version(
+                this="TIMESTAMP",
+                kind="AS OF",
+                expression=exp.cast(exp.Literal.string(as_of.isoformat()), "timestamptz"),
+            ),
         )
         return HeldTable(item, cells_of(found.schema), as_of.isoformat())
 
@@ -190,8 +223,12 @@ class BigQueryTable(RemoteSource):
             total = int(found.num_rows)
             places = _places(total, num_rows, random.Random(seed))
             with connection.translating():
-                pages = [connection.client.list_rows(found, start_index=start, max_results=count, retry=connection.retry)
-                         .to_arrow(create_bqstorage_client=False) for start, count in places]  # fmt: skip
+                pages = [
+                    connection.client.list_rows(
+                        found, start_index=start, max_results=count, retry=connection.retry
+                    ).to_arrow(create_bqstorage_client=False)
+                    for start, count in places
+                ]
         return pa.concat_tables(pages)
 
 

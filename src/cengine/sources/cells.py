@@ -29,7 +29,9 @@ _NUMBERED_CLOCK = rf"(?:[ T]{_CLOCK}| (?:0?[1-9]|1[0-2]):[0-9]{{2}}(?::[0-9]{{2}
 _WORD = r"(?i)[+-]?(?:inf|infinity|nan)"
 _USUAL_WHOLE = r"-?(?:0|[1-9][0-9]{0,14})"
 # At most 15 digits, wherever the point is: a double keeps all of them.
-_USUAL_DECIMAL = "-?(?:" + "|".join(rf"[1-9][0-9]{{{n - 1}}}\.[0-9]{{0,{15 - n}}}" for n in range(1, 16)) + r"|0?\.[0-9]{1,15}|0\.)"
+_USUAL_DECIMAL = (
+    "-?(?:" + "|".join(rf"[1-9][0-9]{{{n - 1}}}\.[0-9]{{0,{15 - n}}}" for n in range(1, 16)) + r"|0?\.[0-9]{1,15}|0\.)"
+)
 _USUAL_NUMBER = f"{_USUAL_DECIMAL}|{_USUAL_WHOLE}"
 # One of these of at most 15 characters is a usual number.
 _MOST_CHARACTERS = 15
@@ -72,7 +74,9 @@ def kind_of_cells(classes: Iterable[str], order: str = MONTH_FIRST, format_type:
         return Kind("format", format_type, frozenset({"format", "whole as format"}) if "format" in found else found)
     if "whole as format" in found:
         decided = kind_of_cells(found - {"whole as format"} | {"whole"}, order, format_type)
-        return Kind(decided.name, decided.sql_type, decided.admits and decided.admits | {"whole as format"}, decided.order)
+        return Kind(
+            decided.name, decided.sql_type, decided.admits and decided.admits | {"whole as format"}, decided.order
+        )
     return _number(found) or _time(found) or _numbered(found, order) or TEXT
 
 
@@ -117,7 +121,11 @@ def _numbered(found: frozenset[str], order: str) -> Kind | None:
 def declared_kind(kind: str, settled: Kind) -> Kind:
     """How cells are read as a kind that the user has named; `settled` is what they look like."""
     if kind == "timestamp":
-        return settled if settled.sql_type.startswith(("DATE", "TIMESTAMP")) else Kind("time", "TIMESTAMP", frozenset({"date", "time"}))
+        return (
+            settled
+            if settled.sql_type.startswith(("DATE", "TIMESTAMP"))
+            else Kind("time", "TIMESTAMP", frozenset({"date", "time"}))
+        )
     return _DECLARED[kind]
 
 
@@ -257,7 +265,10 @@ class Spelling:
             (f"{_matches(text, _USUAL_DATE)} AND {_cast_within_years(text, 'DATE')}", "'date'"),
             (f"{_matches(text, _USUAL_TIME)} AND {_cast_within_years(text, 'TIMESTAMP')}", "'time'"),
             (f"{_matches(text, _DATE)} AND {_cast_within_years(text, 'DATE')}", f"'date{UNUSUAL}'"),
-            (f"{_matches(text, f'(?:{_DATE})[ T]{_CLOCK}')} AND {_cast_within_years(text, 'TIMESTAMP')}", f"'time{UNUSUAL}'"),
+            (
+                f"{_matches(text, f'(?:{_DATE})[ T]{_CLOCK}')} AND {_cast_within_years(text, 'TIMESTAMP')}",
+                f"'time{UNUSUAL}'",
+            ),
             (
                 f"{_matches(text, f'(?:{_DATE})[ T]{_CLOCK}{_ZONE}')} AND {_cast_within_years(text, 'TIMESTAMP WITH TIME ZONE')}",
                 "'zoned'",
@@ -272,7 +283,11 @@ class Spelling:
 
     def _whole(self, text: str, result: str) -> str:
         """SQL for the class of a whole number, which may be a date of the format at the same time, such as 20200131."""
-        return result if self.date_format is None else f"CASE WHEN {self._in_format(text)} THEN 'whole as format' ELSE {result} END"
+        return (
+            result
+            if self.date_format is None
+            else f"CASE WHEN {self._in_format(text)} THEN 'whole as format' ELSE {result} END"
+        )
 
     def _in_format(self, text: str) -> str:
         return _within_years(self.value(text, Kind("format", self.format_type)), self.format_type)
@@ -328,9 +343,7 @@ def _order(text: str) -> str:
     first = f"COALESCE({_within_years(_numbered_day(text, DAY_FIRST), 'DATE')}, FALSE)"
     dotted = _matches(text, "[0-9]+[.].*")
     second = f"COALESCE({_within_years(_numbered_day(text, MONTH_FIRST), 'DATE')} AND NOT {dotted}, FALSE)"
-    order = (
-        f"CASE WHEN {first} THEN CASE WHEN {second} THEN {_quoted(EITHER)} ELSE {_quoted(DAY_FIRST)} END ELSE {_quoted(MONTH_FIRST)} END"
-    )
+    order = f"CASE WHEN {first} THEN CASE WHEN {second} THEN {_quoted(EITHER)} ELSE {_quoted(DAY_FIRST)} END ELSE {_quoted(MONTH_FIRST)} END"
     return f"CASE WHEN {first} OR {second} THEN {order} || CASE WHEN CONTAINS({text}, ':') THEN ' at' ELSE '' END ELSE 'other' END"
 
 
@@ -362,7 +375,9 @@ def _cast_within_years(text: str, sql_type: str) -> str:
 
 def _within_years(value: str, sql_type: str) -> str:
     """SQL that is true for a time that everything can hold."""
-    return f"{value} BETWEEN CAST({_quoted(_FIRST_MOMENT)} AS {sql_type}) AND CAST({_quoted(_LAST_MOMENT)} AS {sql_type})"
+    return (
+        f"{value} BETWEEN CAST({_quoted(_FIRST_MOMENT)} AS {sql_type}) AND CAST({_quoted(_LAST_MOMENT)} AS {sql_type})"
+    )
 
 
 def _quoted(text: str) -> str:

@@ -43,14 +43,24 @@ class Csv(CsvOptions):
     def readable(self, file: Path, label: str, reading: Reading, *, look: bool = False) -> Iterator[Path]:
         """The file, or a text of it that the engine can read."""
         writing = writing_of(
-            file, label, self.suffixes, encoding=self.encoding, quote=self.quote, escape=self.escape, comment=self.comment,
-            any_line_ends=self.any_line_ends, lines_before=self.lines_before, data_may_be_bad=self.allow_rejects,
-        )  # fmt: skip
+            file,
+            label,
+            self.suffixes,
+            encoding=self.encoding,
+            quote=self.quote,
+            escape=self.escape,
+            comment=self.comment,
+            any_line_ends=self.any_line_ends,
+            lines_before=self.lines_before,
+            data_may_be_bad=self.allow_rejects,
+        )
         try:
             if writing.is_plain:
                 yield file
                 return
-            with rewritten(file, label, self.suffixes, writing, reading.scratch, look=look, tick=lambda: reading.tick(0.0, 0)) as text:
+            with rewritten(
+                file, label, self.suffixes, writing, reading.scratch, look=look, tick=lambda: reading.tick(0.0, 0)
+            ) as text:
                 yield text
         except SourceError as error:
             raise _named(error, label, self) from None
@@ -61,7 +71,9 @@ class Csv(CsvOptions):
 
     def columns(self, file: Path, fetch: Fetch) -> list[tuple[str, str]]:
         found = fetch(f"DESCRIBE SELECT * FROM {self.scan(file).sql('duckdb')}")["column_name"].to_pylist()
-        return [(f"column_{number}" if self.no_header else name, "VARCHAR") for number, name in enumerate(found, start=1)]
+        return [
+            (f"column_{number}" if self.no_header else name, "VARCHAR") for number, name in enumerate(found, start=1)
+        ]
 
     def classes(self, file: Path, columns: Sequence[tuple[str, str]], fetch: Fetch) -> dict[str, frozenset[str]]:
         """The classes of the first cells of each column that is read as texts."""
@@ -75,7 +87,7 @@ class Csv(CsvOptions):
                     ON COLUMNS(*) INTO NAME name VALUE cell
                 )
             ) GROUP BY ALL
-        """).to_pylist()  # fmt: skip
+        """).to_pylist()
         self.rejects(fetch)  # the rows are read again, and rejected again
         found: dict[str, set[str]] = {header: set() for header in texts}
         for row in rows:
@@ -84,7 +96,11 @@ class Csv(CsvOptions):
 
     def line(self, file: Path, row: int, text: str) -> int | None:
         quote = '"' if self.quote is None else self.quote
-        return line_of_row(file, row - 1 if self.no_header else row, text, quote.encode(), self.lines_before) if quote else None
+        return (
+            line_of_row(file, row - 1 if self.no_header else row, text, quote.encode(), self.lines_before)
+            if quote
+            else None
+        )
 
     def scan(self, file: Path, types: dict[str, str] | None = None) -> exp.Expr:
         options = self.dialect(file.name, head_of(file, self.suffixes)[0])
@@ -96,7 +112,9 @@ class Csv(CsvOptions):
         # Nor would a cell that is one backslash be a cell; and to look takes ten seconds for 2,000 columns.
         if options["quote"] == '"':
             options.setdefault("escape", '"')
-        return reader("read_csv", file, options | {"store_rejects": True, "strict_mode": True, "all_varchar": True}, None)
+        return reader(
+            "read_csv", file, options | {"store_rejects": True, "strict_mode": True, "all_varchar": True}, None
+        )
 
     def headers(self, file: Path, names: Sequence[str], fetch: Fetch) -> Sequence[str]:
         """The first row read as cells: as headers the engine trims them, numbers equal ones and names empty ones."""
@@ -105,8 +123,15 @@ class Csv(CsvOptions):
         scan = self.scan(file)
         arguments = {argument.this.name: argument for argument in scan.this.expressions if isinstance(argument, exp.EQ)}
         # A header may be a word that means null in a cell; and a row that is no header is no row that does not fit.
-        kept = [argument for name, argument in arguments.items() if name not in ("header", "nullstr", "store_rejects", "all_varchar")]
-        kept += [exp.EQ(this=exp.var(name), expression=exp.convert(value)) for name, value in (("header", False), ("all_varchar", True))]
+        kept = [
+            argument
+            for name, argument in arguments.items()
+            if name not in ("header", "nullstr", "store_rejects", "all_varchar")
+        ]
+        kept += [
+            exp.EQ(this=exp.var(name), expression=exp.convert(value))
+            for name, value in (("header", False), ("all_varchar", True))
+        ]
         scan.this.set("expressions", [scan.this.expressions[0], *kept])
         row = list(fetch(f"SELECT * FROM {scan.sql('duckdb')} LIMIT 1").to_pylist()[0].values())
         if len(row) != len(names):
@@ -146,4 +171,6 @@ def _named(error: CengineError, label: str, options: CsvOptions) -> SourceError:
     """The error with the file's name and the options that may mend it."""
     (problem,) = error.problems
     message = problem.message if label in problem.message else f"'{label}' cannot be read: {problem.message}"
-    return SourceError(message, *problem.notes, *(hint for hint in hints(problem.message, options) if hint not in problem.notes))
+    return SourceError(
+        message, *problem.notes, *(hint for hint in hints(problem.message, options) if hint not in problem.notes)
+    )

@@ -54,20 +54,34 @@ class CsvOptions(FileSource):
     suffixes: ClassVar[tuple[str, ...]] = tuple(
         f".{kind}{packed}" for kind in ("csv", "tsv", "txt", "tab") for packed in ("", ".gz", ".zst", ".zip")
     )
-    encoding: str | None = Field(default=None, description="The encoding of the text, such as cp1252, shift_jis, utf-16. Default: UTF-8.")
+    encoding: str | None = Field(
+        default=None, description="The encoding of the text, such as cp1252, shift_jis, utf-16. Default: UTF-8."
+    )
     delimiter: Character = Field(default=None, max_length=4, description="What stands between cells, `tab` for a tab.")
     quote: Character = Field(default=None, max_length=1, description="What cells may be put between; '' where none is.")
-    escape: Character = Field(default=None, max_length=1, description='What makes a quote within quotes a part of the cell: " or \\.')
-    no_header: bool = Field(default=False, description="The first row is data; columns are called column_1, column_2, ...")
+    escape: Character = Field(
+        default=None, max_length=1, description='What makes a quote within quotes a part of the cell: " or \\.'
+    )
+    no_header: bool = Field(
+        default=False, description="The first row is data; columns are called column_1, column_2, ..."
+    )
     header_row: int | None = Field(
         default=None, ge=1, description="The line of the file that names the columns; lines above it are left out."
     )
     skip: int = Field(default=0, ge=0, description="Lines at the beginning that are left out.")
-    comment: Character = Field(default=None, min_length=1, max_length=4, description="Lines that begin so are left out.")
-    decimal: Character = Field(default=None, min_length=1, max_length=1, description="What stands before the fraction of a number: . or ,")
-    thousands: Character = Field(default=None, min_length=1, max_length=1, description="What stands between thousands in numbers.")
+    comment: Character = Field(
+        default=None, min_length=1, max_length=4, description="Lines that begin so are left out."
+    )
+    decimal: Character = Field(
+        default=None, min_length=1, max_length=1, description="What stands before the fraction of a number: . or ,"
+    )
+    thousands: Character = Field(
+        default=None, min_length=1, max_length=1, description="What stands between thousands in numbers."
+    )
     date_format: str | None = Field(
-        default=None, max_length=60, description="How dates are written, such as %d/%m/%Y; found by looking at all of them where left out."
+        default=None,
+        max_length=60,
+        description="How dates are written, such as %d/%m/%Y; found by looking at all of them where left out.",
     )
     types: Annotated[dict[str, str], BeforeValidator(_pairs), Option(flag="type", metavar="COLUMN=KIND")] = Field(
         default={}, description=f"The kind of a column: {', '.join(KINDS)}. May be repeated."
@@ -75,9 +89,15 @@ class CsvOptions(FileSource):
     null_words: Annotated[tuple[str, ...], Option(flag="null", adds=True, adds_unless="no_default_nulls")] = Field(
         default=NULL_WORDS, description="A word that means null, besides an empty cell and NULL. May be repeated."
     )
-    no_default_nulls: bool = Field(default=False, description="Only the words of --null mean null: an empty cell is an empty text.")
-    any_line_ends: bool = Field(default=False, description="Take LF, CRLF and CR for the end of a line, in files that mix them.")
-    allow_rejects: bool = Field(default=False, description="Leave out rows that do not fit their columns; by default they are an error.")
+    no_default_nulls: bool = Field(
+        default=False, description="Only the words of --null mean null: an empty cell is an empty text."
+    )
+    any_line_ends: bool = Field(
+        default=False, description="Take LF, CRLF and CR for the end of a line, in files that mix them."
+    )
+    allow_rejects: bool = Field(
+        default=False, description="Leave out rows that do not fit their columns; by default they are an error."
+    )
 
     @field_validator("encoding")
     @classmethod
@@ -93,8 +113,15 @@ class CsvOptions(FileSource):
             or not found._is_text_encoding
             or found.name in ("idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined")
         ):
-            raise ValueError("; ".join((f"'{value}' is no encoding that is known", *near_miss(value, PROPOSED),
-                                        f"for example {', '.join(PROPOSED[:6])}")))  # fmt: skip
+            raise ValueError(
+                "; ".join(
+                    (
+                        f"'{value}' is no encoding that is known",
+                        *near_miss(value, PROPOSED),
+                        f"for example {', '.join(PROPOSED[:6])}",
+                    )
+                )
+            )
         return found.name
 
     @field_validator("date_format")
@@ -118,7 +145,13 @@ class CsvOptions(FileSource):
         for column, kind in value.items():
             if kind not in KINDS:
                 raise ValueError(
-                    "; ".join((f"unknown kind '{kind}' of column '{column}'", *near_miss(kind, KINDS), f"known kinds: {', '.join(KINDS)}"))
+                    "; ".join(
+                        (
+                            f"unknown kind '{kind}' of column '{column}'",
+                            *near_miss(kind, KINDS),
+                            f"known kinds: {', '.join(KINDS)}",
+                        )
+                    )
                 )
         return value
 
@@ -137,14 +170,18 @@ class CsvOptions(FileSource):
         if self.escape and self.escape == self.delimiter:
             raise ValueError(f"--escape and --delimiter are both {self.escape!r}")
         if self.thousands is not None and self.thousands == (self.decimal or "."):
-            raise ValueError(f"{self.thousands!r} stands before the fraction of a number{'' if self.decimal else ' where no --decimal is given'}; "
-                             "it cannot also stand between thousands")  # fmt: skip
+            raise ValueError(
+                f"{self.thousands!r} stands before the fraction of a number{'' if self.decimal else ' where no --decimal is given'}; "
+                "it cannot also stand between thousands"
+            )
         if self.no_default_nulls and "null_words" not in self.model_fields_set:
             object.__setattr__(self, "null_words", ())
         if self.escape:
             bad = [word for word in self.null_words if self.escape in word and word not in NULL_WORDS]
             if bad:
-                raise ValueError(f"--null {bad[0]} holds the character of --escape, {self.escape!r}: a cell cannot read so")
+                raise ValueError(
+                    f"--null {bad[0]} holds the character of --escape, {self.escape!r}: a cell cannot read so"
+                )
         return self
 
     def expected_kind(self, name: str) -> str | None:
@@ -162,7 +199,11 @@ class CsvOptions(FileSource):
         """
         escape = self.escape if self.escape is not None else "\\" if escapes_by_backslash(head, self.quote) else None
         nulls = [word for word in self.null_words if not escape or escape not in word]
-        options: dict[str, Any] = {"header": not self.no_header, "nullstr": nulls or [_NO_NULL], "allow_quoted_nulls": True}
+        options: dict[str, Any] = {
+            "header": not self.no_header,
+            "nullstr": nulls or [_NO_NULL],
+            "allow_quoted_nulls": True,
+        }
         options["compression"] = compression_of(name) or "none"
         lines = head.splitlines()[self.lines_before : self.lines_before + 1]
         tabs = "\t" if ".tsv" in name.lower() and b"\t" in head.partition(b"\n")[0] else None
@@ -188,7 +229,9 @@ class CsvOptions(FileSource):
             if Names(headers).find(column) is None:
                 shown = ", ".join(headers[:12]) + (", ..." if len(headers) > 12 else "")
                 raise SourceError(
-                    f"--type names the column '{column}', which is not in the table", *near_miss(column, headers), f"its columns: {shown}"
+                    f"--type names the column '{column}', which is not in the table",
+                    *near_miss(column, headers),
+                    f"its columns: {shown}",
                 )
 
 
@@ -196,7 +239,11 @@ def _delimiter_of_wide(line: bytes) -> str | None:
     """What stands between the cells of a line that has more of it than a text would have, None for any other line."""
     counts = {character: line.count(character.encode()) for character in ",;\t|"}
     most = max(counts, key=counts.__getitem__)
-    return most if counts[most] >= WIDE_COLUMNS and counts[most] >= 10 * sum(n for one, n in counts.items() if one != most) else None
+    return (
+        most
+        if counts[most] >= WIDE_COLUMNS and counts[most] >= 10 * sum(n for one, n in counts.items() if one != most)
+        else None
+    )
 
 
 def hints(reason: str, options: CsvOptions) -> tuple[str, ...]:
@@ -205,13 +252,19 @@ def hints(reason: str, options: CsvOptions) -> tuple[str, ...]:
     if "unicode" in lowered or "utf-8" in lowered:
         return ("it is not UTF-8 there: name its encoding, for example --encoding cp1252",)
     if "state machine" in lowered:
-        return ("line ends of several kinds: --any-line-ends; a quote that is part of a cell: --quote '' or --escape '\\'",)
+        return (
+            "line ends of several kinds: --any-line-ends; a quote that is part of a cell: --quote '' or --escape '\\'",
+        )
     if "quote" in lowered:
         return ("quotes within cells that a backslash escapes: --escape '\\'; quotes that mean nothing: --quote ''",)
     if "escape must not appear" in lowered:
         return ("say which character escapes quotes: --escape '\"' or --escape '\\'",)
     if "sniffing" in lowered or "dialect" in lowered:
-        return ("say how it is written: --delimiter, --quote, --escape; lines above the header: --header-row N; no header: --no-header",)
+        return (
+            "say how it is written: --delimiter, --quote, --escape; lines above the header: --header-row N; no header: --no-header",
+        )
     if "expected number of columns" in lowered and not options.comment:
-        return ("lines that are no rows: --skip N at the beginning, --comment '#' in between; the delimiter: --delimiter",)
+        return (
+            "lines that are no rows: --skip N at the beginning, --comment '#' in between; the delimiter: --delimiter",
+        )
     return ()

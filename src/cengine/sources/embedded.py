@@ -11,16 +11,17 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, Field
 
+from cengine.connections.addresses import hidden
 from cengine.digests import file_digest
 from cengine.errors import SourceError
 from cengine.expressions.build import identifier
-from cengine.sources.addresses import hidden
 from cengine.sources.database import Database, differ
 from cengine.sources.source import Option, Part, Reading, State, batches_part
 
 if TYPE_CHECKING:
     import sqlite3
 
+    import duckdb
     import pyarrow as pa
     from sqlglot import exp
 
@@ -41,7 +42,9 @@ class FileDatabase(Database):
 
     kept_beside: ClassVar[tuple[str, ...]]
     """Suffixes of files that hold what the file itself does not yet."""
-    uri: Annotated[str, AfterValidator(_without_scheme), Option(is_path=True)] = Field(description="The file of the {title} database.")
+    uri: Annotated[str, AfterValidator(_without_scheme), Option(is_path=True)] = Field(
+        description="The file of the {title} database."
+    )
 
     @property
     def address(self) -> str:
@@ -50,7 +53,10 @@ class FileDatabase(Database):
     def state(self, report: Callable[[float], None]) -> State:
         """The digests of the file and of what is kept beside it."""
         file = self.file()
-        files = [file, *(other for suffix in self.kept_beside if (other := file.with_name(file.name + suffix)).exists())]
+        files = [
+            file,
+            *(other for suffix in self.kept_beside if (other := file.with_name(file.name + suffix)).exists()),
+        ]
         try:
             return State([file_digest(one) for one in files])
         except OSError as error:
@@ -85,9 +91,13 @@ class Sqlite(FileDatabase):
         address = f"{self.file().absolute().as_uri()}?mode=ro"
         with (
             self._translated(),
-            contextlib.closing(sqlite3.connect(address, uri=True, check_same_thread=False, isolation_level=None)) as connection,
+            contextlib.closing(
+                sqlite3.connect(address, uri=True, check_same_thread=False, isolation_level=None)
+            ) as connection,
         ):
-            connection.execute("PRAGMA trusted_schema = OFF")  # a view of the file calls no function that reaches beyond it
+            connection.execute(
+                "PRAGMA trusted_schema = OFF"
+            )  # a view of the file calls no function that reaches beyond it
             connection.set_authorizer(_within_the_file)
             connection.execute("BEGIN")
             text = self._text(connection)
@@ -101,7 +111,8 @@ class Sqlite(FileDatabase):
                     while rows := cursor.fetchmany(BATCH_ROWS):
                         cells = zip(*rows, strict=True)
                         yield pa.record_batch(
-                            [pa.array(values, kind) for values, kind in zip(cells, schema.types, strict=True)], schema=schema
+                            [pa.array(values, kind) for values, kind in zip(cells, schema.types, strict=True)],
+                            schema=schema,
                         )
 
             part = batches_part(self.place, schema, batches, reading, num_rows)
@@ -109,7 +120,9 @@ class Sqlite(FileDatabase):
 
     def _text(self, connection: sqlite3.Connection) -> str:
         """What is read, as SQL."""
-        tables = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type IN ('table', 'view')")]
+        tables = [
+            row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type IN ('table', 'view')")
+        ]
         if self.table is not None and self.table.lower() not in [table.lower() for table in tables]:
             raise self.missing(tables)
         return self.item().sql(self.dialect)
@@ -139,18 +152,25 @@ def _sqlite_columns(connection: sqlite3.Connection, text: str) -> list[tuple[str
     differ(names)
     # By name the kinds are ordered blob, integer, real, text: the first and the last one tell what stands between.
     held = _aggregated(
-        connection, text, [f"{which}(nullif(typeof({identifier(name)}), 'null'))" for name in names for which in ("min", "max")]
+        connection,
+        text,
+        [f"{which}(nullif(typeof({identifier(name)}), 'null'))" for name in names for which in ("min", "max")],
     )
     first, last = held[::2], held[1::2]
     texts = [name for name, one, other in zip(names, first, last, strict=True) if one == other == "text"]
     mixed = [name for name, one, other in zip(names, first, last, strict=True) if (one, other) == ("integer", "real")]
     whole = {name for name in mixed if _is_whole(connection, text, name)}
-    strangers = dict(zip(texts, _aggregated(connection, text, [f"max({_is_no_time(name)})" for name in texts]), strict=True))
+    strangers = dict(
+        zip(texts, _aggregated(connection, text, [f"max({_is_no_time(name)})" for name in texts]), strict=True)
+    )
     return [
         (
             name,
             *_sqlite_type(
-                name, "integer" if name in whole else one, "integer" if name in whole else other, is_time=strangers.get(name) == 0
+                name,
+                "integer" if name in whole else one,
+                "integer" if name in whole else other,
+                is_time=strangers.get(name) == 0,
             ),
         )
         for name, one, other in zip(names, first, last, strict=True)
@@ -164,13 +184,19 @@ def _is_whole(connection: sqlite3.Connection, text: str, name: str) -> bool:
     """
     cell = identifier(name)
     # A real has the digits of whole numbers up to 2**53.
-    loses, fraction = _aggregated(connection, text, [
-        f"max(typeof({cell}) = 'integer' AND ({cell} > {2**53} OR {cell} < -{2**53}))",
-        f"max(typeof({cell}) = 'real' AND NOT ({cell} = round({cell}) AND {cell} BETWEEN -9.2e18 AND 9.2e18))",
-    ])  # fmt: skip
+    loses, fraction = _aggregated(
+        connection,
+        text,
+        [
+            f"max(typeof({cell}) = 'integer' AND ({cell} > {2**53} OR {cell} < -{2**53}))",
+            f"max(typeof({cell}) = 'real' AND NOT ({cell} = round({cell}) AND {cell} BETWEEN -9.2e18 AND 9.2e18))",
+        ],
+    )
     if loses and fraction:
-        raise SourceError(f"column '{name}' holds whole numbers above 2**53 beside numbers with a fraction; no type holds both without a change",
-                          f"choose one with --query, for example: CAST({name} AS TEXT)")  # fmt: skip
+        raise SourceError(
+            f"column '{name}' holds whole numbers above 2**53 beside numbers with a fraction; no type holds both without a change",
+            f"choose one with --query, for example: CAST({name} AS TEXT)",
+        )
     return bool(loses)
 
 
@@ -194,7 +220,9 @@ def _sqlite_type(name: str, first: str | None, last: str | None, *, is_time: boo
     if first == last == "blob":
         return cell, pa.binary()
     if first == "blob":
-        raise SourceError(f"column '{name}' holds bytes beside a {last}", f"choose one with --query, for example: hex({name})")
+        raise SourceError(
+            f"column '{name}' holds bytes beside a {last}", f"choose one with --query, for example: hex({name})"
+        )
     if is_time:
         # SQLite keeps times as text.
         seconds = f"CAST(strftime('%s', {cell}) AS INTEGER)"
@@ -227,9 +255,17 @@ class DuckDBFile(FileDatabase):
         config: dict[str, Any] = {"memory_limit": f"{max(reading.memory_bytes, 2**27)}B", "threads": reading.threads,
                                   "temp_directory": str(reading.scratch), "autoinstall_known_extensions": False,
                                   "autoload_known_extensions": False, "python_enable_replacements": False}  # fmt: skip
-        with self._translated(), contextlib.closing(duckdb.connect(str(self.file()), read_only=True, config=config)) as connection:
+        with (
+            self._translated(),
+            contextlib.closing(duckdb.connect(str(self.file()), read_only=True, config=config)) as connection,
+        ):
             # A query reads this database, not files of whoever registers it.
-            for statement in ("SET TimeZone = 'UTC'", "SET enable_external_access = false", "SET lock_configuration = true", "BEGIN"):
+            for statement in (
+                "SET TimeZone = 'UTC'",
+                "SET enable_external_access = false",
+                "SET lock_configuration = true",
+                "BEGIN",
+            ):
                 connection.execute(statement)
             text = self._text(connection)
             (num_rows,) = connection.execute(_single(connection, f"SELECT count(*) FROM {text}")).fetchone() or (0,)
@@ -245,12 +281,16 @@ class DuckDBFile(FileDatabase):
 
             yield [batches_part(self.place, schema, batches, reading, num_rows)]
 
-    def _text(self, connection: Any) -> str:
+    def _text(self, connection: duckdb.DuckDBPyConnection) -> str:
         """What is read, as SQL."""
         item: exp.Expr = self.item()
         if self.table is not None:
-            tables = [row[0] if row[1] == "main" else f"{row[1]}.{row[0]}" for row in connection.execute(
-                "SELECT table_name, table_schema FROM information_schema.tables").fetchall()]  # fmt: skip
+            tables = [
+                row[0] if row[1] == "main" else f"{row[1]}.{row[0]}"
+                for row in connection.execute(
+                    "SELECT table_name, table_schema FROM information_schema.tables"
+                ).fetchall()
+            ]
             if self.table.lower().removeprefix("main.") not in [table.lower() for table in tables]:
                 raise self.missing(tables)
         return item.sql(self.dialect)
@@ -264,13 +304,17 @@ class DuckDBFile(FileDatabase):
         except duckdb.Error as error:
             told = str(error).splitlines()[0].split("Error: ", 1)[-1]
             if "different configuration" in told:
-                raise SourceError(f"'{self.uri}' is open in this program already", "close that connection first") from None
+                raise SourceError(
+                    f"'{self.uri}' is open in this program already", "close that connection first"
+                ) from None
             if "lock" in told.lower():
-                raise SourceError(f"'{self.uri}' is open for writing in another program", "close it there, or copy the file") from None
+                raise SourceError(
+                    f"'{self.uri}' is open for writing in another program", "close it there, or copy the file"
+                ) from None
             raise SourceError(f"{self.place} cannot be read: {told}") from None
 
 
-def _single(connection: Any, text: str) -> Any:
+def _single(connection: duckdb.DuckDBPyConnection, text: str) -> duckdb.Statement:
     """The one statement of a text. Raises SourceError where it holds several: `execute` would run them all."""
     statements = connection.extract_statements(text)
     if len(statements) != 1:
@@ -278,17 +322,19 @@ def _single(connection: Any, text: str) -> Any:
     return statements[0]
 
 
-def _duckdb_columns(connection: Any, text: str) -> list[tuple[str, str]]:
+def _duckdb_columns(connection: duckdb.DuckDBPyConnection, text: str) -> list[tuple[str, str]]:
     described = connection.execute(_single(connection, f"DESCRIBE SELECT * FROM {text}")).fetchall()
     differ([row[0] for row in described])
     return [(row[0], row[1]) for row in described]
 
 
-def _beyond_decimals(connection: Any, text: str, columns: list[tuple[str, str]]) -> set[str]:
+def _beyond_decimals(connection: duckdb.DuckDBPyConnection, text: str, columns: list[tuple[str, str]]) -> set[str]:
     """The columns of 128-bit numbers with more digits than a decimal has."""
     wide = [name for name, kind in columns if kind in ("HUGEINT", "UHUGEINT")]
     limit = 10**38
-    asked = ", ".join(f"max({cell} >= {limit}::UHUGEINT OR {cell} <= -{limit}::HUGEINT)" for cell in map(identifier, wide))
+    asked = ", ".join(
+        f"max({cell} >= {limit}::UHUGEINT OR {cell} <= -{limit}::HUGEINT)" for cell in map(identifier, wide)
+    )
     (found,) = connection.execute(f"SELECT {asked} FROM {text}").fetchall() if wide else ((),)
     return {name for name, is_beyond in zip(wide, found, strict=True) if is_beyond}
 
@@ -300,7 +346,11 @@ _NO_LIKE = re.compile(r"\b(BIT|TIME WITH TIME ZONE|INTERVAL|BIGNUM|UNION|TYPE|VA
 def _duckdb_cell(name: str, kind: str, beyond: set[str]) -> str:
     """A column as Arrow can carry it to another DuckDB."""
     cell, plain = identifier(name), kind.split("(")[0].upper()
-    if name in beyond or plain in ("UUID", "ENUM", "JSON") or (not plain.startswith("ENUM") and _NO_LIKE.search(_outside_quotes(kind))):
+    if (
+        name in beyond
+        or plain in ("UUID", "ENUM", "JSON")
+        or (not plain.startswith("ENUM") and _NO_LIKE.search(_outside_quotes(kind)))
+    ):
         return f"CAST({cell} AS VARCHAR) AS {cell}"
     if "HUGEINT" in _outside_quotes(kind):  # digits of Parquet's decimals, not a double
         return f"CAST({cell} AS {re.sub(r'U?HUGEINT', 'DECIMAL(38,0)', kind)}) AS {cell}"

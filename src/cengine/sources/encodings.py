@@ -52,7 +52,11 @@ def bad_byte(text: bytes, *, whole: bool) -> BadByte | None:
         return BadByte(error.start, text.count(b"\n", 0, error.start) + 1, text[error.start])
     # Text of two bytes a letter is full of these and may yet be UTF-8.
     zero = text.find(b"\0")
-    return BadByte(zero, text.count(b"\n", 0, zero) + 1, 0) if zero >= 0 and guess(text) in ("utf-16-le", "utf-16-be") else None
+    return (
+        BadByte(zero, text.count(b"\n", 0, zero) + 1, 0)
+        if zero >= 0 and guess(text) in ("utf-16-le", "utf-16-be")
+        else None
+    )
 
 
 def guess(text: bytes) -> str | None:
@@ -81,9 +85,16 @@ def guess(text: bytes) -> str | None:
 
 def _asian(sample: bytes) -> str | None:
     """An encoding of two bytes a letter, where nearly all letters beyond ASCII are of its language."""
-    within = len(re.findall(rb"[A-Za-z][\x80-\xff]", sample)) + len(re.findall(rb"[\x80-\xff][A-Za-z]", sample))  # words of another script
-    for name, pattern in (("shift_jis", r"[\u3040-\u30ff]"), ("euc_jp", r"[\u3040-\u30ff]"), ("euc_kr", r"[\uac00-\ud7a3]"),
-                          ("gb18030", r"[\u4e00-\u9fff]"), ("big5", r"[\u4e00-\u9fff]")):  # fmt: skip
+    within = len(re.findall(rb"[A-Za-z][\x80-\xff]", sample)) + len(
+        re.findall(rb"[\x80-\xff][A-Za-z]", sample)
+    )  # words of another script
+    for name, pattern in (
+        ("shift_jis", r"[\u3040-\u30ff]"),
+        ("euc_jp", r"[\u3040-\u30ff]"),
+        ("euc_kr", r"[\uac00-\ud7a3]"),
+        ("gb18030", r"[\u4e00-\u9fff]"),
+        ("big5", r"[\u4e00-\u9fff]"),
+    ):
         try:
             text = sample.decode(name)
         except UnicodeDecodeError:

@@ -6,7 +6,7 @@ import contextlib
 import datetime
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
@@ -17,12 +17,14 @@ from cengine.sources.source import CopiedSource, Option, Part, Reading, State, b
 from cengine.sources.workbook_cells import cell_name, check_cells
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     import pyarrow as pa
+    from python_calamine import CalamineSheet, CalamineWorkbook
 
 BATCH_ROWS = 10_000
 # Above it not every whole number is a number of Excel.
 _LARGEST_WHOLE = 2**53
-_SUFFIXES = (".xlsx", ".xlsm")
 _OLD_HEAD = b"\xd0\xcf\x11\xe0"
 Row = Sequence[Any]
 
@@ -32,10 +34,15 @@ class Excel(CopiedSource):
 
     name = "excel"
     title = "Excel"
+    suffixes: ClassVar[tuple[str, ...]] = (".xlsx", ".xlsm")
     path: Annotated[str, Option(is_path=True)] = Field(description="A workbook, .xlsx or .xlsm.")
     sheet: str | None = Field(default=None, description="The sheet. Default: the only one that is not hidden.")
-    header_row: int | None = Field(default=None, ge=1, description="The row that names the columns; rows above it are left out.")
-    no_header: bool = Field(default=False, description="The first row is data; columns are called column_1, column_2, ...")
+    header_row: int | None = Field(
+        default=None, ge=1, description="The row that names the columns; rows above it are left out."
+    )
+    no_header: bool = Field(
+        default=False, description="The first row is data; columns are called column_1, column_2, ..."
+    )
 
     @property
     def place(self) -> str:
@@ -76,18 +83,25 @@ class Excel(CopiedSource):
         file = Path(self.path).expanduser()
         if not file.is_file():
             what = "is a folder" if file.is_dir() else "there is no file"
-            raise SourceError(f"{what} '{self.path}'" if not file.is_dir() else f"'{self.path}' {what}", "expected one workbook, .xlsx")
+            raise SourceError(
+                f"{what} '{self.path}'" if not file.is_dir() else f"'{self.path}' {what}",
+                "expected one workbook, .xlsx",
+            )
         with file.open("rb") as stream:
             head = stream.read(4)
         if head == _OLD_HEAD:
-            raise SourceError(f"'{file}' is a workbook of an old kind, or one with a password", "save it as .xlsx without a password")
+            raise SourceError(
+                f"'{file}' is a workbook of an old kind, or one with a password", "save it as .xlsx without a password"
+            )
         if not head.startswith(b"PK"):
             raise SourceError(f"'{file}' is no workbook", "use `datasource create csv` for text")
-        if file.suffix.lower() not in _SUFFIXES:
-            raise SourceError(f"'{file}' is no workbook by its name", f"expected a name ending in {' or '.join(_SUFFIXES)}")
+        if file.suffix.lower() not in self.suffixes:
+            raise SourceError(
+                f"'{file}' is no workbook by its name", f"expected a name ending in {' or '.join(self.suffixes)}"
+            )
         return file
 
-    def _sheet_of(self, workbook: Any) -> str:
+    def _sheet_of(self, workbook: CalamineWorkbook) -> str:
         visible = [
             sheet.name
             for sheet in workbook.sheets_metadata
@@ -95,17 +109,21 @@ class Excel(CopiedSource):
         ]
         if self.sheet is not None:
             if self.sheet not in workbook.sheet_names:
-                raise SourceError(f"'{self.path}' has no sheet '{self.sheet}'", *near_miss(self.sheet, workbook.sheet_names),
-                                  f"its sheets: {', '.join(workbook.sheet_names)}")  # fmt: skip
+                raise SourceError(
+                    f"'{self.path}' has no sheet '{self.sheet}'",
+                    *near_miss(self.sheet, workbook.sheet_names),
+                    f"its sheets: {', '.join(workbook.sheet_names)}",
+                )
             return self.sheet
         if len(visible) != 1:
             raise SourceError(
-                f"'{self.path}' has {len(visible)} sheets: {', '.join(visible or workbook.sheet_names)}", "say which: --sheet NAME"
+                f"'{self.path}' has {len(visible)} sheets: {', '.join(visible or workbook.sheet_names)}",
+                "say which: --sheet NAME",
             )
         return str(visible[0])
 
 
-def _calamine() -> Any:
+def _calamine() -> ModuleType:
     """The package that reads workbooks. Raises SourceError where it is not installed."""
     try:
         import python_calamine
@@ -115,7 +133,7 @@ def _calamine() -> Any:
 
 
 @contextlib.contextmanager
-def _workbook(file: Path) -> Iterator[Any]:
+def _workbook(file: Path) -> Iterator[CalamineWorkbook]:
     python_calamine = _calamine()
     try:
         workbook = python_calamine.CalamineWorkbook.from_path(str(file))
@@ -132,7 +150,7 @@ def _workbook(file: Path) -> Iterator[Any]:
 class _Table:
     """The rows of a sheet: looked through once for what its columns hold, and then read."""
 
-    def __init__(self, sheet: Any, label: str, header_row: int | None, no_header: bool) -> None:
+    def __init__(self, sheet: CalamineSheet, label: str, header_row: int | None, no_header: bool) -> None:
         self.sheet = sheet
         self.label = label
         self.header_row = header_row
@@ -145,10 +163,19 @@ class _Table:
     def look(self, tick: Callable[[], None]) -> None:
         """Finds header and kinds. Raises SourceError for cells that make no table."""
         header = next(
-            ((number, row) for number, row in self._rows() if number == self.header_row or (self.header_row is None and _holds(row))), None
+            (
+                (number, row)
+                for number, row in self._rows()
+                if number == self.header_row or (self.header_row is None and _holds(row))
+            ),
+            None,
         )
         if header is None:
-            raise SourceError(f"{self.label} holds no rows" if self.header_row is None else f"{self.label} has no row {self.header_row}")
+            raise SourceError(
+                f"{self.label} holds no rows"
+                if self.header_row is None
+                else f"{self.label} has no row {self.header_row}"
+            )
         number, row = header
         width = len(row)
         self.first_data_row = number if self.no_header else number + 1
@@ -171,7 +198,10 @@ class _Table:
         if twice is not None:
             raise SourceError(f"{self.label} has two columns named '{twice}'", "rename one of them")
         margin = (self.sheet.start or (0, 0))[1]  # columns left of the table are not among a row's cells
-        self._types = [_type_of(self._kinds[place], place + margin, header, self.label) for place, header in enumerate(self.headers)]
+        self._types = [
+            _type_of(self._kinds[place], place + margin, header, self.label)
+            for place, header in enumerate(self.headers)
+        ]
 
     @property
     def schema(self) -> pa.Schema:
@@ -191,7 +221,9 @@ class _Table:
                 [None if value == "" else turn(value) for value in values]
                 for turn, values in zip(convert, _columns(held, len(convert)), strict=True)
             ]
-            return pa.record_batch([pa.array(values, kind) for values, kind in zip(columns, self._types, strict=True)], schema=self.schema)
+            return pa.record_batch(
+                [pa.array(values, kind) for values, kind in zip(columns, self._types, strict=True)], schema=self.schema
+            )
 
         for _, row in self._data():
             held.append(row)
@@ -213,8 +245,10 @@ class _Table:
         for (first_row, first_column), (last_row, last_column) in self.sheet.merged_cell_ranges or ():
             if last_row + 1 >= header_row:
                 cells = f"{cell_name(first_row + 1, first_column)}:{cell_name(last_row + 1, last_column)}"
-                raise SourceError(f"{self.label}: the cells {cells} are merged, only the first of them has a value",
-                                  "take the merging back, or name the row of the header below it: --header-row N")  # fmt: skip
+                raise SourceError(
+                    f"{self.label}: the cells {cells} are merged, only the first of them has a value",
+                    "take the merging back, or name the row of the header below it: --header-row N",
+                )
 
 
 def _holds(row: Row) -> bool:
@@ -225,7 +259,7 @@ def _columns(rows: list[Row], width: int) -> list[list[Any]]:
     return [[row[place] if place < len(row) else "" for row in rows] for place in range(width)]
 
 
-def _kind_of(value: Any) -> str | None:
+def _kind_of(value: object) -> str | None:
     """What a cell holds, None for nothing."""
     if isinstance(value, str):
         return "text" if value != "" else None
@@ -245,17 +279,27 @@ def _type_of(kinds: dict[str, tuple[int, Any]], place: int, header: str, label: 
     import pyarrow as pa
 
     found = set(kinds)
-    for known, kind in (({"whole number"}, pa.int64()), ({"whole number", "number"}, pa.float64()), ({"truth"}, pa.bool_()), ({"day"}, pa.date32()),
-                        ({"day", "time"}, pa.timestamp("us")), ({"time of day"}, pa.time64("us")), ({"duration"}, pa.float64()),
-                        ({"text", "whole number", "number", "truth"}, pa.string())):  # fmt: skip
+    for known, kind in (
+        ({"whole number"}, pa.int64()),
+        ({"whole number", "number"}, pa.float64()),
+        ({"truth"}, pa.bool_()),
+        ({"day"}, pa.date32()),
+        ({"day", "time"}, pa.timestamp("us")),
+        ({"time of day"}, pa.time64("us")),
+        ({"duration"}, pa.float64()),
+        ({"text", "whole number", "number", "truth"}, pa.string()),
+    ):
         if found and found <= known:
             return kind
     if not found:
         return pa.string()
     shown = ", ".join(
-        f"{kind} in {cell_name(row, place)} ({_text(value)})" for kind, (row, value) in sorted(kinds.items(), key=lambda k: k[1][0])
+        f"{kind} in {cell_name(row, place)} ({_text(value)})"
+        for kind, (row, value) in sorted(kinds.items(), key=lambda k: k[1][0])
     )
-    raise SourceError(f"{label}: column '{header}' holds cells of several kinds: {shown}", "give them one format in Excel")
+    raise SourceError(
+        f"{label}: column '{header}' holds cells of several kinds: {shown}", "give them one format in Excel"
+    )
 
 
 def _converter(kind: pa.DataType) -> Callable[[Any], Any]:
@@ -268,11 +312,13 @@ def _converter(kind: pa.DataType) -> Callable[[Any], Any]:
     if pa.types.is_floating(kind):
         return lambda value: value.total_seconds() if isinstance(value, datetime.timedelta) else float(value)
     if pa.types.is_timestamp(kind):
-        return lambda value: value if isinstance(value, datetime.datetime) else datetime.datetime(value.year, value.month, value.day)
+        return lambda value: (
+            value if isinstance(value, datetime.datetime) else datetime.datetime(value.year, value.month, value.day)
+        )
     return lambda value: value
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     """A cell as a text, numbers as Excel writes them."""
     if isinstance(value, bool):
         return str(value).upper()

@@ -54,7 +54,9 @@ class FileSource(CopiedSource):
         description="A {title} file, a glob in quotes, or a folder; also s3://, gs://, az://."
     )
 
-    allow_missing_columns: bool = Field(default=False, description="A column that a file does not have is null in its rows; else an error.")
+    allow_missing_columns: bool = Field(
+        default=False, description="A column that a file does not have is null in its rows; else an error."
+    )
 
     @property
     def place(self) -> str:
@@ -82,7 +84,10 @@ class FileSource(CopiedSource):
         expected = self.expected_kind(label)
         if actual != expected:
             said = expected or f"a {self.name} file"
-            raise SourceError(f"'{label}' is {actual or 'something else'}, not {said} as its name and type say", *_type_hint(actual, label))
+            raise SourceError(
+                f"'{label}' is {actual or 'something else'}, not {said} as its name and type say",
+                *_type_hint(actual, label),
+            )
 
     @abstractmethod
     def expected_kind(self, name: str) -> str | None:
@@ -121,6 +126,10 @@ class FileSource(CopiedSource):
         """The classes (`cells.py`) of the first cells of columns whose types the whole table settles; None where the file has types."""
         return None
 
+    def notes(self, file: Path, columns: Sequence[tuple[str, str]], fetch: Fetch) -> tuple[str, ...]:
+        """What is to be told of how the file is read, a line each."""
+        return ()
+
     @property
     def spelling(self) -> Spelling | None:
         """How numbers and dates are written, where cells are texts."""
@@ -134,7 +143,9 @@ class FileSource(CopiedSource):
         """Local files by their digests in an order of their own (neither names nor the order of files change anything), others as their store says."""
         if is_address(self.path):
             objects = Store(self.path).objects(self.suffixes, self.name)
-            return State([[found.path, found.num_bytes, found.stamp] for found in objects], must_hold=True, found=objects)
+            return State(
+                [[found.path, found.num_bytes, found.stamp] for found in objects], must_hold=True, found=objects
+            )
         files = self.files()
         total, read = sum(listed.file.stat().st_size for listed in files), 0
 
@@ -149,8 +160,12 @@ class FileSource(CopiedSource):
             digest = file_digest(listed.file, hashed)
             digested.append((digest if not listed.partition else [digest, *map(list, listed.partition)], listed, stamp))
         digested.sort(key=lambda one: (json.dumps(one[0]), one[1].file))
-        return State([content for content, _, _ in digested], is_content=True, found=[(listed, stamp) for _, listed, stamp in digested],
-                     files=[listed.file for _, listed, _ in digested])  # fmt: skip
+        return State(
+            [content for content, _, _ in digested],
+            is_content=True,
+            found=[(listed, stamp) for _, listed, stamp in digested],
+            files=[listed.file for _, listed, _ in digested],
+        )
 
     @contextlib.contextmanager
     def opened(self, reading: Reading) -> Iterator[Sequence[Part]]:
@@ -173,18 +188,27 @@ class FileSource(CopiedSource):
         def local() -> Iterator[Path]:
             yield listed.file
             if _stamp(listed.file) != stamp:
-                raise SourceError(f"'{listed.file}' changed while it was read; nothing was registered", "run the command again")
+                raise SourceError(
+                    f"'{listed.file}' changed while it was read; nothing was registered", "run the command again"
+                )
 
         try:
             with self.readable(listed.file, str(listed.file), reading, look=True) as text:
                 own = self.looked_at(text, reading.fetch)
                 classes = self.classes(text, own.columns, reading.fetch)
+                notes = self.notes(text, own.columns, reading.fetch)
         except SourceError:
             for _ in verify_readable(listed.file):
                 pass  # a file that ends early is told to be one
             raise
         part = self._part_of(str(listed.file), own, listed.partition, types, local, stamp[0], reading)
-        return replace(part, classes=classes, spelling=self.spelling, line=lambda row, text: self.line(listed.file, row, text))
+        return replace(
+            part,
+            classes=classes,
+            notes=notes,
+            spelling=self.spelling,
+            line=lambda row, text: self.line(listed.file, row, text),
+        )
 
     def _look(self, number: int, fetching: Fetching) -> Path:
         """A small local file with the columns of one in a store."""
@@ -201,7 +225,9 @@ class FileSource(CopiedSource):
             target.write_bytes(text_of_head(head, stored.name, whole=len(head) == stored.num_bytes))
         return target
 
-    def _fetched_part(self, number: int, look: Path, types: dict[str, str], fetching: Fetching, reading: Reading) -> Part:
+    def _fetched_part(
+        self, number: int, look: Path, types: dict[str, str], fetching: Fetching, reading: Reading
+    ) -> Part:
         """A file of a store."""
         stored = fetching.objects[number]
         try:
@@ -210,20 +236,34 @@ class FileSource(CopiedSource):
             with self.readable(look, stored.url, reading, look=True) as text:
                 own = self.looked_at(text, reading.fetch)
                 classes = self.classes(text, own.columns, reading.fetch)
+                notes = self.notes(text, own.columns, reading.fetch)
         except CengineError:
             # An array of JSON has no whole lines, and the first lines of a CSV may not show enough.
-            with fetching.local(number) as file, _called(stored.url, file), self.readable(file, stored.url, reading, look=True) as text:
+            with (
+                fetching.local(number) as file,
+                _called(stored.url, file),
+                self.readable(file, stored.url, reading, look=True) as text,
+            ):
                 own = self.looked_at(text, reading.fetch)
                 classes = self.classes(text, own.columns, reading.fetch)
+                notes = self.notes(text, own.columns, reading.fetch)
         finally:
             look.unlink()
-        part = self._part_of(stored.url, own, stored.partition, types, lambda: fetching.local(number), stored.num_bytes, reading)
-        return replace(part, classes=classes, spelling=self.spelling)
+        part = self._part_of(
+            stored.url, own, stored.partition, types, lambda: fetching.local(number), stored.num_bytes, reading
+        )
+        return replace(part, classes=classes, notes=notes, spelling=self.spelling)
 
     def _part_of(
-        self, label: str, own: _Header, folders: tuple[tuple[str, str | None], ...], folder_types: dict[str, str],
-        local: Callable[[], contextlib.AbstractContextManager[Path]], num_bytes: int, reading: Reading,
-    ) -> Part:  # fmt: skip
+        self,
+        label: str,
+        own: _Header,
+        folders: tuple[tuple[str, str | None], ...],
+        folder_types: dict[str, str],
+        local: Callable[[], contextlib.AbstractContextManager[Path]],
+        num_bytes: int,
+        reading: Reading,
+    ) -> Part:
         """A file with the columns of its folders, where it has none of that name itself."""
         taken = {former_name(header) for header in own.headers}
         partition = {key: value for key, value in folders if former_name(key) not in taken}
@@ -269,7 +309,9 @@ def _called(label: str, file: Path) -> Iterator[None]:
     except CengineError as error:
         if str(file) == label or str(file) not in str(error):
             raise
-        message, *notes = (text.replace(str(file), label) for problem in error.problems for text in (problem.message, *problem.notes))
+        message, *notes = (
+            text.replace(str(file), label) for problem in error.problems for text in (problem.message, *problem.notes)
+        )
         raise type(error)(message, *notes) from None
 
 
@@ -291,7 +333,9 @@ def compression_of(name: str) -> str | None:
     return next((kind for suffix, kind in _COMPRESSION_OF_SUFFIX.items() if name.endswith(suffix)), None)
 
 
-def reader(function: str, file: Path, options: dict[str, Any], types: dict[str, str] | None, key: str = "types") -> exp.Expr:
+def reader(
+    function: str, file: Path, options: dict[str, Any], types: dict[str, str] | None, key: str = "types"
+) -> exp.Expr:
     """A call of a reader as an item of FROM; `key` is the reader's option for the types of columns."""
     from sqlglot import exp
 
@@ -300,8 +344,12 @@ def reader(function: str, file: Path, options: dict[str, Any], types: dict[str, 
     for name, value in {**options, "hive_partitioning": False}.items():
         arguments.append(exp.EQ(this=exp.var(name), expression=exp.convert(value)))
     if types:
-        struct = exp.Struct(expressions=[exp.PropertyEQ(this=exp.to_identifier(name, quoted=True), expression=exp.Literal.string(kind))
-                                         for name, kind in types.items()])  # fmt: skip
+        struct = exp.Struct(
+            expressions=[
+                exp.PropertyEQ(this=exp.to_identifier(name, quoted=True), expression=exp.Literal.string(kind))
+                for name, kind in types.items()
+            ]
+        )
         arguments.append(exp.EQ(this=exp.var(key), expression=struct))
     return exp.Table(this=exp.Anonymous(this=function, expressions=arguments))
 
@@ -311,7 +359,8 @@ def _with_constants(scan: exp.Expr, values: dict[str, str | None]) -> exp.Expr:
     from sqlglot import exp
 
     texts = [
-        exp.cast(exp.null() if text is None else exp.Literal.string(text), "text").as_(name, quoted=True) for name, text in values.items()
+        exp.cast(exp.null() if text is None else exp.Literal.string(text), "text").as_(name, quoted=True)
+        for name, text in values.items()
     ]
     return exp.select("*", *texts).from_(scan).subquery("file")
 

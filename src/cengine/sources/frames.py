@@ -12,6 +12,7 @@ from cengine.errors import SourceError
 from cengine.sources.source import CopiedSource, Part, Reading, State, batches_part
 
 if TYPE_CHECKING:
+    import pandas as pd
     import pyarrow as pa
 
 KIND = "frame"
@@ -50,16 +51,27 @@ class Frame(CopiedSource):
         yield [batches_part(self._called, schema, lambda: batches, reading, num_rows)]
 
 
-def called(data: Any) -> str:
+def arrow_table(data: Any) -> pa.Table:
+    """A table in memory as a pyarrow Table. Raises SourceError as `Frame.of` does."""
+    import pyarrow as pa
+
+    schema, batches, _ = _plain(_from_pandas(data) if _is_pandas(data) else _from_arrow(data))
+    return pa.Table.from_batches(list(batches), schema)
+
+
+def called(data: object) -> str:
     """What a table in memory is called in messages: the type of its object."""
     return f"{type(data).__module__.partition('.')[0]} {type(data).__name__}"
 
 
-def _is_pandas(data: Any) -> bool:
-    return any(kind.__module__.partition(".")[0] == "pandas" and kind.__name__ in ("DataFrame", "Series") for kind in type(data).__mro__)
+def _is_pandas(data: object) -> bool:
+    return any(
+        kind.__module__.partition(".")[0] == "pandas" and kind.__name__ in ("DataFrame", "Series")
+        for kind in type(data).__mro__
+    )
 
 
-def _from_arrow(data: Any) -> Any:
+def _from_arrow(data: Any) -> pa.Table | pa.RecordBatchReader:
     """A pyarrow table or a reader of one."""
     import pyarrow as pa
 
@@ -71,7 +83,9 @@ def _from_arrow(data: Any) -> Any:
         try:
             found = pa.RecordBatchReader.from_stream(data)
         except (pa.ArrowException, TypeError, ValueError, BufferError) as error:
-            raise SourceError(f"the {called(data)} gives no table: {str(error).splitlines()[0]}", f"expected {_ACCEPTED}") from None
+            raise SourceError(
+                f"the {called(data)} gives no table: {str(error).splitlines()[0]}", f"expected {_ACCEPTED}"
+            ) from None
         except Exception as error:  # another package's code: anything can come out of it
             raise SourceError(f"the {called(data)} cannot be read: {type(error).__name__}: {error}") from error
     else:
@@ -81,7 +95,7 @@ def _from_arrow(data: Any) -> Any:
     return found
 
 
-def _check_headers(headers: Sequence[Any], what: str) -> None:
+def _check_headers(headers: Sequence[str], what: str) -> None:
     if not headers:
         raise SourceError(f"the {what} has no columns")
     twice = next((header for place, header in enumerate(headers) if header in headers[:place]), None)
@@ -121,28 +135,32 @@ def _decoded(column: pa.Array, kind: pa.DataType) -> pa.Array:
 # pandas
 
 
-def _from_pandas(data: Any) -> pa.Table:
+def _from_pandas(data: pd.DataFrame) -> pa.Table:
     """A pandas DataFrame as a pyarrow table: the columns, before them each named level of the index."""
     import pyarrow as pa
 
     if type(data).__name__ == "Series" or not hasattr(data, "columns"):
         raise SourceError("a pandas Series is no table", "make one of it: series.to_frame()")
     if data.columns.nlevels > 1:
-        raise SourceError(f"the columns of the {called(data)} have {data.columns.nlevels} levels of names", "give each one name")
+        raise SourceError(
+            f"the columns of the {called(data)} have {data.columns.nlevels} levels of names", "give each one name"
+        )
     columns: dict[str, Any] = {}
     for level in range(data.index.nlevels):
         values = data.index.get_level_values(level)
         if values.name is not None:
             columns[str(values.name)] = values
         elif data.index.nlevels > 1 or values.dtype.kind not in "iu":
-            raise SourceError(f"the index of the {called(data)} has values and no name: is it a column?",
-                              "name it, frame.rename_axis('NAME'), or leave it out, frame.reset_index(drop=True)")  # fmt: skip
+            raise SourceError(
+                f"the index of the {called(data)} has values and no name: is it a column?",
+                "name it, frame.rename_axis('NAME'), or leave it out, frame.reset_index(drop=True)",
+            )
     _check_headers([*columns, *map(str, data.columns)], called(data))
     columns |= {str(label): data.iloc[:, place] for place, label in enumerate(data.columns)}
     return pa.table({header: _column(header, values) for header, values in columns.items()})
 
 
-def _column(header: str, values: Any) -> pa.Array:
+def _column(header: str, values: pd.Series) -> pa.Array:
     import pyarrow as pa
 
     if values.dtype == object:
@@ -150,28 +168,32 @@ def _column(header: str, values: Any) -> pa.Array:
     try:
         found = pa.Array.from_pandas(values)
     except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
-        raise SourceError(f"column '{header}' of type {values.dtype} cannot be read: {str(error).splitlines()[0]}",
-                          "convert it, for example frame[column].astype(str)") from None  # fmt: skip
+        raise SourceError(
+            f"column '{header}' of type {values.dtype} cannot be read: {str(error).splitlines()[0]}",
+            "convert it, for example frame[column].astype(str)",
+        ) from None
     return found.combine_chunks() if isinstance(found, pa.ChunkedArray) else found
 
 
-def _check_kinds(header: str, values: Any) -> None:
+def _check_kinds(header: str, values: pd.Series) -> None:
     """Raises SourceError for a column of Python objects that are not all of one kind, with the first row of each."""
     import pandas
 
     first: dict[str, tuple[int, Any]] = {}
     for row, value in enumerate(values):
-        kind = (
-            "float"
-            if type(value).__name__.startswith("float")
-            else "int"
-            if type(value).__name__.startswith(("int", "uint"))
-            else type(value).__name__
-        )
+        kind = _kind_of_object(value)
         if kind not in first and not (pandas.api.types.is_scalar(value) and pandas.isna(value)):
             first[kind] = (row, value)
     if len(first) > 1 and set(first) != {"int", "float"}:
         shown = ", ".join(f"{kind} in row {row:,} ({str(value)[:40]!r})" for kind, (row, value) in first.items())
         raise SourceError(
-            f"column '{header}' holds objects of several types: {shown}", "give them one, for example frame[column].astype(str)"
+            f"column '{header}' holds objects of several types: {shown}",
+            "give them one, for example frame[column].astype(str)",
         )
+
+
+def _kind_of_object(value: Any) -> str:
+    name = type(value).__name__
+    if name.startswith("float"):
+        return "float"
+    return "int" if name.startswith(("int", "uint")) else name

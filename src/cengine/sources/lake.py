@@ -12,27 +12,30 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
+from cengine.connections.addresses import hidden
 from cengine.errors import CengineError, SourceError
 from cengine.extras import install_command
-from cengine.sources.addresses import hidden
 from cengine.sources.objects import Store, is_address
 from cengine.sources.source import CopiedSource, Option, Part, Reading, State, batches_part
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from pyiceberg.table import Table
 
 BATCH_ROWS = 65_536
+# What each library gives for an opened table.
+Opened = Any
 
 
 class LakeTable(CopiedSource):
     """A table with versions that never change."""
 
     @abstractmethod
-    def version_now(self) -> tuple[list[Any], Any]:
+    def version_now(self) -> tuple[list[Any], Opened]:
         """What tells the version that is to be read from all others, and the opened table."""
 
     @abstractmethod
-    def reader(self, table: Any) -> tuple[pa.RecordBatchReader, int]:
+    def reader(self, table: Opened) -> tuple[pa.RecordBatchReader, int]:
         """The rows of the opened table, and how many there are, 0 where that is not known."""
 
     def state(self, report: Callable[[float], None]) -> State:
@@ -62,12 +65,13 @@ class LakeTable(CopiedSource):
         except (CengineError, KeyboardInterrupt):
             raise
         except ImportError as error:
-            raise SourceError(f"{self.title} tables need a package that is not installed: {error}", install_command(self.name)) from None
+            raise SourceError(
+                f"{self.title} tables need a package that is not installed: {error}", install_command(self.name)
+            ) from None
         except Exception as error:
             told = hidden(str(error)).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            notes = (
-                ["files of an old version may have been cleared away; choose another one"] if isinstance(error, FileNotFoundError) else []
-            )
+            cleared = "files of an old version may have been cleared away; choose another one"
+            notes = [cleared] if isinstance(error, FileNotFoundError) else []
             raise SourceError(f"the {self.title} table {self.place} cannot be read: {told}", *notes) from None
 
 
@@ -85,7 +89,7 @@ class Delta(LakeTable):
     def place(self) -> str:
         return self.path
 
-    def version_now(self) -> tuple[list[Any], Any]:
+    def version_now(self) -> tuple[list[Any], Opened]:
         from deltalake import DeltaTable
 
         address = self.path if is_address(self.path) else str(Path(self.path).expanduser())
@@ -101,7 +105,7 @@ class Delta(LakeTable):
             table.load_as_version(self.at_version)
         return [str(table.metadata().id), table.version()], table
 
-    def reader(self, table: Any) -> tuple[pa.RecordBatchReader, int]:
+    def reader(self, table: Opened) -> tuple[pa.RecordBatchReader, int]:
         dataset = table.to_pyarrow_dataset()
         # Few files at a time: what is read ahead is held.
         scanner = dataset.scanner(batch_size=BATCH_ROWS, batch_readahead=4, fragment_readahead=1)
@@ -113,7 +117,9 @@ class Iceberg(LakeTable):
 
     name = "iceberg"
     title = "Iceberg"
-    catalog: str | None = Field(default=None, description="The catalog's name in ~/.pyiceberg.yaml or PYICEBERG_CATALOG__NAME__URI.")
+    catalog: str | None = Field(
+        default=None, description="The catalog's name in ~/.pyiceberg.yaml or PYICEBERG_CATALOG__NAME__URI."
+    )
     table: str | None = Field(default=None, description="The table in the catalog, NAMESPACE.TABLE.")
     path: Annotated[str | None, Option(is_path=True)] = Field(
         default=None, description="The table's folder or a metadata.json in it, instead of a catalog."
@@ -122,7 +128,9 @@ class Iceberg(LakeTable):
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
-        if (self.path is None) == (self.catalog is None or self.table is None) or (self.path and (self.catalog or self.table)):
+        if (self.path is None) == (self.catalog is None or self.table is None) or (
+            self.path and (self.catalog or self.table)
+        ):
             raise ValueError("give --catalog and --table, or --path")
         return self
 
@@ -130,25 +138,31 @@ class Iceberg(LakeTable):
     def place(self) -> str:
         return self.path or f"{self.catalog}: {self.table}"
 
-    def version_now(self) -> tuple[list[Any], Any]:
+    def version_now(self) -> tuple[list[Any], Opened]:
         from pyiceberg.table import StaticTable
 
         table = StaticTable.from_metadata(_metadata_file(self.path)) if self.path is not None else self._of_catalog()
         snapshot = table.current_snapshot() if self.snapshot_id is None else table.snapshot_by_id(self.snapshot_id)
         if snapshot is None and self.snapshot_id is not None:
             known = [entry.snapshot_id for entry in table.history()][-5:]
-            raise SourceError(f"{self.place} has no snapshot {self.snapshot_id}", f"its last ones: {', '.join(map(str, known)) or 'none'}")
+            raise SourceError(
+                f"{self.place} has no snapshot {self.snapshot_id}",
+                f"its last ones: {', '.join(map(str, known)) or 'none'}",
+            )
         if snapshot is None:
             raise SourceError(f"{self.place} holds no rows")
-        return [str(table.metadata.table_uuid), snapshot.snapshot_id, table.metadata.current_schema_id], (table, snapshot)
+        return [str(table.metadata.table_uuid), snapshot.snapshot_id, table.metadata.current_schema_id], (
+            table,
+            snapshot,
+        )
 
-    def reader(self, table: Any) -> tuple[pa.RecordBatchReader, int]:
+    def reader(self, table: Opened) -> tuple[pa.RecordBatchReader, int]:
         opened, snapshot = table
         summary = snapshot.summary
         num_rows = int((summary["total-records"] if summary else None) or 0)
         return opened.scan(snapshot_id=snapshot.snapshot_id).to_arrow_batch_reader(), num_rows
 
-    def _of_catalog(self) -> Any:
+    def _of_catalog(self) -> Table:
         from pyiceberg.catalog import load_catalog
         from pyiceberg.exceptions import NoSuchTableError
 
@@ -159,7 +173,8 @@ class Iceberg(LakeTable):
             return catalog.load_table(self.table)
         except NoSuchTableError:
             space = self.table.rpartition(".")[0]
-            known = [".".join(name) for name in catalog.list_tables(space)] if space and catalog.namespace_exists(space) else []
+            found = catalog.list_tables(space) if space and catalog.namespace_exists(space) else []
+            known = [".".join(name) for name in found]
             spaces = [".".join(name) for name in catalog.list_namespaces()]
             there = f"tables there: {', '.join(known)}" if known else f"namespaces there: {', '.join(spaces) or 'none'}"
             raise SourceError(f"the catalog '{self.catalog}' has no table '{self.table}'", there) from None
@@ -170,12 +185,7 @@ def _metadata_file(path: str) -> str:
     if path.endswith(".metadata.json"):
         return path
     if is_address(path):
-        store = Store(path)
-        with store.translated():
-            names = [
-                f"{store.scheme}://{name}"
-                for name in store.files.glob(f"{store.files._strip_protocol(path).rstrip('/')}/metadata/*.metadata.json")
-            ]
+        names = Store(path).below("metadata/*.metadata.json")
     else:
         names = [str(file) for file in (Path(path).expanduser() / "metadata").glob("*.metadata.json")]
     if not names:

@@ -7,23 +7,23 @@ doubled, NULL is \\N without quotes: nothing that a cell holds can be taken for 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
+from cengine.connections.addresses import AddressField, connected
 from cengine.errors import SourceError
 from cengine.extras import install_command
-from cengine.sources.addresses import Address, AddressField, keyring_password
-from cengine.sources.database import Database, differ, unusable
-from cengine.sources.source import Part, Reading, State, batches_part
+from cengine.sources.database import ServerDatabase, differ, unusable
+from cengine.sources.source import Part, Reading, batches_part
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from pymysql import Connection
     from sqlglot import exp
 
-_SCHEMES = ("mysql", "mariadb")
 BATCH_ROWS = 20_000
 NULL = r"\N"
 ACCESS_DENIED, NO_SUCH_TABLE, NO_SUCH_DATABASE = 1045, 1146, 1049
@@ -31,28 +31,16 @@ UNSIGNED = 32  # among a column's flags
 LOST = (2002, 2003, 2006, 2013, 1053, 1317, 1927)
 
 
-class Mysql(Database):
+class Mysql(ServerDatabase):
     """A table or query of MySQL or MariaDB."""
 
     name = "mysql"
     title = "MySQL"
     dialect = "mysql"
+    schemes = ("mysql", "mariadb")
     uri: AddressField = Field(
         description="mysql://USER@HOST/DATABASE; the password comes from MYSQL_PWD, a ${VARIABLE} in it, or the keyring."
     )
-
-    @field_validator("uri")
-    @classmethod
-    def _of_mysql(cls, value: Address) -> Address:
-        return value.named(_SCHEMES)
-
-    @property
-    def address(self) -> str:
-        return self.uri.text
-
-    def state(self, report: Callable[[float], None]) -> State | None:
-        """None: a server does not say whether a table has changed."""
-        return None
 
     @contextlib.contextmanager
     def opened(self, reading: Reading) -> Iterator[Sequence[Part]]:
@@ -66,7 +54,9 @@ class Mysql(Database):
             yield [_part(self, connection, item, columns, reading)]
 
 
-def _part(source: Mysql, connection: Any, item: exp.Expr, columns: list[tuple[str, str, Any]], reading: Reading) -> Part:
+def _part(
+    source: Mysql, connection: Connection, item: exp.Expr, columns: list[tuple[str, str, pa.DataType]], reading: Reading
+) -> Part:
     """`columns` are (name, SQL of the text, Arrow type)."""
     import pyarrow as pa
 
@@ -82,27 +72,33 @@ def _part(source: Mysql, connection: Any, item: exp.Expr, columns: list[tuple[st
             while rows := cursor.fetchmany(BATCH_ROWS):
                 lines = [row[0] for row in rows]
                 if None in lines:
-                    raise SourceError(f"{source.place} has a row that is longer than the server's max_allowed_packet",
-                                      "raise it there, or leave out long columns with --query")  # fmt: skip
+                    raise SourceError(
+                        f"{source.place} has a row that is longer than the server's max_allowed_packet",
+                        "raise it there, or leave out long columns with --query",
+                    )
                 yield _parsed(lines, names, types)
 
     schema = pa.schema(list(types.items()))
     return batches_part(source.place, schema, batches, reading, _expected_rows(source, connection))
 
 
-def _parsed(lines: list[bytes], names: list[str], types: dict[str, Any]) -> pa.RecordBatch:
+def _parsed(lines: list[bytes], names: list[str], types: dict[str, pa.DataType]) -> pa.RecordBatch:
     """Lines of CSV as a batch."""
     import pyarrow as pa
     import pyarrow.csv
 
-    read = pyarrow.csv.ReadOptions(column_names=names, use_threads=False, block_size=sum(map(len, lines)) + len(lines) + 1)
+    read = pyarrow.csv.ReadOptions(
+        column_names=names, use_threads=False, block_size=sum(map(len, lines)) + len(lines) + 1
+    )
     parse = pyarrow.csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=False)
-    convert = pyarrow.csv.ConvertOptions(column_types=types, null_values=[NULL], strings_can_be_null=True, quoted_strings_can_be_null=False)
+    convert = pyarrow.csv.ConvertOptions(
+        column_types=types, null_values=[NULL], strings_can_be_null=True, quoted_strings_can_be_null=False
+    )
     table = pyarrow.csv.read_csv(pa.py_buffer(b"\n".join(lines) + b"\n"), read, parse, convert)
     return table.combine_chunks().to_batches()[0]
 
 
-def _connected(source: Mysql) -> Any:
+def _connected(source: Mysql) -> Connection:
     """A connection, its words in bytes."""
     import os
 
@@ -116,20 +112,26 @@ def _connected(source: Mysql) -> Any:
         raise SourceError(f"{source.address}: unknown parameter '{unknown[0]}'", "known: ssl_ca, ssl_cert, ssl_key")
     password = unquote(parts.password) if parts.password is not None else os.environ.get("MYSQL_PWD", "")
 
-    def connect(password: str) -> Any:
+    def connect(kept: str | None) -> Connection:
         return pymysql.connect(
-            host=parts.hostname or "localhost", port=parts.port or 3306, user=unquote(parts.username or ""), password=password,
-            database=unquote(parts.path.lstrip("/")), charset="utf8mb4", use_unicode=False, autocommit=False, local_infile=False,
-            sql_mode="", init_command="SET time_zone = '+00:00'", **options,
-        )  # fmt: skip
+            host=parts.hostname or "localhost",
+            port=parts.port or 3306,
+            user=unquote(parts.username or ""),
+            password=password if kept is None else kept,
+            database=unquote(parts.path.lstrip("/")),
+            charset="utf8mb4",
+            use_unicode=False,
+            autocommit=False,
+            local_infile=False,
+            sql_mode="",
+            init_command="SET time_zone = '+00:00'",
+            **options,
+        )
 
-    try:
-        return connect(password)
-    except pymysql.err.OperationalError as error:
-        kept = keyring_password(source.uri) if error.args[0] == ACCESS_DENIED else None
-        if kept is None:
-            raise
-    return connect(kept)
+    def wants_password(error: Exception) -> bool:
+        return isinstance(error, pymysql.err.OperationalError) and error.args[0] == ACCESS_DENIED
+
+    return connected(source.uri, connect, wants_password)
 
 
 @contextlib.contextmanager
@@ -147,33 +149,41 @@ def _translated(source: Mysql) -> Iterator[None]:
     except pymysql.err.MySQLError as error:
         raise _error(source, error) from None
     except pa.ArrowInvalid as error:
-        raise SourceError(f"{source.place} holds a value that does not fit its column: {error}",
-                          "convert the column with --query and a CAST") from None  # fmt: skip
+        raise SourceError(
+            f"{source.place} holds a value that does not fit its column: {error}",
+            "convert the column with --query and a CAST",
+        ) from None
     except OSError as error:
-        raise SourceError(f"the connection to {source.address} broke: {error.strerror or error}",
-                          "nothing was registered; see that the server runs and run the command again") from None  # fmt: skip
+        raise SourceError(
+            f"the connection to {source.address} broke: {error.strerror or error}",
+            "nothing was registered; see that the server runs and run the command again",
+        ) from None
 
 
 def _error(source: Mysql, error: Exception) -> SourceError:
     code, told = (*error.args, "", "")[:2]
     told = str(told).rstrip(".")
     if code == ACCESS_DENIED:
-        return SourceError(f"{source.address} asks for a password, or for another one: {told}",
-                           "give it in the environment (export MYSQL_PWD=..., or a ${VARIABLE} in the address), or in the keyring: "
-                           f"keyring set cengine '{source.address}'")  # fmt: skip
+        return SourceError(
+            f"{source.address} asks for a password, or for another one: {told}",
+            "give it in the environment (export MYSQL_PWD=..., or a ${VARIABLE} in the address), or in the keyring: "
+            f"keyring set cengine '{source.address}'",
+        )
     if code in LOST or isinstance(code, str):
-        return SourceError(f"the connection to {source.address} cannot be made or broke: {told or code}",
-                           "nothing was registered; see that the server runs and run the command again")  # fmt: skip
+        return SourceError(
+            f"the connection to {source.address} cannot be made or broke: {told or code}",
+            "nothing was registered; see that the server runs and run the command again",
+        )
     return SourceError(f"{source.place} cannot be read: {told}")
 
 
-def _rows(connection: Any, query: str) -> list[tuple[Any, ...]]:
+def _rows(connection: Connection, query: str) -> list[tuple[Any, ...]]:
     with contextlib.closing(connection.cursor()) as cursor:
         cursor.execute(query)
         return list(cursor.fetchall())
 
 
-def _columns(source: Mysql, connection: Any, item: exp.Expr) -> list[tuple[str, str, Any]]:
+def _columns(source: Mysql, connection: Connection, item: exp.Expr) -> list[tuple[str, str, pa.DataType]]:
     """Name, SQL of its text, and Arrow type of each column. Raises SourceError for one that has no counterpart."""
     text = item.sql(source.dialect)
     with contextlib.closing(connection.cursor()) as cursor:
@@ -188,12 +198,18 @@ def _columns(source: Mysql, connection: Any, item: exp.Expr) -> list[tuple[str, 
     differ([name for name, *_ in described])
     sets = ", ".join(f"CHARSET({_quoted(name)})" for name, *_ in described)
     # Without reading a row: a join that finds nothing still knows its columns.
-    ((*charsets,),) = _rows(connection, f"SELECT {sets} FROM (SELECT 1) AS one LEFT JOIN (SELECT * FROM {text} LIMIT 0) AS asked ON 0 = 1")
-    return [(name, *_conversion(name, kind, precision, scale, _text(charset) == "binary", is_unsigned))
-            for (name, kind, precision, scale), charset, is_unsigned in zip(described, charsets, unsigned, strict=True)]  # fmt: skip
+    ((*charsets,),) = _rows(
+        connection, f"SELECT {sets} FROM (SELECT 1) AS one LEFT JOIN (SELECT * FROM {text} LIMIT 0) AS asked ON 0 = 1"
+    )
+    return [
+        (name, *_conversion(name, kind, precision, scale, _text(charset) == "binary", is_unsigned))
+        for (name, kind, precision, scale), charset, is_unsigned in zip(described, charsets, unsigned, strict=True)
+    ]
 
 
-def _conversion(name: str, kind: int, precision: int, scale: int, binary: bool, unsigned: bool) -> tuple[str, Any]:
+def _conversion(
+    name: str, kind: int, precision: int, scale: int, binary: bool, unsigned: bool
+) -> tuple[str, pa.DataType]:
     """SQL that gives a cell as CSV, and the Arrow type that it becomes."""
     import pyarrow as pa
     from pymysql.constants import FIELD_TYPE as T
@@ -216,7 +232,8 @@ def _conversion(name: str, kind: int, precision: int, scale: int, binary: bool, 
     if kind in (T.DATETIME, T.TIMESTAMP):
         return f"CAST(NULLIF({cell}, 0) AS CHAR)", pa.timestamp("us")
     if kind == T.JSON or (
-        kind in (T.VARCHAR, T.VAR_STRING, T.STRING, T.TINY_BLOB, T.MEDIUM_BLOB, T.LONG_BLOB, T.BLOB, T.ENUM, T.SET) and not binary
+        kind in (T.VARCHAR, T.VAR_STRING, T.STRING, T.TINY_BLOB, T.MEDIUM_BLOB, T.LONG_BLOB, T.BLOB, T.ENUM, T.SET)
+        and not binary
     ):
         return f"CONCAT('\"', REPLACE(CONVERT({cell} USING utf8mb4), '\"', '\"\"'), '\"')", pa.string()
     if kind == T.TIME:
@@ -226,16 +243,19 @@ def _conversion(name: str, kind: int, precision: int, scale: int, binary: bool, 
     raise unusable(name, "binary" if binary else f"number {kind}", f"hex({name})")
 
 
-def _expected_rows(source: Mysql, connection: Any) -> int:
+def _expected_rows(source: Mysql, connection: Connection) -> int:
     """About how many rows there are, as the server's statistics say; 0 where they do not."""
     if source.table is None or "." in source.table:
         return 0
     name = source.table.replace("\\", "\\\\").replace("'", "''")
-    found = _rows(connection, f"SELECT table_rows FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = '{name}'")
+    found = _rows(
+        connection,
+        f"SELECT table_rows FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = '{name}'",
+    )
     return int(found[0][0] or 0) if found else 0
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
 
 

@@ -14,21 +14,15 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from cengine.errors import CengineError, SourceError
+from cengine.connections.addresses import hidden
+from cengine.connections.object_stores import CLIENTS, ObjectStore, StoreTrouble, Why
+from cengine.errors import SourceError
 from cengine.extras import install_command
-from cengine.sources.addresses import hidden
 from cengine.sources.folders import WILDCARD, fixed_folder, is_one_of, no_files, partition_of
 
-# The package of fsspec for each kind of address, and our extra that brings it.
-_PACKAGES = {"s3": ("s3fs", "s3"), "gs": ("gcsfs", "gcs"), "gcs": ("gcsfs", "gcs"), "az": ("adlfs", "azure"), "abfs": ("adlfs", "azure"),
-             "abfss": ("adlfs", "azure")}  # fmt: skip
-_CREDENTIALS = {
-    "s3fs": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE; AWS_ENDPOINT_URL for a server that is not Amazon's",
-    "gcsfs": "GOOGLE_APPLICATION_CREDENTIALS with a service account's file, or `gcloud auth application-default login`",
-    "adlfs": "AZURE_STORAGE_CONNECTION_STRING, or AZURE_STORAGE_ACCOUNT_NAME with AZURE_STORAGE_ACCOUNT_KEY",
-}
+T = TypeVar("T")
 HEAD_BYTES = 4 * 2**20
 NUM_AT_ONCE = 4
 # What is fetched ahead takes at most this much disk, and at most a quarter of what is free; one file always may.
@@ -60,94 +54,106 @@ class Store:
 
     def __init__(self, address: str) -> None:
         self.scheme, _, self.path = address.partition("://")
-        if self.scheme not in _PACKAGES:
+        if self.scheme not in CLIENTS:
             raise SourceError(
-                f"'{hidden(address)}' begins with {self.scheme}://, which is not known", f"known: {', '.join(f'{s}://' for s in _PACKAGES)}"
+                f"'{hidden(address)}' begins with {self.scheme}://, which is not known",
+                f"known: {', '.join(f'{s}://' for s in CLIENTS)}",
             )
         self.address = address
-        self.package, extra = _PACKAGES[self.scheme]
+        self._client = CLIENTS[self.scheme]
         try:
-            import fsspec
+            self._store = ObjectStore(self.scheme, address)
+        except StoreTrouble as trouble:
+            raise self._error(trouble) from None
+        self._files = self._store.files
 
-            with self.translated():
-                self.files: Any = fsspec.filesystem(self.scheme, skip_instance_cache=True, use_listings_cache=False)
-        except ImportError:
-            raise SourceError(f"{self.scheme}:// needs a package that is not installed", install_command(extra)) from None
+    def give_up(self) -> None:
+        """Nobody waits for files any more."""
+        self._store.give_up()
 
     def objects(self, suffixes: tuple[str, ...], kind: str) -> list[StoredObject]:
         """The files of the address, one file, a glob or a folder, sorted by name. Raises SourceError where there is none."""
-        with self.translated():
-            found, root = self._found(suffixes)
+        found, root = self._request(lambda: self._found(suffixes))
         if not found:
             raise no_files(self.address, kind, suffixes)
         objects = []
         for path, info in sorted(found.items()):
             folders = path[len(root) :].strip("/").split("/")[:-1] if root is not None else []
-            objects.append(StoredObject(f"{self.scheme}://{path}", path, int(info["size"]), _stamp(info), partition_of(folders)))
+            objects.append(
+                StoredObject(f"{self.scheme}://{path}", path, int(info["size"]), _stamp(info), partition_of(folders))
+            )
         return objects
 
     def _found(self, suffixes: tuple[str, ...]) -> tuple[dict[str, dict[str, Any]], str | None]:
         """The files with what is known of each, and the folder whose folders below carry columns; None for one file."""
-        path = self.files._strip_protocol(self.address)
+        path = self._files._strip_protocol(self.address)
         if WILDCARD.search(path):
-            found = self.files.glob(path, detail=True)
+            found = self._files.glob(path, detail=True)
             return {name: info for name, info in found.items() if info["type"] == "file"}, fixed_folder(path)
-        if not self.address.endswith("/") and self.files.isfile(path):
-            return {path: self.files.info(path)}, None
-        found = self.files.find(path, detail=True)
-        if not found and not self.files.exists(path):
+        if not self.address.endswith("/") and self._files.isfile(path):
+            return {path: self._files.info(path)}, None
+        found = self._files.find(path, detail=True)
+        if not found and not self._files.exists(path):
             raise SourceError(f"there is no file or folder '{self.address}'")
         return {name: info for name, info in found.items() if is_one_of(name.rpartition("/")[2], suffixes)}, path
 
+    def below(self, pattern: str) -> list[str]:
+        """The addresses of what the pattern finds in the folder of the address."""
+        folder = self._files._strip_protocol(self.address).rstrip("/")
+        return [f"{self.scheme}://{name}" for name in self._request(lambda: self._files.glob(f"{folder}/{pattern}"))]
+
     def head(self, found: StoredObject, num_bytes: int | None = None) -> bytes:
         """The first bytes of a file, so many that its columns can be told where no number is given."""
-        with self.translated():
-            head: bytes = (
-                self.files.cat_file(found.path, start=0, end=min(num_bytes or HEAD_BYTES, found.num_bytes)) if found.num_bytes else b""
-            )
-            return head
+        if not found.num_bytes:
+            return b""
+        end = min(num_bytes or HEAD_BYTES, found.num_bytes)
+        return self._request(lambda: bytes(self._files.cat_file(found.path, start=0, end=end)))
 
     def parquet_schema(self, found: StoredObject, target: Path) -> None:
         """Writes a Parquet file with the columns of one in the store and no rows; only its end is read."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        with self.translated(), self.files.open(found.path, "rb", cache_type="none", block_size=2**20) as stream:
-            try:
-                schema = pq.read_schema(stream)
-            except pa.ArrowException as error:
-                raise SourceError(f"'{found.url}' cannot be read as Parquet: {str(error).splitlines()[0]}") from None
-        pq.write_table(schema.empty_table(), target)
+        def read() -> pa.Schema:
+            with self._files.open(found.path, "rb", cache_type="none", block_size=2**20) as stream:
+                try:
+                    return pq.read_schema(stream)
+                except pa.ArrowException as error:
+                    raise SourceError(
+                        f"'{found.url}' cannot be read as Parquet: {str(error).splitlines()[0]}"
+                    ) from None
+
+        pq.write_table(self._request(read).empty_table(), target)
 
     def fetch(self, found: StoredObject, target: Path) -> None:
         """Copies a whole file."""
-        with self.translated():
-            self.files.get_file(found.path, str(target))
+        self._request(lambda: self._files.get_file(found.path, str(target)))
         if target.stat().st_size != found.num_bytes:
-            raise SourceError(f"'{found.url}' changed while it was read; nothing was registered", "run the command again")
+            raise SourceError(
+                f"'{found.url}' changed while it was read; nothing was registered", "run the command again"
+            )
 
-    @contextlib.contextmanager
-    def translated(self) -> Iterator[None]:
-        """The errors of whichever client as ours."""
+    def _request(self, once: Callable[[], T]) -> T:
         try:
-            yield
-        except (CengineError, ImportError, KeyboardInterrupt):
-            raise
-        except Exception as error:  # each store's client has exceptions of its own
-            raise self._error(error) from None
+            return self._store.request(once)
+        except StoreTrouble as trouble:
+            raise self._error(trouble) from None
 
-    def _error(self, error: Exception) -> SourceError:
-        told = " ".join(hidden(str(error)).split()).partition(" Content: <?xml")[0] or type(error).__name__  # Azure adds its whole answer
-        kind = type(error).__name__
-        how = f"credentials come from the environment or a profile: {_CREDENTIALS[self.package]}"
-        if "Credentials" in kind or "credentials" in told.lower() or "account_name" in told:
-            return SourceError(f"there are no credentials for {self.address}, or they are not accepted: {told}", how)
-        refused = ("Forbidden", "AccessDenied", "Unauthorized", "AuthenticationFailed", "AuthorizationFailure", "403", "401")
-        if isinstance(error, PermissionError) or any(word in told for word in refused):
-            return SourceError(f"{self.address} may not be read with these credentials: {told}", how)
-        if isinstance(error, FileNotFoundError):
-            return SourceError(f"there is no file or folder '{self.address}': {told}")
-        return SourceError(f"{self.address} cannot be read: {told}", "nothing was registered; run the command again when the store answers")
+    def _error(self, trouble: StoreTrouble) -> SourceError:
+        match trouble.why:
+            case Why.NO_PACKAGE:
+                install = install_command(self._client.extra)
+                return SourceError(f"{self.scheme}:// needs a package that is not installed", install)
+            case Why.NO_CREDENTIALS:
+                denied = f"there are no credentials for {self.address}, or they are not accepted: {trouble.told}"
+                return SourceError(denied, self._client.how)
+            case Why.REFUSED:
+                refused = f"{self.address} may not be read with these credentials: {trouble.told}"
+                return SourceError(refused, self._client.how)
+            case Why.MISSING:
+                return SourceError(f"there is no file or folder '{self.address}': {trouble.told}")
+        again = "nothing was registered; run the command again when the store answers"
+        return SourceError(f"{self.address} cannot be read: {trouble.told}", again)
 
 
 # Fetching
@@ -170,9 +176,10 @@ class Fetching:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.store.give_up()
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def each(self, function: Callable[[int], Any]) -> list[Any]:
+    def each(self, function: Callable[[int], T]) -> list[T]:
         """The function's results for the numbers of all files, several at a time."""
         return list(self._pool.map(function, range(len(self.objects))))
 
@@ -228,7 +235,10 @@ def _unpacked_zstd(head: bytes) -> bytes:
     import pyarrow as pa
 
     unpacked = bytearray()
-    with contextlib.suppress(pa.ArrowException, OSError), pa.CompressedInputStream(pa.BufferReader(head), "zstd") as stream:
+    with (
+        contextlib.suppress(pa.ArrowException, OSError),
+        pa.CompressedInputStream(pa.BufferReader(head), "zstd") as stream,
+    ):
         while len(unpacked) < 8 * HEAD_BYTES and (piece := stream.read(2**20)):
             unpacked += piece
     return bytes(unpacked)

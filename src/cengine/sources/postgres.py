@@ -3,29 +3,60 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
+from cengine.connections.addresses import AddressField, connected
+from cengine.connections.postgres import Why, trouble_of, wants_password
 from cengine.errors import SourceError
 from cengine.expressions.build import identifier
 from cengine.extras import install_command
-from cengine.sources.addresses import Address, AddressField, keyring_password
-from cengine.sources.database import Database, differ, unusable
+from cengine.sources.database import ServerDatabase, differ, unusable
 from cengine.sources.ranges import ReadRange, edges, in_order
-from cengine.sources.source import Part, Reading, State, batches_part
+from cengine.sources.source import Part, Reading, batches_part
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from adbc_driver_postgresql import dbapi
     from sqlglot import exp
 
-_SCHEMES = ("postgresql", "postgres")
 # As they are; Arrow and DuckDB have their like.
-_PLAIN = {"bool", "int2", "int4", "int8", "float4", "float8", "text", "varchar", "bpchar", "name", "date", "time", "bytea"}
-_PLAIN_LISTS = {f"_{name}" for name in ("bool", "int2", "int4", "int8", "float4", "float8", "text", "varchar", "bpchar")}
-_AS_TEXT = {"uuid", "json", "jsonb", "xml", "inet", "cidr", "macaddr", "macaddr8", "citext", "bit", "varbit", "char", "tsvector"}
+_PLAIN = {
+    "bool",
+    "int2",
+    "int4",
+    "int8",
+    "float4",
+    "float8",
+    "text",
+    "varchar",
+    "bpchar",
+    "name",
+    "date",
+    "time",
+    "bytea",
+}
+_PLAIN_LISTS = {
+    f"_{name}" for name in ("bool", "int2", "int4", "int8", "float4", "float8", "text", "varchar", "bpchar")
+}
+_AS_TEXT = {
+    "uuid",
+    "json",
+    "jsonb",
+    "xml",
+    "inet",
+    "cidr",
+    "macaddr",
+    "macaddr8",
+    "citext",
+    "bit",
+    "varbit",
+    "char",
+    "tsvector",
+}
 _MOMENTS = {"timestamp", "timestamptz"}
 _NUMBERS = {"numeric": "DOUBLE PRECISION", "oid": "BIGINT", "xid": "BIGINT"}
 
@@ -34,35 +65,18 @@ BATCH_BYTES = 4 * 2**20
 RANGE_PAGES = 4096
 MAX_CONNECTIONS = 4
 MIN_VERSION_OF_PAGE_RANGES = 140000
-NO_PASSWORD = ("28P01", "28000")
-ENDED = ("57P01", "57P02", "57P03")
-# libpq's words, which come without a code.
-BROKEN = ("server closed", "no connection", "connection to", "terminating connection", "refused", "could not translate", "timeout expired",
-          "SSL connection", "could not receive")  # fmt: skip
 
 
-class Postgres(Database):
+class Postgres(ServerDatabase):
     """A table or query of PostgreSQL."""
 
     name = "postgres"
     title = "PostgreSQL"
     dialect = "postgres"
+    schemes = ("postgresql", "postgres")
     uri: AddressField = Field(
         description="postgresql://USER@HOST/DATABASE; the password comes from PGPASSWORD, a ${VARIABLE} in it, ~/.pgpass or the keyring."
     )
-
-    @field_validator("uri")
-    @classmethod
-    def _of_postgres(cls, value: Address) -> Address:
-        return value.named(_SCHEMES)
-
-    @property
-    def address(self) -> str:
-        return self.uri.text
-
-    def state(self, report: Callable[[float], None]) -> State | None:
-        """None: a server does not say whether a table has changed."""
-        return None
 
     @contextlib.contextmanager
     def opened(self, reading: Reading) -> Iterator[Sequence[Part]]:
@@ -84,7 +98,9 @@ class Postgres(Database):
         sessions = [first, *(stack.enter_context(_session(self, snapshot)) for _ in range(num_more))]
 
         def batches() -> Iterator[pa.RecordBatch]:
-            return in_order(len(queries), [_reader(self, session, queries, schema) for session in sessions], reading.memory_bytes)
+            return in_order(
+                len(queries), [_reader(self, session, queries, schema) for session in sessions], reading.memory_bytes
+            )
 
         return batches_part(self.place, schema, batches, reading, _expected_rows(self, first))
 
@@ -95,7 +111,7 @@ class Postgres(Database):
 class _Session:
     """Statements in the one transaction of a connection."""
 
-    def __init__(self, connection: Any) -> None:
+    def __init__(self, connection: dbapi.Connection) -> None:
         self.connection = connection
 
     def run(self, statement: str) -> None:
@@ -134,18 +150,13 @@ def _session(source: Postgres, snapshot: str | None = None) -> Iterator[_Session
         yield session
 
 
-def _connected(source: Postgres) -> Any:
+def _connected(source: Postgres) -> dbapi.Connection:
     """A connection with a transaction of its own."""
     from adbc_driver_postgresql import dbapi
 
-    try:
-        return dbapi.connect(source.uri.filled(), autocommit=False)
-    except dbapi.Error as error:
-        asked = getattr(error, "sqlstate", None) in NO_PASSWORD or "password" in str(error)
-        password = keyring_password(source.uri) if asked else None
-        if password is None:
-            raise
-    return dbapi.connect(source.uri.filled(password), autocommit=False)
+    return connected(
+        source.uri, lambda password: dbapi.connect(source.uri.filled(password), autocommit=False), wants_password
+    )
 
 
 @contextlib.contextmanager
@@ -166,29 +177,20 @@ def _translated(source: Postgres) -> Iterator[None]:
 
 
 def _error(source: Postgres, error: Exception) -> SourceError:
-    state = getattr(error, "sqlstate", None) or ""
-    told = _told(error)
-    if state in NO_PASSWORD or any(word in told for word in ("no password supplied", "password authentication failed")):
-        return SourceError(f"{source.address} asks for a password, or for another one: {told}",
-                           "give it in the environment (export PGPASSWORD=..., or a ${VARIABLE} in the address), in ~/.pgpass, or in the keyring: "
-                           f"keyring set cengine '{source.address}'")  # fmt: skip
-    if state == "42501":
-        return SourceError(f"{source.address}: {told}", "the user has to be allowed to SELECT from it")
-    if state[:2] == "08" or state in ENDED or any(word in told for word in BROKEN):
-        return SourceError(f"the connection to {source.address} cannot be made or broke: {told}",
-                           "nothing was registered; see that the server runs and run the command again")  # fmt: skip
-    return SourceError(f"{source.place} cannot be read: {told}")
-
-
-def _told(error: Exception) -> str:
-    """The server's own words, in one line."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    text = " ".join(lines)
-    for mark in ("ERROR:", "FATAL:", "failed: "):
-        if mark in text:
-            text = text.split(mark, 1)[1]
-            break
-    return text.partition(" SQLSTATE")[0].strip().rstrip(".")
+    trouble = trouble_of(error)
+    match trouble.why:
+        case Why.PASSWORD:
+            return SourceError(
+                f"{source.address} asks for a password, or for another one: {trouble.told}",
+                "give it in the environment (export PGPASSWORD=..., or a ${VARIABLE} in the address), in ~/.pgpass, or in the keyring: "
+                f"keyring set cengine '{source.address}'",
+            )
+        case Why.FORBIDDEN:
+            return SourceError(f"{source.address}: {trouble.told}", "the user has to be allowed to SELECT from it")
+        case Why.AWAY | Why.NO_DATABASE:
+            again = "nothing was registered; see that the server runs and run the command again"
+            return SourceError(f"the connection to {source.address} cannot be made or broke: {trouble.told}", again)
+    return SourceError(f"{source.place} cannot be read: {trouble.told}")
 
 
 # What is read
@@ -218,17 +220,25 @@ def _columns(source: Postgres, session: _Session, item: exp.Expr) -> list[_Colum
         raise SourceError(f"{source.place} has no columns")
     # Without reading a row: the types of a join that finds nothing.
     oids = ", ".join(f"CAST(CAST(pg_typeof(asked.{identifier(name)}) AS oid) AS bigint)" for name in names)
-    ((*kinds,),) = session.rows(f"SELECT {oids} FROM (SELECT 1) AS one LEFT JOIN (SELECT * FROM {text} LIMIT 0) AS asked ON false")
-    known = {row[0]: row[1:] for row in session.rows(f"""
+    ((*kinds,),) = session.rows(
+        f"SELECT {oids} FROM (SELECT 1) AS one LEFT JOIN (SELECT * FROM {text} LIMIT 0) AS asked ON false"
+    )
+    known = {
+        row[0]: row[1:]
+        for row in session.rows(f"""
         WITH RECURSIVE kinds AS (
             SELECT oid AS asked, oid, typname, typtype, typbasetype FROM pg_type WHERE oid IN ({", ".join(map(str, kinds))})
             UNION ALL
             SELECT k.asked, t.oid, t.typname, t.typtype, t.typbasetype FROM kinds k JOIN pg_type t ON t.oid = k.typbasetype WHERE k.typtype = 'd'
         ) SELECT CAST(asked AS bigint), CAST(typname AS text), CAST(typtype AS text) FROM kinds WHERE typtype <> 'd'
-    """)}  # fmt: skip
+    """)
+    }
     numbers = [name for name, kind in zip(names, kinds, strict=True) if known[kind][0] == "numeric"]
     exact = _whole_numbers(session, text, numbers)
-    return [exact.get(name) or _Column(name, _expression(name, *known[kind])) for name, kind in zip(names, kinds, strict=True)]
+    return [
+        exact.get(name) or _Column(name, _expression(name, *known[kind]))
+        for name, kind in zip(names, kinds, strict=True)
+    ]
 
 
 def _whole_numbers(session: _Session, text: str, names: Sequence[str]) -> dict[str, _Column]:
@@ -243,7 +253,7 @@ def _whole_numbers(session: _Session, text: str, names: Sequence[str]) -> dict[s
             f"CAST(CASE WHEN bool_and({cell} = trunc({cell})) THEN CASE WHEN max(abs({cell})) < 1e15 THEN 0 "
             f"WHEN max(abs({cell})) < 9e18 THEN 1 WHEN max(abs({cell})) < 1e38 THEN 2 ELSE 3 END ELSE 0 END AS bigint)"
             for cell in (f"asked.{identifier(name)}" for name in part)
-        )  # fmt: skip
+        )
         ((*sizes,),) = session.rows(f"SELECT {asked} FROM (SELECT * FROM {text}) AS asked")
         for name, size in zip(part, sizes, strict=True):
             cell = f"asked.{identifier(name)}"
@@ -287,7 +297,9 @@ def _page_ranges(source: Postgres, session: _Session) -> list[tuple[int | None, 
     if source.table is None:
         return None
     ((version,),) = session.rows("SELECT CAST(current_setting('server_version_num') AS bigint)")
-    found = session.rows(f"SELECT CAST(relkind AS text), pg_relation_size(oid) / 8192 FROM pg_class WHERE oid = {_oid(source)}")
+    found = session.rows(
+        f"SELECT CAST(relkind AS text), pg_relation_size(oid) / 8192 FROM pg_class WHERE oid = {_oid(source)}"
+    )
     if version < MIN_VERSION_OF_PAGE_RANGES or not found or found[0][0] not in ("r", "m"):
         return None
     num_pages = int(found[0][1])
@@ -329,7 +341,8 @@ def _reader(source: Postgres, session: _Session, queries: list[str], schema: pa.
         with _translated(source):
             for batch in session.stream(queries[number]):
                 cells = [
-                    cell.cast(kind) if pa.types.is_decimal(kind) else cell for cell, kind in zip(batch.columns, schema.types, strict=True)
+                    cell.cast(kind) if pa.types.is_decimal(kind) else cell
+                    for cell, kind in zip(batch.columns, schema.types, strict=True)
                 ]
                 yield pa.RecordBatch.from_arrays(cells, schema=schema)
 
@@ -341,5 +354,8 @@ def _with_digits(schema: pa.Schema, columns: Sequence[_Column]) -> pa.Schema:
     import pyarrow as pa
 
     return pa.schema(
-        [field.with_type(pa.decimal128(38, 0)) if known.has_digits else field for field, known in zip(schema, columns, strict=True)]
+        [
+            field.with_type(pa.decimal128(38, 0)) if known.has_digits else field
+            for field, known in zip(schema, columns, strict=True)
+        ]
     )

@@ -30,7 +30,8 @@ def in_order(num_ranges: int, readers: Sequence[ReadRange], limit_bytes: int) ->
     """
     state = _Shared(num_ranges, limit_bytes // max(1, len(readers)), len(readers))
     threads = [
-        threading.Thread(target=state.work, args=(reader,), name=f"range-reader-{i}", daemon=True) for i, reader in enumerate(readers)
+        threading.Thread(target=state.work, args=(reader,), name=f"range-reader-{i}", daemon=True)
+        for i, reader in enumerate(readers)
     ]
     for thread in threads:
         thread.start()
@@ -87,7 +88,9 @@ class _Shared:
 
     def _put(self, number: int, batch: pa.RecordBatch) -> bool:
         with self.changed:
-            self.changed.wait_for(lambda: self.stopped or self.failure is not None or self.waiting_bytes[number] < self.limit_bytes)
+            self.changed.wait_for(
+                lambda: self.stopped or self.failure is not None or self.waiting_bytes[number] < self.limit_bytes
+            )
             if self.stopped or self.failure is not None:
                 return False
             self.waiting[number].append(batch)

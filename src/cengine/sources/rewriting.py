@@ -59,9 +59,18 @@ def head_of(file: Path, suffixes: tuple[str, ...], num_bytes: int = HEAD_BYTES) 
 
 
 def writing_of(
-    file: Path, label: str, suffixes: tuple[str, ...], *, encoding: str | None, quote: str | None, escape: str | None,
-    comment: str | None, any_line_ends: bool, lines_before: int, data_may_be_bad: bool,
-) -> Writing:  # fmt: skip
+    file: Path,
+    label: str,
+    suffixes: tuple[str, ...],
+    *,
+    encoding: str | None,
+    quote: str | None,
+    escape: str | None,
+    comment: str | None,
+    any_line_ends: bool,
+    lines_before: int,
+    data_may_be_bad: bool,
+) -> Writing:
     """How a file is written. Raises SourceError where it is not UTF-8 and nobody said what it is.
 
     `data_may_be_bad`: rows that are no UTF-8 are left out anyway, a header that is none is refused all the same.
@@ -90,7 +99,14 @@ def escapes_by_backslash(head: bytes, quote: str | None) -> bool:
 
 @contextlib.contextmanager
 def rewritten(
-    file: Path, label: str, suffixes: tuple[str, ...], writing: Writing, scratch: Path, *, look: bool, tick: Callable[[], None]
+    file: Path,
+    label: str,
+    suffixes: tuple[str, ...],
+    writing: Writing,
+    scratch: Path,
+    *,
+    look: bool,
+    tick: Callable[[], None],
 ) -> Iterator[Path]:
     """A text that the engine reads as the file; of `look` only its first lines. It goes when the block ends."""
     inner = Path(re.sub(r"\.(gz|zst|zip)$", "", writing.inner_name))
@@ -119,7 +135,9 @@ def _full_disk() -> Iterator[None]:
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        raise StoreError("the disk is full", "nothing half-written is kept; make room and run the command again") from None
+        raise StoreError(
+            "the disk is full", "nothing half-written is kept; make room and run the command again"
+        ) from None
 
 
 def _plain(chunks: Iterable[bytes], writing: Writing, label: str) -> Iterable[bytes]:

@@ -8,6 +8,7 @@ from cengine.errors import SourceError
 
 if TYPE_CHECKING:
     from sqlglot import exp
+    from sqlglot.errors import SqlglotError
 
 
 def table_item(name: str, dialect: str) -> exp.Table:
@@ -20,12 +21,17 @@ def table_item(name: str, dialect: str) -> exp.Table:
     except sqlglot.errors.SqlglotError:
         parsed = None
     # A name with spaces is itself; anything that is more than a name would not come back the same.
-    if not isinstance(parsed, exp.Table) or not isinstance(parsed.this, exp.Identifier) or parsed.alias or parsed.args.get("joins"):
+    if not isinstance(parsed, exp.Table) or not isinstance(parsed.this, exp.Identifier) or _has_more(parsed):
         return exp.Table(this=exp.to_identifier(name, quoted=True))
     parsed = parsed.copy()
     for part in parsed.find_all(exp.Identifier):
         part.set("quoted", True)
     return parsed
+
+
+def _has_more(table: exp.Table) -> bool:
+    """Whether an item of FROM holds more than a name."""
+    return bool(table.alias or table.args.get("joins"))
 
 
 def query_item(text: str, dialect: str) -> exp.Subquery:
@@ -41,13 +47,19 @@ def query_item(text: str, dialect: str) -> exp.Subquery:
         # What is sent is rendered of it: that has to be one SELECT too.
         _one_that_reads(sqlglot.parse(query.sql(dialect), dialect=dialect))
     except sqlglot.errors.SqlglotError as error:
-        described = error.errors[0] if isinstance(error, sqlglot.errors.ParseError) and error.errors else {}
-        where = f" (line {described['line']}, column {described['col']})" if described.get("line") else ""
-        raise SourceError(f"--query cannot be read: {described.get('description') or str(error).splitlines()[0]}{where}",
-                          f"it is read as {dialect}") from None  # fmt: skip
+        raise SourceError(f"--query cannot be read: {_reason(error)}", f"it is read as {dialect}") from None
     for node in query.walk():
         node.comments = None
     return exp.Subquery(this=query, alias=exp.TableAlias(this=exp.to_identifier("asked", quoted=True)))
+
+
+def _reason(error: SqlglotError) -> str:
+    """What sqlglot says of a text that it cannot read, and where."""
+    from sqlglot.errors import ParseError
+
+    described = error.errors[0] if isinstance(error, ParseError) and error.errors else {}
+    where = f" (line {described['line']}, column {described['col']})" if described.get("line") else ""
+    return f"{described.get('description') or str(error).splitlines()[0]}{where}"
 
 
 def _one_that_reads(parsed: list[exp.Expr | None]) -> exp.Query:

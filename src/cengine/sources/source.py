@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import model_validator
 
+from cengine.connections.addresses import refuse_secret
 from cengine.errors import CengineError
-from cengine.sources.addresses import refuse_secret
 from cengine.sources.cells import Spelling
 from cengine.tables import Column
 from cengine.words import Word
@@ -46,9 +46,13 @@ class Source(Word):
 
     @model_validator(mode="before")
     @classmethod
-    def _without_former_options(cls, options: Any) -> Any:
+    def _without_former_options(cls, options: object) -> object:
         """The options without `keep_headers`, which records of version 0.1 have: headers are always kept now."""
-        return {name: value for name, value in options.items() if name != "keep_headers"} if isinstance(options, dict) else options
+        return (
+            {name: value for name, value in options.items() if name != "keep_headers"}
+            if isinstance(options, dict)
+            else options
+        )
 
     @model_validator(mode="after")
     def _paths_hold_no_secret(self) -> Self:
@@ -139,6 +143,8 @@ class Part:
     """How numbers and dates are written in those texts."""
     line: Callable[[int, str], int | None] | None = None
     """The line of a row (from 0) with a cell of this text, for messages; None where it cannot be told."""
+    notes: tuple[str, ...] = ()
+    """What is to be told of how it is read."""
 
 
 class CopiedSource(Source):
@@ -154,7 +160,11 @@ class CopiedSource(Source):
 
 
 def batches_part(
-    label: str, schema: pa.Schema, batches: Callable[[], Iterable[pa.RecordBatch]], reading: Reading, expected_rows: int = 0
+    label: str,
+    schema: pa.Schema,
+    batches: Callable[[], Iterable[pa.RecordBatch]],
+    reading: Reading,
+    expected_rows: int = 0,
 ) -> Part:
     """A part whose rows come as Arrow batches, held one at a time. An error raised on the way reaches the user as it is."""
     import pyarrow as pa

@@ -64,13 +64,21 @@ def _check(xml: bytes, label: str) -> None:
         kind = _KIND.search(attributes)
         value = _VALUE.search(inner)
         if kind is not None and kind.group(1) == b"e":
-            raise SourceError(f"{cell} is an error, {value.group(1).decode() if value else '?'}", "mend it, or leave the cell empty")
-        if value is None and _FORMULA.search(inner) and not (kind is not None and kind.group(1) in (b"str", b"s", b"inlineStr")):
+            raise SourceError(
+                f"{cell} is an error, {value.group(1).decode() if value else '?'}", "mend it, or leave the cell empty"
+            )
+        if (
+            value is None
+            and _FORMULA.search(inner)
+            and not (kind is not None and kind.group(1) in (b"str", b"s", b"inlineStr"))
+        ):
             raise SourceError(f"{cell} is a formula that was never computed", "open and save the workbook in Excel")
         if value is not None and (kind is None or kind.group(1) == b"n") and len(value.group(1)) > 15:
             digits = value.group(1).strip().lstrip(b"-")
             if digits.isdigit() and len(digits.strip(b"0")) > 15 and int(float(digits)) != int(digits):
-                raise SourceError(f"{cell} is {digits.decode()}, of which a number of Excel loses digits", "write it as a text")
+                raise SourceError(
+                    f"{cell} is {digits.decode()}, of which a number of Excel loses digits", "write it as a text"
+                )
 
 
 def _sheet_path(archive: zipfile.ZipFile, sheet: str) -> str | None:
@@ -79,7 +87,9 @@ def _sheet_path(archive: zipfile.ZipFile, sheet: str) -> str | None:
         if archive.getinfo(name).file_size > _MOST_BYTES_OF_NAMES:
             raise zipfile.BadZipFile(f"{name} is too large")
     book = ElementTree.fromstring(archive.read("xl/workbook.xml"))
-    link = next((one.get(_LINK) for one in book.iter() if one.tag.endswith("}sheet") and one.get("name") == sheet), None)
+    link = next(
+        (one.get(_LINK) for one in book.iter() if one.tag.endswith("}sheet") and one.get("name") == sheet), None
+    )
     links = ElementTree.fromstring(archive.read("xl/_rels/workbook.xml.rels"))
     target = next((one.get("Target") for one in links if one.get("Id") == link), None)
     if target is None:

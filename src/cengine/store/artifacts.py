@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import json
 import os
@@ -17,10 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 from cengine.digests import file_digest
 from cengine.errors import StoreError
+from cengine.store.disk import disk_errors
 from cengine.store.permissions import file_mode, make_file, make_folder, restrict
 from cengine.store.wholeness import refuse_damaged
 
 if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
     from cengine.store.records import Records
     from cengine.store.remote import Remote
 
@@ -52,7 +54,7 @@ class Artifacts:
 
     def __init__(
         self, root: Path, remote: Remote | None = None, records: Records | None = None, below: Path | None = None
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.root = root
         self.below = below
         self._whole: set[Path] = set()
@@ -61,7 +63,9 @@ class Artifacts:
 
     def folder(self, stage: str, fingerprint: str) -> Path:
         """Where the artifact is, or would be."""
-        own, *others = (root / stage / fingerprint[:2] / fingerprint for root in (self.root, self.below) if root is not None)
+        own, *others = (
+            root / stage / fingerprint[:2] / fingerprint for root in (self.root, self.below) if root is not None
+        )
         return others[0] if others and not own.exists() and others[0].exists() else own
 
     def find(self, stage: str, fingerprint: str, *, whole: bool = True) -> Artifact | None:
@@ -88,7 +92,9 @@ class Artifacts:
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, ValueError, TypeError, KeyError) as error:
-            raise StoreError(f"the stored {stage} cannot be read: {error}", f"remove the folder {folder} and run again") from None
+            raise StoreError(
+                f"the stored {stage} cannot be read: {error}", f"remove the folder {folder} and run again"
+            ) from None
         if version > FORMAT_VERSION:
             raise StoreError("the project folder was written by a newer cengine", "upgrade cengine")
         return Artifact(folder, data["seconds"], data["num_bytes"], data["details"], data.get("files"))
@@ -113,7 +119,9 @@ class Artifacts:
         return self.root / ".work" / f"{stage}-{fingerprint}"
 
     @contextlib.contextmanager
-    def building(self, stage: str, fingerprint: str, waiting: Callable[[], None] | None = None) -> Iterator[Building | None]:
+    def building(
+        self, stage: str, fingerprint: str, waiting: Callable[[], None] | None = None
+    ) -> Iterator[Building | None]:
         """The right to build: a draft to fill, or None where the artifact is complete, perhaps by now.
 
         A second process that wants the same artifact waits until the first is through (`waiting` is called once).
@@ -124,7 +132,9 @@ class Artifacts:
                 yield None
                 return
             with self._leased(stage, fingerprint, waiting):
-                if self.remote is not None and self._found(stage, fingerprint):  # another machine has built it meanwhile
+                if self.remote is not None and self._found(
+                    stage, fingerprint
+                ):  # another machine has built it meanwhile
                     yield None
                     return
                 with disk_errors():
@@ -166,7 +176,9 @@ class Artifacts:
         finally:
             lock.release()
 
-    def _leased(self, stage: str, fingerprint: str, waiting: Callable[[], None] | None) -> contextlib.AbstractContextManager[None]:
+    def _leased(
+        self, stage: str, fingerprint: str, waiting: Callable[[], None] | None
+    ) -> contextlib.AbstractContextManager[None]:
         """Keeps other machines out of the block, as far as they share what is built in it."""
         if self.remote is None or self.records is None:
             return contextlib.nullcontext()
@@ -285,7 +297,7 @@ class Artifacts:
     def _removed(self, stage: str, fingerprint: str) -> Path:
         return self.root / ".removed" / f"{stage}-{fingerprint}"
 
-    def _lock(self, stage: str, fingerprint: str) -> Any:
+    def _lock(self, stage: str, fingerprint: str) -> BaseFileLock:
         from filelock import FileLock
 
         locks = make_folder(self.root / ".locks")
@@ -304,26 +316,6 @@ class Building:
         self.folder = folder
         self.details: dict[str, Any] = {}
         self.started = time.monotonic()
-
-
-@contextlib.contextmanager
-def disk_errors() -> Iterator[None]:
-    """The file system's errors of a block as ours."""
-    try:
-        yield
-    except OSError as error:
-        raise disk_error(error) from error
-
-
-def disk_error(error: OSError) -> StoreError:
-    """An error of the file system as one of ours."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return StoreError("the disk is full", "nothing half-written is kept; make room and run the command again")
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return StoreError(
-            f"cannot write to {error.filename}: {error.strerror}", "choose another folder with --project, or mend its permissions"
-        )
-    return StoreError(f"{error.strerror or error}: {error.filename}")
 
 
 def _flush(file: Path) -> None:

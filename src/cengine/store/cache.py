@@ -55,20 +55,18 @@ class Uses:
 def uses_of(project: Project) -> Uses:
     """The uses of all artifacts; runs whose process is gone are settled first and need nothing."""
     records, uses = project.store, Uses()  # of all workspaces
-    runs = records.all("runs")
-    settle(records, [run for run in runs if run["status"] in ACTIVE])
-    snapshots = {row["id"]: row for row in records.all("snapshots")}
+    runs = settle(records, records.runs.all())
+    snapshots = {row.id: row for row in records.snapshots.all()}
     for run in runs:
-        key = f"{run['pipeline_id']}:{run['number']}"
-        parts = [stage["fingerprint"] for stage in run["stages"]] + [snapshots[run["snapshot_id"]]["content"]]
+        parts = [stage["fingerprint"] for stage in run.stages] + [snapshots[run.snapshot_id].content]
         for part in parts:
-            uses.runs[part].append(key)
-            if run["status"] in ACTIVE:
-                uses.active[part] = f"run {key} needs it"
-    names = {row["id"]: row["name"] for row in records.all("datasources")}
+            uses.runs[part].append(run.key)
+            if run.status in ACTIVE:
+                uses.active[part] = f"run {run.key} needs it"
+    names = {row.id: row.name for row in records.datasources.all()}
     for row in snapshots.values():
-        if row["datasource_id"] in names and names[row["datasource_id"]] not in uses.datasources[row["content"]]:
-            uses.datasources[row["content"]].append(names[row["datasource_id"]])
+        if row.datasource_id in names and names[row.datasource_id] not in uses.datasources[row.content]:
+            uses.datasources[row.content].append(names[row.datasource_id])
     return uses
 
 
@@ -83,12 +81,23 @@ def entries(project: Project) -> list[Entry]:
 def stored(artifacts: Artifacts) -> list[tuple[str, str]]:
     """Stage and fingerprint of every folder where an artifact should be."""
     roots = [root for root in (artifacts.root, artifacts.below) if root is not None]
-    return sorted({(folder.parents[1].name, folder.name) for root in roots for folder in root.glob("[!.]*/??/*") if folder.is_dir()})
+    return sorted(
+        {
+            (folder.parents[1].name, folder.name)
+            for root in roots
+            for folder in root.glob("[!.]*/??/*")
+            if folder.is_dir()
+        }
+    )
 
 
 def work_folders(artifacts: Artifacts) -> list[Path]:
     """The folders in which unfinished stages keep what they go on from."""
-    return [folder for folder in sorted((artifacts.root / ".work").glob("*-*")) if not folder.name.startswith(("draft-", "removed-"))]
+    return [
+        folder
+        for folder in sorted((artifacts.root / ".work").glob("*-*"))
+        if not folder.name.startswith(("draft-", "removed-"))
+    ]
 
 
 def leftovers(artifacts: Artifacts) -> list[Path]:
@@ -159,8 +168,16 @@ def _entry(artifacts: Artifacts, uses: Uses, stage: str, fingerprint: str) -> En
         return None  # removed just now
     parent = artifact.details.get("parent", "") if artifact else ""
     runs = uses.runs.get(fingerprint) or uses.runs.get(parent, [])
-    return Entry(stage, fingerprint, folder_bytes(folder), used, artifact.seconds if artifact else None, runs=tuple(runs),
-                 datasources=tuple(uses.datasources.get(fingerprint, [])), needed=_needed(artifacts, uses, stage, fingerprint))  # fmt: skip
+    return Entry(
+        stage,
+        fingerprint,
+        folder_bytes(folder),
+        used,
+        artifact.seconds if artifact else None,
+        runs=tuple(runs),
+        datasources=tuple(uses.datasources.get(fingerprint, [])),
+        needed=_needed(artifacts, uses, stage, fingerprint),
+    )
 
 
 def _unfinished(artifacts: Artifacts, uses: Uses, folder: Path) -> Entry | None:
@@ -169,8 +186,16 @@ def _unfinished(artifacts: Artifacts, uses: Uses, folder: Path) -> Entry | None:
     used = max((time for time in times if time is not None), default=None)
     if used is None:
         return None
-    return Entry(stage, fingerprint, folder_bytes(folder), used, None, unfinished=True, runs=tuple(uses.runs.get(fingerprint, [])),
-                 needed=_needed(artifacts, uses, stage, fingerprint))  # fmt: skip
+    return Entry(
+        stage,
+        fingerprint,
+        folder_bytes(folder),
+        used,
+        None,
+        unfinished=True,
+        runs=tuple(uses.runs.get(fingerprint, [])),
+        needed=_needed(artifacts, uses, stage, fingerprint),
+    )
 
 
 def _needed(artifacts: Artifacts, uses: Uses, stage: str, fingerprint: str) -> str | None:
@@ -222,14 +247,23 @@ class Choice:
 
 
 def choose(
-    found: Sequence[Entry], *, max_bytes: int | None = None, unused_seconds: float | None = None, everything: bool = False,
-    snapshots: bool = False, now: float | None = None,
-) -> Choice:  # fmt: skip
+    found: Sequence[Entry],
+    *,
+    max_bytes: int | None = None,
+    unused_seconds: float | None = None,
+    everything: bool = False,
+    snapshots: bool = False,
+    now: float | None = None,
+) -> Choice:
     """What goes: everything, what was not used for so long, and then the least recently used until the size is kept."""
     moment = time.time() if now is None else now
     order = sorted(found, key=lambda entry: entry.used_at)
     reasons = {id(entry): _reason_to_stay(entry, snapshots) for entry in order}
-    wanted = [entry for entry in order if everything or (unused_seconds is not None and moment - entry.used_at >= unused_seconds)]
+    wanted = [
+        entry
+        for entry in order
+        if everything or (unused_seconds is not None and moment - entry.used_at >= unused_seconds)
+    ]
     total = sum(entry.num_bytes for entry in found)
     going = [entry for entry in wanted if reasons[id(entry)] is None]
     if max_bytes is not None:
@@ -287,6 +321,14 @@ def keep_within(project: Project, max_bytes: int, spared: Sequence[str]) -> list
 
 def to_json(entry: Entry) -> dict[str, Any]:
     """Plain data."""
-    return {"stage": entry.stage, "fingerprint": entry.fingerprint, "unfinished": entry.unfinished, "bytes": entry.num_bytes,
-            "used_at": entry.used_at, "seconds": entry.seconds, "runs": list(entry.runs), "datasources": list(entry.datasources),
-            "needed": entry.needed}  # fmt: skip
+    return {
+        "stage": entry.stage,
+        "fingerprint": entry.fingerprint,
+        "unfinished": entry.unfinished,
+        "bytes": entry.num_bytes,
+        "used_at": entry.used_at,
+        "seconds": entry.seconds,
+        "runs": list(entry.runs),
+        "datasources": list(entry.datasources),
+        "needed": entry.needed,
+    }

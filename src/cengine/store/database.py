@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import sqlalchemy as sa
 
-from cengine.errors import StoreError
+if TYPE_CHECKING:
+    from sqlalchemy.dialects import postgresql, sqlite
 
 T = TypeVar("T")
 
@@ -36,29 +36,9 @@ class Database(ABC):
         """From here to the end of its transaction a writer is the only one that has called this."""
 
     @abstractmethod
-    def insert(self, table: sa.Table) -> Any:
+    def insert(self, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
         """An INSERT that knows `on_conflict_do_nothing` and `on_conflict_do_update`."""
 
     @abstractmethod
     def clock(self) -> sa.ColumnElement[float]:
         """The database's own time in seconds since 1970: machines need not agree about theirs."""
-
-
-def open_database(address: str | Path) -> Database:
-    """The database of a file's path or a `postgresql://` address, upgraded to this version.
-
-    Raises StoreError where it cannot be used.
-    """
-    if isinstance(address, Path):
-        from cengine.store.sqlite import Sqlite
-
-        return Sqlite(address)
-    scheme = address.partition(":")[0]
-    if scheme not in ("postgresql", "postgres"):
-        raise StoreError(
-            f"CENGINE_STORE begins with '{scheme}', which is no place for records" if ":" in address else "CENGINE_STORE is no address",
-            "write postgresql://USER@HOST/DATABASE, or leave it out for a file in the project's folder",
-        )
-    from cengine.store.postgres import Postgres
-
-    return Postgres(address)

@@ -31,11 +31,7 @@ def lease(records: Records, name: str, waiting: Callable[[], None] | None = None
     was stopped or cut off for so long: what they do under it must be right then too, only not needed twice.
     """
     token = uuid.uuid4().hex
-    while not _taken(records, name, token):
-        if waiting is not None:
-            waiting()
-            waiting = None
-        time.sleep(POLL_SECONDS)
+    _wait_for(records, name, token, waiting)
     over = threading.Event()
     thread = threading.Thread(target=_renew, args=(records, name, token, over), name=f"lease {name}", daemon=True)
     thread.start()
@@ -48,15 +44,24 @@ def lease(records: Records, name: str, waiting: Callable[[], None] | None = None
             records.database.write(lambda connection: connection.execute(locks.delete().where(locks.c.token == token)))
 
 
+def _wait_for(records: Records, name: str, token: str, waiting: Callable[[], None] | None) -> None:
+    while not _taken(records, name, token):
+        if waiting is not None:
+            waiting()
+            waiting = None
+        time.sleep(POLL_SECONDS)
+
+
 def _taken(records: Records, name: str, token: str) -> bool:
     """Whether the lock is ours now."""
-    held = records.database.read(
-        lambda connection: connection.execute(sa.select(locks.c.owner, locks.c.token).where(locks.c.name == name)).first()
-    )
+    holder = sa.select(locks.c.owner, locks.c.token).where(locks.c.name == name)
+    held = records.database.read(lambda connection: connection.execute(holder).first())
     ends = records.database.clock() + LEASE_SECONDS
     ours = {"owner": own_identity(), "token": token, "expires_at": ends}
     if held is None:
-        insert = records.database.insert(locks).values(name=name, **ours).on_conflict_do_nothing().returning(locks.c.name)
+        insert = (
+            records.database.insert(locks).values(name=name, **ours).on_conflict_do_nothing().returning(locks.c.name)
+        )
         return records.database.write(lambda connection: connection.execute(insert).first() is not None)
     free = locks.c.expires_at < records.database.clock()
     if is_alive(held.owner) is False:
@@ -70,7 +75,9 @@ def _renew(records: Records, name: str, token: str, over: threading.Event) -> No
     while not over.wait(RENEW_SECONDS):
         try:
             if not records.database.write(lambda connection: connection.execute(change).rowcount == 1):
-                log.warning("%s was taken over by another process: this one was not heard of for %g s", name, LEASE_SECONDS)
+                log.warning(
+                    "%s was taken over by another process: this one was not heard of for %g s", name, LEASE_SECONDS
+                )
                 return
         except StoreError:
             continue  # the next time may come through

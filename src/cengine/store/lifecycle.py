@@ -18,9 +18,17 @@ from typing import Any
 from cengine.errors import StoreError
 from cengine.store.processes import is_alive, own_identity, process_exists
 from cengine.store.records import Records, now
+from cengine.store.rows import RunRow
 from cengine.store.spare import give_spare
 
-QUEUED, RUNNING, SUCCEEDED, FAILED, CANCELLED, INTERRUPTED = "Queued", "Running", "Succeeded", "Failed", "Cancelled", "Interrupted"
+QUEUED, RUNNING, SUCCEEDED, FAILED, CANCELLED, INTERRUPTED = (
+    "Queued",
+    "Running",
+    "Succeeded",
+    "Failed",
+    "Cancelled",
+    "Interrupted",
+)
 ACTIVE = (QUEUED, RUNNING)
 RESUMABLE = (FAILED, CANCELLED, INTERRUPTED)
 ENDED = (SUCCEEDED, *RESUMABLE)
@@ -56,40 +64,43 @@ def enter(records: Records, run_id: int, status: str, among: Sequence[str] | Non
 
 def take(
     records: Records, run_id: int, among: Sequence[str] | None = None, max_running: int | None = None, **values: Any
-) -> bool:  # fmt: skip
+) -> bool:
     """Makes this process the one that does the run; says False where `max_running` others go on already.
 
     Raises StoreError where the run cannot be taken up.
     """
-    if enter(records, run_id, RUNNING, among, max_running=max_running, process=own_identity(), heartbeat_at=now(), ended_at=None, message=None,
-             **values):  # fmt: skip
+    begun = {"process": own_identity(), "heartbeat_at": now(), "ended_at": None, "message": None}
+    if enter(records, run_id, RUNNING, among, max_running=max_running, **begun, **values):
         return True
-    row = records.get("runs", run_id)
-    if max_running is not None and row["status"] in (among or BEFORE[RUNNING]):
+    row = records.runs.get(run_id)
+    if max_running is not None and row.status in (among or BEFORE[RUNNING]):
         return False
-    raise StoreError(f"run {row['number']} is {row['status'].lower()} and cannot be taken up")
+    raise StoreError(f"run {row.number} is {row.status.lower()} and cannot be taken up")
 
 
-def settle(records: Records, runs: list[dict[str, Any]]) -> None:
-    """Those of the runs whose process is gone become Interrupted, in the records and in `runs`.
+def settle(records: Records, runs: Sequence[RunRow]) -> list[RunRow]:
+    """The runs with the truth about their state: those whose process is gone become Interrupted, in the records too.
 
     It may take WATCH_SECONDS where only a clock says that a process on another machine is gone.
     """
-    found = {run["id"]: _goes_on(records, run) for run in runs if run["status"] in ACTIVE}
-    doubtful = [run for run in runs if run["id"] in found and found[run["id"]] is None]
+    found = {run.id: _goes_on(records, run) for run in runs if run.status in ACTIVE}
+    doubtful = [run for run in runs if run.id in found and found[run.id] is None]
     found |= _watched(records, doubtful)
-    for run in runs:
-        if found.get(run["id"]) is False:
-            message = "the process ended without a word: it was killed, perhaps by the system for want of memory, or the machine went down"
-            if enter(records, run["id"], INTERRUPTED, message=message, ended_at=run["heartbeat_at"] or now()):
-                run.update(records.get("runs", run["id"]))
+    return [_lost(records, run) if found.get(run.id) is False else run for run in runs]
 
 
-def _goes_on(records: Records, run: dict[str, Any]) -> bool | None:
+def _lost(records: Records, run: RunRow) -> RunRow:
+    """A run whose process is gone, as it is from now on."""
+    message = "the process ended without a word: it was killed, perhaps by the system for want of memory, or the machine went down"
+    ended = enter(records, run.id, INTERRUPTED, message=message, ended_at=run.heartbeat_at or now())
+    return records.runs.get(run.id) if ended else run
+
+
+def _goes_on(records: Records, run: RunRow) -> bool | None:
     """Whether a run's process is alive, None where that cannot be said without watching it."""
-    if run["process"] is None:  # of an older version, or queued and not yet taken
-        return process_exists(run["process_id"])
-    alive = is_alive(run["process"])
+    if run.process is None:  # of an older version, or queued and not yet taken
+        return process_exists(run.process_id)
+    alive = is_alive(run.process)
     return _beats(records, run) if alive is None else alive
 
 
@@ -100,16 +111,16 @@ class _Seen:
         self.text, self.changed, self.at_seconds = text, changed, time.monotonic()
 
 
-_seen: dict[tuple[str, int, str], _Seen] = {}
+_seen: dict[tuple[str, int, str | None], _Seen] = {}
 
 
-def _beats(records: Records, run: dict[str, Any]) -> bool | None:
-    if run["heartbeat_at"] is None:
+def _beats(records: Records, run: RunRow) -> bool | None:
+    if run.heartbeat_at is None:
         return False
-    key = (str(records.engine.url), run["id"], run["process"])
+    key = (str(records.engine.url), run.id, run.process)
     seen = _seen.get(key)
-    if seen is None or seen.text != run["heartbeat_at"]:
-        seen = _seen[key] = _Seen(run["heartbeat_at"], seen is not None)
+    if seen is None or seen.text != run.heartbeat_at:
+        seen = _seen[key] = _Seen(run.heartbeat_at, seen is not None)
     if time.monotonic() - seen.at_seconds >= LOST_SECONDS:
         return False
     if seen.changed or abs(_age_seconds(seen.text)) < LOST_SECONDS:
@@ -117,19 +128,19 @@ def _beats(records: Records, run: dict[str, Any]) -> bool | None:
     return None
 
 
-def _watched(records: Records, runs: list[dict[str, Any]]) -> dict[int, bool]:
+def _watched(records: Records, runs: Sequence[RunRow]) -> dict[int, bool]:
     """Which of these runs give a sign of life while they are watched."""
     if not runs:
         return {}
-    found = {run["id"]: False for run in runs}
+    found = {run.id: False for run in runs}
     until = time.monotonic() + WATCH_SECONDS
     while not all(found.values()) and time.monotonic() < until:
         time.sleep(LOOK_SECONDS)
         for run in runs:
-            row = records.get("runs", run["id"])
+            row = records.runs.get(run.id)
             # One that ended, or that another process took up, is left to whoever looks next.
-            moved = (row["status"], row["process"]) != (run["status"], run["process"])
-            found[run["id"]] = found[run["id"]] or moved or _beats(records, row) is True
+            moved = (row.status, row.process) != (run.status, run.process)
+            found[run.id] = found[run.id] or moved or _beats(records, row) is True
     return found
 
 

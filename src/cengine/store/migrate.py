@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from cengine.errors import StoreError
 
-HEAD = "0003"  # the newest migration; a test compares it with the migrations' own head
+HEAD = "0004"  # the newest migration; a test compares it with the migrations' own head
 
 
 def is_current(connection: sa.Connection) -> bool:
@@ -16,7 +16,10 @@ def is_current(connection: sa.Connection) -> bool:
     known = sa.inspect(connection).has_table("alembic_version")
     version = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar() if known else None
     if version is not None and version > HEAD:
-        raise StoreError(f"the project's records are of a newer cengine (version {version}, this one knows {HEAD})", "upgrade cengine")
+        raise StoreError(
+            f"the project's records are of a newer cengine (version {version}, this one knows {HEAD})",
+            "upgrade cengine",
+        )
     return version == HEAD
 
 

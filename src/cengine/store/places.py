@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import shutil
 import uuid
@@ -10,22 +9,16 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar, final
+from typing import TypeVar, final
 
+from cengine.connections.object_stores import CLIENTS, ObjectStore, StoreTrouble, Why
 from cengine.errors import StoreError
 from cengine.extras import install_command
-from cengine.store.patience import patiently
 from cengine.store.permissions import make_folder, restrict
 
 T = TypeVar("T")
-# How long a bucket that does not answer is waited for: at the first request, and when it has answered before.
-FIRST_PATIENCE_SECONDS = 5.0
-PATIENCE_SECONDS = 90.0
-# What fsspec calls the scheme, the package that speaks it, and our extra that installs it.
-SCHEMES = {"s3": ("s3", "s3fs", "s3"), "gs": ("gcs", "gcsfs", "gcs"), "gcs": ("gcs", "gcsfs", "gcs")}
-# Errors that waiting does not mend, by the names of their classes: they are of packages that need not be here.
-LASTING = ("NoCredentialsError", "PartialCredentialsError", "DefaultCredentialsError", "RefreshError", "ProfileNotFound",
-           "ParamValidationError", "InvalidRegionError", "UnauthorizedSSOTokenError", "SSOTokenLoadError")  # fmt: skip
+# Kinds of object stores that artifacts may lie in: one that is written to must do it in one step, which is only known of these.
+SCHEMES = ("s3", "gs", "gcs")
 
 
 class Place(ABC):
@@ -66,13 +59,21 @@ def open_place(address: str) -> Place:
         return SharedFolder(Path(address).expanduser())
     if scheme == "file":
         return SharedFolder(Path(rest))
+    return _bucket(scheme, rest)
+
+
+def _bucket(scheme: str, rest: str) -> Bucket:
     if scheme not in SCHEMES:
-        raise StoreError(f"CENGINE_ARTIFACTS begins with '{scheme}', which is no place for artifacts",
-                         "write a folder's path, s3://BUCKET/PREFIX or gs://BUCKET/PREFIX")  # fmt: skip
+        raise StoreError(
+            f"CENGINE_ARTIFACTS begins with '{scheme}', which is no place for artifacts",
+            "write a folder's path, s3://BUCKET/PREFIX or gs://BUCKET/PREFIX",
+        )
     bucket, _, prefix = rest.partition("/")
     if not bucket or "@" in bucket or ":" in bucket:  # a colon or an @ would be credentials: not shown
-        raise StoreError(f"CENGINE_ARTIFACTS is not {scheme}://BUCKET/PREFIX",
-                         "credentials come from the environment or from where the cloud's own tools keep them")  # fmt: skip
+        raise StoreError(
+            f"CENGINE_ARTIFACTS is not {scheme}://BUCKET/PREFIX",
+            "credentials come from the environment or from where the cloud's own tools keep them",
+        )
     return Bucket(scheme, bucket, prefix.strip("/"))
 
 
@@ -84,7 +85,9 @@ class SharedFolder(Place):
         if not root.is_absolute():
             raise StoreError(f"CENGINE_ARTIFACTS is '{root}'", f"write the whole path: {root.absolute()}")
         if not root.is_dir():
-            raise StoreError(f"there is no folder {root}", "CENGINE_ARTIFACTS names it; make it, or mount what it is on")
+            raise StoreError(
+                f"there is no folder {root}", "CENGINE_ARTIFACTS names it; make it, or mount what it is on"
+            )
         self.root = root
         self.name = str(root)
 
@@ -143,35 +146,25 @@ class SharedFolder(Place):
         try:
             yield
         except OSError as error:
-            raise StoreError(f"the artifacts in {self.name} cannot be used: {error.strerror or error}: {error.filename}",
-                             "CENGINE_ARTIFACTS names it") from error  # fmt: skip
+            raise StoreError(
+                f"the artifacts in {self.name} cannot be used: {error.strerror or error}: {error.filename}",
+                "CENGINE_ARTIFACTS names it",
+            ) from error
 
 
 @final
 class Bucket(Place):
-    """A bucket of an object store, by fsspec. Requests that fail are tried again for a while, and it is said."""
+    """A bucket of an object store. Requests that fail are tried again for a while, and it is said."""
 
     def __init__(self, scheme: str, bucket: str, prefix: str) -> None:
         self.name = f"{scheme}://{bucket}" + (f"/{prefix}" if prefix else "")
         self._path = f"{bucket}/{prefix}" if prefix else bucket
-        protocol, package, extra = SCHEMES[scheme]
+        self._client = CLIENTS[scheme]
         try:
-            import fsspec
-
-            importlib.import_module(package)
-        except ImportError:
-            raise StoreError(f"artifacts in {self.name} need {package}, which is not installed",
-                             install_command(extra)) from None  # fmt: skip
-        # One try a request, for trying again is ours: it is said, and it has an end.
-        options = (
-            {"config_kwargs": {"retries": {"total_max_attempts": 1}, "connect_timeout": 10, "read_timeout": 60}} if protocol == "s3" else {}
-        )
-        self._reached = False
-        self._files: Any = self._request(
-            lambda: fsspec.filesystem(protocol, skip_instance_cache=True, use_listings_cache=False, **options), missing=None
-        )
-        self._files.retries = 1
-        self._reached = False  # nothing was asked of the server yet
+            self._store = ObjectStore(scheme, self.name)
+        except StoreTrouble as trouble:
+            raise self._error(trouble) from None
+        self._files = self._store.files
 
     def read(self, name: str) -> bytes | None:
         return self._request(lambda: bytes(self._files.cat_file(f"{self._path}/{name}")), missing=None)
@@ -186,7 +179,7 @@ class Bucket(Place):
         self._request(lambda: self._files.get_file(f"{self._path}/{name}", str(file)), missing=self._gone(name))
 
     def children(self, name: str) -> list[str]:
-        found = self._request(lambda: self._files.ls(f"{self._path}/{name}", detail=False), missing=[])
+        found: list[str] = self._request(lambda: self._files.ls(f"{self._path}/{name}", detail=False), missing=[])
         return sorted(path.rstrip("/").rpartition("/")[2] for path in found or [])
 
     def remove(self, name: str) -> None:
@@ -195,35 +188,36 @@ class Bucket(Place):
     def _gone(self, name: str) -> StoreError:
         return StoreError(f"there is no {name} in {self.name}")
 
-    def _request(self, once: Callable[[], T], missing: Any) -> T:
+    def _request(self, once: Callable[[], T], missing: T | StoreError) -> T:
         """What `once` gives; where there is no such file `missing`, raised if it is an error."""
         try:
-            result = patiently(once, self._passing, self.name, PATIENCE_SECONDS if self._reached else FIRST_PATIENCE_SECONDS)
-        except FileNotFoundError as error:
-            if "bucket" in str(error).lower():
-                raise StoreError(f"there is no bucket for {self.name}", "CENGINE_ARTIFACTS names it; make it first") from None
-            if isinstance(missing, StoreError):
-                raise missing from None
-            result = missing
-        except PermissionError as error:
-            raise StoreError(
-                f"{self.name} refuses us: {_reason(error)}", "reading, writing, listing and deleting must be allowed"
-            ) from None
-        except Exception as error:
-            if type(error).__name__ in LASTING:
-                raise StoreError(f"no credentials for {self.name}: {_reason(error)}",
-                                 "give them as the cloud's own tools want them, for example AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-                                 ) from None  # fmt: skip
-            raise StoreError(f"{self.name} cannot be used: {_reason(error)}", "is it reachable from here? AWS_ENDPOINT_URL names another server"
-                             ) from None  # fmt: skip
-        self._reached = True
-        return result
+            return self._store.request(once)
+        except StoreTrouble as trouble:
+            if trouble.why is not Why.MISSING or "bucket" in trouble.told.lower():
+                raise self._error(trouble) from None
+        if isinstance(missing, StoreError):
+            raise missing
+        return missing
 
-    def _passing(self, error: Exception) -> str | None:
-        if isinstance(error, (FileNotFoundError, PermissionError, TypeError, AttributeError, NotImplementedError)):
-            return None
-        return None if type(error).__name__ in LASTING else _reason(error)
-
-
-def _reason(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    def _error(self, trouble: StoreTrouble) -> StoreError:
+        match trouble.why:
+            case Why.NO_PACKAGE:
+                return StoreError(
+                    f"artifacts in {self.name} need {self._client.package}, which is not installed",
+                    install_command(self._client.extra),
+                )
+            case Why.NO_CREDENTIALS:
+                return StoreError(
+                    f"there are no credentials for {self.name}, or they are not accepted: {trouble.told}",
+                    self._client.how,
+                )
+            case Why.REFUSED:
+                return StoreError(
+                    f"{self.name} refuses us: {trouble.told}", "reading, writing, listing and deleting must be allowed"
+                )
+            case Why.MISSING:
+                return StoreError(f"there is no bucket for {self.name}", "CENGINE_ARTIFACTS names it; make it first")
+        return StoreError(
+            f"{self.name} cannot be used: {trouble.told}",
+            "is it reachable from here? AWS_ENDPOINT_URL names another server",
+        )

@@ -5,36 +5,23 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from typing import Any, TypeVar, final
+from typing import TypeVar, final
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import Insert, insert
 
+from cengine.connections.addresses import keyring_password
+from cengine.connections.patience import patiently
+from cengine.connections.postgres import Why, trouble_of
 from cengine.errors import StoreError
 from cengine.extras import install_command
 from cengine.store.database import Database
-from cengine.store.patience import patiently
 
 T = TypeVar("T")
-# How long a server that is away is waited for: by a command that has not reached it yet, and by one at work.
-FIRST_PATIENCE_SECONDS = 5.0
-PATIENCE_SECONDS = 90.0
 CONNECT_SECONDS = 10
 IDLE_SECONDS = 60
 # Any numbers, as long as they are the same everywhere: the locks of migrations, and of those that take turns.
 MIGRATION_LOCK, TURNS_LOCK = 0x63656E67, 0x63656E68
-# A conflict with another transaction, too many connections, a server that starts or stops.
-PASSING_STATES = ("40001", "40P01", "53300", "57P01", "57P02", "57P03")
-# libpq gives no code for a connection refused; these do not go away by waiting.
-LASTING_REASONS = (
-    "authentication failed",
-    "no password supplied",
-    "does not exist",
-    "no pg_hba.conf entry",
-    "permission denied",
-    "SSL",
-    "invalid",
-)
 
 
 @final
@@ -45,10 +32,15 @@ class Postgres(Database):
         url = _parsed(address)
         self.name = masked(url)
         self.shared = True
+        settings = {"connect_timeout": CONNECT_SECONDS, "application_name": "cengine", "keepalives_idle": 30}
         self.engine = sa.create_engine(
-            _with_password(url), pool_pre_ping=True, pool_size=2, max_overflow=8, hide_parameters=True,
-            connect_args={"connect_timeout": CONNECT_SECONDS, "application_name": "cengine", "keepalives_idle": 30, **_ended_when_cut_off(url)},
-        )  # fmt: skip
+            _with_password(url),
+            pool_pre_ping=True,
+            pool_size=2,
+            max_overflow=8,
+            hide_parameters=True,
+            connect_args={**settings, **_ended_when_cut_off(url)},
+        )
         self._reached = False
         self._prepare()
 
@@ -81,7 +73,7 @@ class Postgres(Database):
     def take_turns(self, connection: sa.Connection) -> None:
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(TURNS_LOCK)))
 
-    def insert(self, table: sa.Table) -> Any:
+    def insert(self, table: sa.Table) -> Insert:
         return insert(table)
 
     def clock(self) -> sa.ColumnElement[float]:
@@ -112,7 +104,7 @@ class Postgres(Database):
     def _patiently(self, once: Callable[[], T]) -> T:
         """What `once` gives, tried again while the server is away."""
         try:
-            result = patiently(once, self._passing, self.name, PATIENCE_SECONDS if self._reached else FIRST_PATIENCE_SECONDS)
+            result = patiently(once, self._passing, self.name, reached=self._reached)
         except sa.exc.IntegrityError:
             raise
         except sa.exc.DBAPIError as error:
@@ -124,33 +116,27 @@ class Postgres(Database):
         """Why the same may well succeed a little later, None where it will not."""
         if not isinstance(error, sa.exc.DBAPIError):
             return None
-        text = str(error.orig)
-        if error.connection_invalidated or _state(error) in PASSING_STATES:
-            return _reason(error)
-        if _state(error) or not isinstance(error, sa.exc.OperationalError) or any(reason in text for reason in LASTING_REASONS):
-            return None
-        return _reason(error) if self._reached or "resolve host" not in text else None
+        trouble = trouble_of(error)
+        # A host that nobody knows was most likely misspelt, unless it answered before.
+        return trouble.told if trouble.passing and (self._reached or "resolve host" not in trouble.told) else None
 
     def _translated(self, error: sa.exc.DBAPIError) -> StoreError:
-        reason, state = _reason(error), _state(error)
-        if state == "42501":
-            return StoreError(
-                f"the records in {self.name} may not be used: {reason}", "its owner can allow it: GRANT ALL ON SCHEMA public TO ..."
-            )
-        if state == "53100":
-            return StoreError(f"the disk of {self.name} is full", "make room there and run the command again")
-        if "authentication failed" in reason or "no password supplied" in reason:
-            return StoreError(
-                f"{self.name} refuses us: {reason}",
-                "the password comes from CENGINE_STORE, PGPASSWORD, a keyring or ~/.pgpass, in this order",
-            )
-        if "database" in reason and "does not exist" in reason:
-            return StoreError(f"{self.name}: {reason}", f"make it: createdb {self.engine.url.database}")
-        if isinstance(error, sa.exc.OperationalError) or error.connection_invalidated:
-            return StoreError(
-                f"{self.name} does not answer: {reason}", "CENGINE_STORE names it; is it running, and can this machine reach it?"
-            )
-        return StoreError(f"the records in {self.name} cannot be used: {reason}")
+        trouble = trouble_of(error)
+        match trouble.why:
+            case Why.FORBIDDEN:
+                allowed = "its owner can allow it: GRANT ALL ON SCHEMA public TO ..."
+                return StoreError(f"the records in {self.name} may not be used: {trouble.told}", allowed)
+            case Why.DISK_FULL:
+                return StoreError(f"the disk of {self.name} is full", "make room there and run the command again")
+            case Why.PASSWORD:
+                given = "the password comes from CENGINE_STORE, PGPASSWORD, a keyring or ~/.pgpass, in this order"
+                return StoreError(f"{self.name} refuses us: {trouble.told}", given)
+            case Why.NO_DATABASE:
+                return StoreError(f"{self.name}: {trouble.told}", f"make it: createdb {self.engine.url.database}")
+            case Why.AWAY:
+                running = "CENGINE_STORE names it; is it running, and can this machine reach it?"
+                return StoreError(f"{self.name} does not answer: {trouble.told}", running)
+        return StoreError(f"the records in {self.name} cannot be used: {trouble.told}")
 
 
 def masked(url: sa.URL) -> str:
@@ -163,43 +149,32 @@ def _parsed(address: str) -> sa.URL:
     try:
         url = sa.make_url(address).set(drivername="postgresql+psycopg")
     except (sa.exc.ArgumentError, ValueError):
-        raise StoreError("CENGINE_STORE cannot be read", "write postgresql://USER@HOST:PORT/DATABASE; in a password, write / as %2F and @ as %40"
-                         ) from None  # fmt: skip
+        raise StoreError(
+            "CENGINE_STORE cannot be read",
+            "write postgresql://USER@HOST:PORT/DATABASE; in a password, write / as %2F and @ as %40",
+        ) from None
     if not url.host and "host" not in url.query and not os.environ.get("PGHOST"):
         raise StoreError("CENGINE_STORE names no server", "write postgresql://USER@HOST/DATABASE")
+    _expect_psycopg()
+    return url
+
+
+def _expect_psycopg() -> None:
     try:
         import psycopg  # noqa: F401
     except ImportError:
-        raise StoreError("records in PostgreSQL need psycopg, which is not installed", install_command("postgres")) from None
-    return url
+        raise StoreError(
+            "records in PostgreSQL need psycopg, which is not installed", install_command("postgres")
+        ) from None
 
 
 def _with_password(url: sa.URL) -> sa.URL:
     """The address with the keyring's password where nothing else gives one; what is still missing libpq looks up in ~/.pgpass."""
     if url.password or "password" in url.query or os.environ.get("PGPASSWORD"):
         return url
-    try:
-        import keyring
-        from keyring.errors import KeyringError
-    except ImportError:
-        return url
-    try:
-        return url.set(password=keyring.get_password("cengine", masked(url)))
-    except KeyringError:  # there is none on this machine, or it is locked
-        return url
+    return url.set(password=keyring_password(masked(url)))
 
 
 def _ended_when_cut_off(url: sa.URL) -> dict[str, str]:
     """The setting by which the server ends a transaction whose client it does not hear any more, instead of keeping its locks for hours."""
     return {} if "options" in url.query else {"options": f"-c idle_in_transaction_session_timeout={IDLE_SECONDS}s"}
-
-
-def _state(error: sa.exc.DBAPIError) -> str:
-    """PostgreSQL's code of the error, empty where there is none."""
-    return getattr(error.orig, "sqlstate", None) or ""
-
-
-def _reason(error: sa.exc.DBAPIError) -> str:
-    """What the server or libpq said, in one line; what follows may quote rows."""
-    text = (str(error.orig).strip().splitlines() or [type(error.orig).__name__])[0]
-    return text.rpartition(" failed: ")[2].removeprefix("FATAL:").strip()

@@ -57,7 +57,9 @@ def _started(process_id: int) -> str:
     try:
         return _stat(process_id)[19]
     except (OSError, IndexError):
-        found = subprocess.run(["ps", "-o", "lstart=", "-p", str(process_id)], capture_output=True, text=True, check=False)
+        found = subprocess.run(
+            ["ps", "-o", "lstart=", "-p", str(process_id)], capture_output=True, text=True, check=False
+        )
         return found.stdout.strip()
 
 

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from cengine.errors import StoreError
-from cengine.store.artifacts import Artifacts, disk_error, disk_errors
+from cengine.store.artifacts import Artifacts
+from cengine.store.disk import disk_error, disk_errors
 from cengine.store.permissions import make_file, make_folder
 from cengine.store.processes import process_exists
 from cengine.store.records import Records
@@ -52,7 +53,11 @@ class Project:
     @property
     def workspace(self) -> str:
         """The name of that workspace."""
-        return os.environ.get("CENGINE_WORKSPACE") or self.store.setting(ACTIVE_WORKSPACE + self._whose) or DEFAULT_WORKSPACE
+        return (
+            os.environ.get("CENGINE_WORKSPACE")
+            or self.store.setting(ACTIVE_WORKSPACE + self._whose)
+            or DEFAULT_WORKSPACE
+        )
 
     @cached_property
     def artifacts(self) -> Artifacts:
@@ -71,13 +76,13 @@ class Project:
         """A setting of this workspace, and of this user and folder where the database is shared; None where it is not set."""
         return self.records.setting(self._own(key))
 
-    def set_own_setting(self, key: str, value: Any) -> None:
+    def set_own_setting(self, key: str, value: object) -> None:
         """Sets such a setting."""
         self.records.set_setting(self._own(key), value)
 
     def set_active_workspace(self, name: str) -> None:
         """Makes a workspace the one that commands mean when none is named. Raises StoreError where there is none of this name."""
-        found = self.store.find("workspaces", name)["name"]
+        found = self.store.workspaces.find(name).name
         self.store.set_setting(ACTIVE_WORKSPACE + self._whose, found)
 
     def _own(self, key: str) -> str:
@@ -109,7 +114,9 @@ class Project:
     def reports(self) -> Path:
         """Pages and notebooks, a folder for each run; they outlive the process."""
         return (
-            self.folder / "reports" if self.aside is None else Path(tempfile.gettempdir()) / f"cengine-reports-{os.getuid()}-{os.getpid()}"
+            self.folder / "reports"
+            if self.aside is None
+            else Path(tempfile.gettempdir()) / f"cengine-reports-{os.getuid()}-{os.getpid()}"
         )
 
     @cached_property

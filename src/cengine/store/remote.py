@@ -67,7 +67,9 @@ class Remote:
         for name, file in files.items():
             self.place.put(file, f"{_path(stage, fingerprint)}/{upload}/{name}")
         manifest = {"format_version": FORMAT_VERSION, "upload": upload, "files": entries}
-        self.place.write(f"{_path(stage, fingerprint)}/manifest.json", json.dumps(manifest, ensure_ascii=False).encode())
+        self.place.write(
+            f"{_path(stage, fingerprint)}/manifest.json", json.dumps(manifest, ensure_ascii=False).encode()
+        )
 
     def remove(self, stage: str, fingerprint: str) -> None:
         """Removes an artifact; no error where there is none."""
@@ -81,7 +83,8 @@ class Remote:
         try:
             found = json.loads(text)
             if found["format_version"] > FORMAT_VERSION:
-                raise StoreError(f"the artifacts in {self.place.name} were written by a newer cengine", "upgrade cengine")
+                newer = f"the artifacts in {self.place.name} were written by a newer cengine"
+                raise StoreError(newer, "upgrade cengine")
             safe = all(_is_inside(name) for name in (found["upload"], *found["files"]))
         except (ValueError, TypeError, KeyError):
             safe = False
@@ -108,7 +111,13 @@ def _path(stage: str, fingerprint: str) -> str:
 def _is_inside(name: str) -> bool:
     """Whether a name leads nowhere but into its folder: whoever may write to the place must not write elsewhere on our disk."""
     path = PurePosixPath(name)
-    return bool(path.parts) and not path.is_absolute() and ".." not in path.parts and "\\" not in name and "\x00" not in name
+    return (
+        bool(path.parts)
+        and not path.is_absolute()
+        and ".." not in path.parts
+        and "\\" not in name
+        and "\x00" not in name
+    )
 
 
 def _entry(file: Path) -> dict[str, Any]:

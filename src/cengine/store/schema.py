@@ -6,19 +6,22 @@ import sqlalchemy as sa
 
 metadata = sa.MetaData()
 settings = sa.Table(
-    "settings", metadata,
+    "settings",
+    metadata,
     sa.Column("key", sa.String, primary_key=True),
     sa.Column("value", sa.JSON, nullable=False),
-)  # fmt: skip
+)
 workspaces = sa.Table(
-    "workspaces", metadata,
+    "workspaces",
+    metadata,
     sa.Column("id", sa.Integer, primary_key=True),
     sa.Column("name", sa.String, nullable=False, unique=True),
     sa.Column("created_at", sa.String, nullable=False),
     sqlite_autoincrement=True,
-)  # fmt: skip
+)
 datasources = sa.Table(
-    "datasources", metadata,
+    "datasources",
+    metadata,
     sa.Column("id", sa.Integer, primary_key=True),
     sa.Column("name", sa.String, nullable=False),
     sa.Column("type", sa.String, nullable=False),
@@ -27,11 +30,18 @@ datasources = sa.Table(
     sa.Column("deleted_at", sa.String),
     sa.Column("workspace_id", sa.Integer, sa.ForeignKey("workspaces.id"), nullable=False, server_default="1"),
     sqlite_autoincrement=True,
-)  # fmt: skip
-sa.Index("datasource_name", datasources.c.workspace_id, datasources.c.name, unique=True, sqlite_where=datasources.c.deleted_at.is_(None),
-         postgresql_where=datasources.c.deleted_at.is_(None))  # fmt: skip
+)
+sa.Index(
+    "datasource_name",
+    datasources.c.workspace_id,
+    datasources.c.name,
+    unique=True,
+    sqlite_where=datasources.c.deleted_at.is_(None),
+    postgresql_where=datasources.c.deleted_at.is_(None),
+)
 snapshots = sa.Table(
-    "snapshots", metadata,
+    "snapshots",
+    metadata,
     sa.Column("id", sa.Integer, primary_key=True),
     sa.Column("datasource_id", sa.Integer, sa.ForeignKey("datasources.id"), nullable=False),
     sa.Column("number", sa.Integer, nullable=False),
@@ -43,9 +53,10 @@ snapshots = sa.Table(
     sa.Column("created_at", sa.String, nullable=False),
     sa.UniqueConstraint("datasource_id", "number"),
     sqlite_autoincrement=True,
-)  # fmt: skip
+)
 pipelines = sa.Table(
-    "pipelines", metadata,
+    "pipelines",
+    metadata,
     sa.Column("id", sa.Integer, primary_key=True),
     sa.Column("name", sa.String, nullable=False),
     sa.Column("config_name", sa.String, nullable=False),
@@ -55,9 +66,10 @@ pipelines = sa.Table(
     sa.Column("workspace_id", sa.Integer, sa.ForeignKey("workspaces.id"), nullable=False, server_default="1"),
     sa.UniqueConstraint("workspace_id", "name", name="pipeline_name"),
     sqlite_autoincrement=True,
-)  # fmt: skip
+)
 runs = sa.Table(
-    "runs", metadata,
+    "runs",
+    metadata,
     sa.Column("id", sa.Integer, primary_key=True),
     sa.Column("pipeline_id", sa.Integer, sa.ForeignKey("pipelines.id"), nullable=False),
     sa.Column("number", sa.Integer, nullable=False),
@@ -79,16 +91,18 @@ runs = sa.Table(
     sa.Column("progress", sa.JSON),  # the stage at work: name, done, total, unit, note, rate, seconds_left
     sa.Column("saved_cost", sa.Float, nullable=False, server_default="0"),
     sa.Column("seconds", sa.Float),  # of work, all attempts together
+    sa.Column("config_text", sa.Text),  # its own YAML, resolved; None for runs of before 0004
     sa.UniqueConstraint("pipeline_id", "number"),
     sqlite_autoincrement=True,
-)  # fmt: skip
+)
 locks = sa.Table(  # see leases.py
-    "locks", metadata,
+    "locks",
+    metadata,
     sa.Column("name", sa.String, primary_key=True),
     sa.Column("owner", sa.String, nullable=False),
     sa.Column("token", sa.String, nullable=False),
     sa.Column("expires_at", sa.Float, nullable=False),  # seconds since 1970 by the database's clock
-)  # fmt: skip
+)
 
 # The tables whose rows have an id.
 TABLES = {table.name: table for table in (workspaces, datasources, snapshots, pipelines, runs)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
@@ -29,7 +29,7 @@ class Prices(BaseModel):
         return {"EUR": "€", "USD": "$", "GBP": "£", "JPY": "¥", "CHF": "CHF"}.get(self.currency, self.currency)
 
 
-def _bytes(value: Any) -> Any:
+def _bytes(value: object) -> object:
     return parse_bytes(value) if isinstance(value, str) else value
 
 
@@ -77,5 +77,8 @@ def read_settings(folder: Path) -> Settings:
         known = [*blocks.get(str(detail["loc"][0]) if detail["loc"] else "", Settings).model_fields]
         message = detail["msg"].removeprefix("Value error, ")
         unknown = str(detail["loc"][-1]) if detail["type"] == "extra_forbidden" else ""
-        raise StoreError(f"{path}: {where}: {message[0].lower()}{message[1:]}", f"known keys: {', '.join(known)}",
-                         *near_miss(unknown, known)) from None  # fmt: skip
+        raise StoreError(
+            f"{path}: {where}: {message[0].lower()}{message[1:]}",
+            f"known keys: {', '.join(known)}",
+            *near_miss(unknown, known),
+        ) from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cengine.store.artifacts import disk_errors
+from cengine.store.disk import disk_errors
 from cengine.store.permissions import make_file
 from cengine.store.records import Records
 

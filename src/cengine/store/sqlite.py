@@ -6,15 +6,18 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar, final
+from typing import TYPE_CHECKING, Any, TypeVar, final
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.dialects.sqlite import Insert, insert
 
 from cengine.errors import StoreError
-from cengine.store.artifacts import disk_error
 from cengine.store.database import Database
+from cengine.store.disk import disk_error
 from cengine.store.permissions import file_mode, make_file
+
+if TYPE_CHECKING:
+    import sqlite3
 
 T = TypeVar("T")
 # A writer waits so long for the others; each takes milliseconds.
@@ -46,7 +49,7 @@ class Sqlite(Database):
     def take_turns(self, connection: sa.Connection) -> None:
         pass  # all writers do
 
-    def insert(self, table: sa.Table) -> Any:
+    def insert(self, table: sa.Table) -> Insert:
         return insert(table)
 
     def clock(self) -> sa.ColumnElement[float]:
@@ -58,23 +61,26 @@ class Sqlite(Database):
             return
         from filelock import FileLock
 
-        from cengine.store.migrate import is_current, upgrade
-
         folder = self.path.parent
         try:
             with FileLock(self.path.with_suffix(".lock"), mode=file_mode(folder)):
                 make_file(self.path)  # SQLite gives the files beside it the same mode
-                with self._errors(), self.engine.connect() as connection:
-                    driver: Any = connection.connection.driver_connection
-                    driver.execute("PRAGMA journal_mode = WAL")
-                    # A table is made anew to change it: what points to it must not mind while it is gone.
-                    driver.execute("PRAGMA foreign_keys = OFF")
-                    with connection.execution_options(writes=True).begin():
-                        if not is_current(connection):
-                            upgrade(connection)
-                    driver.execute("PRAGMA foreign_keys = ON")
+                self._upgrade()
         except OSError as error:
             raise disk_error(error) from error
+
+    def _upgrade(self) -> None:
+        from cengine.store.migrate import is_current, upgrade
+
+        with self._errors(), self.engine.connect() as connection:
+            driver: Any = connection.connection.driver_connection
+            driver.execute("PRAGMA journal_mode = WAL")
+            # A table is made anew to change it: what points to it must not mind while it is gone.
+            driver.execute("PRAGMA foreign_keys = OFF")
+            with connection.execution_options(writes=True).begin():
+                if not is_current(connection):
+                    upgrade(connection)
+            driver.execute("PRAGMA foreign_keys = ON")
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
@@ -89,13 +95,16 @@ class Sqlite(Database):
 
     def _translated(self, reason: str) -> StoreError:
         if "readonly" in reason or "unable to open" in reason:
-            return StoreError(f"cannot write to {self.path}", "choose another folder with --project, or mend its permissions")
+            return StoreError(
+                f"cannot write to {self.path}", "choose another folder with --project, or mend its permissions"
+            )
         # An I/O error is what SQLite says where it cannot make the files beside the database.
         if "full" in reason or shutil.disk_usage(self.path.parent).free == 0:
             return StoreError("the disk is full", "make room and run the command again")
         if "locked" in reason:
             return StoreError(
-                f"another process has kept {self.path} locked for {BUSY_SECONDS} s", "end it, or try again when it is through"
+                f"another process has kept {self.path} locked for {BUSY_SECONDS} s",
+                "end it, or try again when it is through",
             )
         return StoreError(f"the records cannot be used: {reason}")
 
@@ -106,7 +115,7 @@ def _is_ready(connection: sa.Connection) -> bool:
     return is_current(connection) and connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
 
 
-def _configure(connection: Any, _: Any) -> None:
+def _configure(connection: sqlite3.Connection, _: object) -> None:
     connection.isolation_level = None  # transactions are begun by `_begin`
     connection.execute("PRAGMA foreign_keys = ON")
 

@@ -100,8 +100,13 @@ def _damaged_records(project: Project) -> list[Finding]:
 
 
 def _damage(
-    artifacts: Artifacts, stage: str, fingerprint: str, result: Verification, readers: ThreadPoolExecutor, report: Report
-) -> list[Finding]:  # fmt: skip
+    artifacts: Artifacts,
+    stage: str,
+    fingerprint: str,
+    result: Verification,
+    readers: ThreadPoolExecutor,
+    report: Report,
+) -> list[Finding]:
     """What is wrong with one artifact, in one finding."""
     try:
         artifact = artifacts.find(stage, fingerprint, whole=False)
@@ -120,7 +125,9 @@ def _damage(
         reason = "; ".join(reasons[:3])
     if not reason or not artifacts.folder(stage, fingerprint).exists():  # removed meanwhile by somebody
         return []
-    return [Finding(f"{stage} {fingerprint[:12]} is damaged: {reason}", mend(stage), stage=stage, fingerprint=fingerprint)]
+    return [
+        Finding(f"{stage} {fingerprint[:12]} is damaged: {reason}", mend(stage), stage=stage, fingerprint=fingerprint)
+    ]
 
 
 def _misplaced(artifact: Artifact, stage: str, fingerprint: str) -> str:
@@ -138,24 +145,27 @@ def _missing(project: Project) -> list[Finding]:
     if project.store.database.shared and project.artifacts.remote is None:
         return []  # each machine has what it built itself
     wanted: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for run in project.records.all("runs"):
-        for stage in run["stages"]:
+    for run in project.records.runs.all():
+        for stage in run.stages:
             if stage["seconds"] is not None:  # it was complete
-                wanted[stage["name"], stage["fingerprint"]].append(f"{run['pipeline_id']}:{run['number']}")
+                wanted[stage["name"], stage["fingerprint"]].append(run.key)
     findings = []
-    for (stage, fingerprint), keys in wanted.items():
-        if _gone(project.artifacts, stage, fingerprint):
-            runs = f"run {keys[0]}" if len(keys) == 1 else f"runs {', '.join(keys[:5])}" + (", ..." if len(keys) > 5 else "")
-            what = f"{stage} {fingerprint[:12]} of {runs} is not there, and nobody removed it"
+    for (name, fingerprint), keys in wanted.items():
+        if _gone(project.artifacts, name, fingerprint):
+            runs = (
+                f"run {keys[0]}"
+                if len(keys) == 1
+                else f"runs {', '.join(keys[:5])}" + (", ..." if len(keys) > 5 else "")
+            )
+            what = f"{name} {fingerprint[:12]} of {runs} is not there, and nobody removed it"
             mend = f"run it again: cengine pipeline run {keys[-1].split(':')[0]}; --repair takes it as gone"
-            findings.append(Finding(what, mend, stage=stage, fingerprint=fingerprint))
-    names = {row["id"]: row["name"] for row in project.store.all("datasources")}
-    for row in project.records.all("snapshots"):
-        if row["datasource_id"] in names and _gone(project.artifacts, SNAPSHOT, row["content"]):
-            name = names[row["datasource_id"]]
-            what = f"the table of datasource '{name}' (snapshot {row['number']}) is not there, and nobody removed it"
-            mend = f"read the files again: cengine datasource commit {row['datasource_id']}; --repair --snapshots takes it as gone"
-            findings.append(Finding(what, mend, stage=SNAPSHOT, fingerprint=row["content"]))
+            findings.append(Finding(what, mend, stage=name, fingerprint=fingerprint))
+    names = {row.id: row.name for row in project.store.datasources.all()}
+    for row in project.records.snapshots.all():
+        if row.datasource_id in names and _gone(project.artifacts, SNAPSHOT, row.content):
+            what = f"the table of datasource '{names[row.datasource_id]}' (snapshot {row.number}) is not there, and nobody removed it"
+            mend = f"read the files again: cengine datasource commit {row.datasource_id}; --repair --snapshots takes it as gone"
+            findings.append(Finding(what, mend, stage=SNAPSHOT, fingerprint=row.content))
     return findings
 
 
@@ -171,9 +181,14 @@ def _gone(artifacts: Artifacts, stage: str, fingerprint: str) -> bool:
 def _left(artifacts: Artifacts) -> list[Finding]:
     found = leftovers(artifacts)
     findings = [
-        Finding(f"{folder.name[:40]} was left by a process that was killed", "it goes when the stage is built again, or with --repair",
-                wrong=False, folder=folder) for folder in found
-    ]  # fmt: skip
+        Finding(
+            f"{folder.name[:40]} was left by a process that was killed",
+            "it goes when the stage is built again, or with --repair",
+            wrong=False,
+            folder=folder,
+        )
+        for folder in found
+    ]
     for folder in work_folders(artifacts):
         if folder not in found:
             findings += _torn_checkpoints(artifacts, folder)

@@ -14,13 +14,19 @@ SNAPSHOT = "snapshot"
 SMALL_BYTES = 256 * 1024
 
 
-def flaw(file: Path, name: str, known: Mapping[str, Any], report: Callable[[int], None] | None = None, *, digest: bool = True) -> str:
+def flaw(
+    file: Path, name: str, known: Mapping[str, Any], report: Callable[[int], None] | None = None, *, digest: bool = True
+) -> str:
     """What is wrong with a file, nothing if it is as it was written. Without `digest` only its size is looked at."""
     try:
         size = file.stat().st_size
         if size != known["num_bytes"]:
             return f"{name} has {size:,} bytes, not {known['num_bytes']:,}"
-        return "" if not digest or file_digest(file, report) == known["sha256"] else f"{name} holds other bytes than were written"
+        return (
+            ""
+            if not digest or file_digest(file, report) == known["sha256"]
+            else f"{name} holds other bytes than were written"
+        )
     except FileNotFoundError:
         return f"{name} is not there"
     except OSError as error:
@@ -30,7 +36,9 @@ def flaw(file: Path, name: str, known: Mapping[str, Any], report: Callable[[int]
 def mend(stage: str) -> str:
     """How a damaged artifact of a stage is mended, in a sentence."""
     if stage == SNAPSHOT:
-        return "cengine cache verify --repair --snapshots removes it, then cengine datasource commit reads the files again"
+        return (
+            "cengine cache verify --repair --snapshots removes it, then cengine datasource commit reads the files again"
+        )
     return "cengine cache verify --repair removes it, and the next run builds it again"
 
 

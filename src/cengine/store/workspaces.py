@@ -6,26 +6,27 @@ from typing import Any
 
 from cengine.errors import StoreError
 from cengine.store.records import Records, now
+from cengine.store.rows import WorkspaceRow
 
 
-def create_workspace(records: Records, name: str) -> dict[str, Any]:
+def create_workspace(records: Records, name: str) -> WorkspaceRow:
     """The record of a new workspace. Raises StoreError for a name that is taken or cannot be one."""
     if not name.strip() or name != name.strip() or name.isdigit() or not name.isprintable():
         raise StoreError(
             f"'{name}' cannot be a name: it must not be empty or a number, which would be read as an id, nor hold other than visible letters"
         )
-    return records.get("workspaces", records.insert("workspaces", name=name, created_at=now()))
+    return records.workspaces.get(records.workspaces.insert(name=name, created_at=now()))
 
 
-def workspace_facts(records: Records, workspace: dict[str, Any]) -> dict[str, Any]:
+def workspace_facts(records: Records, workspace: WorkspaceRow) -> dict[str, Any]:
     """What a workspace holds: id, name, the numbers of its datasources, pipelines and runs, when it was made."""
     records = records.everywhere()
-    pipelines = {row["id"] for row in records.all("pipelines", workspace_id=workspace["id"])}
+    pipelines = {row.id for row in records.pipelines.all(workspace_id=workspace.id)}
     return {
-        "id": workspace["id"],
-        "name": workspace["name"],
-        "datasources": len(records.all("datasources", workspace_id=workspace["id"])),
+        "id": workspace.id,
+        "name": workspace.name,
+        "datasources": len(records.datasources.all(workspace_id=workspace.id)),
         "pipelines": len(pipelines),
-        "runs": sum(run["pipeline_id"] in pipelines for run in records.all("runs")),
-        "created": workspace["created_at"][:19].replace("T", " "),
+        "runs": sum(run.pipeline_id in pipelines for run in records.runs.all()),
+        "created": workspace.created_at[:19].replace("T", " "),
     }

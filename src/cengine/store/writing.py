@@ -31,6 +31,7 @@ def refuse_link(folder: Path) -> Path:
     """The folder. Raises StoreError if it is a link: what is written below it would land elsewhere."""
     if folder.is_symlink():
         raise StoreError(
-            f"{folder} is a link to {folder.readlink()}; nothing is written through it", "remove the link, or name another folder"
+            f"{folder} is a link to {folder.readlink()}; nothing is written through it",
+            "remove the link, or name another folder",
         )
     return folder

@@ -28,6 +28,7 @@ class Calendar(Transform):
     """
 
     name = "calendar"
+    gives_several = True
     version = 2
     accepts = ("timestamp",)
     parts: tuple[Part, ...] = Field(default=("year", "month", "day_of_week", "hour", "minute"), min_length=1)
@@ -38,7 +39,9 @@ class Calendar(Transform):
     def _known(cls, zone: str | None) -> str | None:
         if zone is not None and zone not in zones():
             # Of this type because its message then comes with a near miss, as that of any word does.
-            raise PydanticCustomError("literal_error", "there is no such time zone", {"expected": ", ".join(sorted(zones()))})
+            raise PydanticCustomError(
+                "literal_error", "there is no such time zone", {"expected": ", ".join(sorted(zones()))}
+            )
         return zone
 
     def needs(self) -> Needs:

@@ -21,6 +21,7 @@ class ComputeAndApplyVocabulary(Transform):
 
     name = "compute_and_apply_vocabulary"
     accepts = DISCRETE
+    gives = "code"
     top_k: int | None = Field(default=None, ge=1, le=2**31 - 1)
     num_oov_buckets: int = Field(default=1, ge=1, le=1_000_000)
 
@@ -46,6 +47,7 @@ class OneHotEncode(Transform):
 
     name = "one_hot_encode"
     accepts = (*DISCRETE, "code")
+    gives = "code"
     top_k: int | None = Field(default=None, ge=1, le=2**31 - 1)
 
     def needs(self) -> Needs:
@@ -67,6 +69,7 @@ class Bucketize(Transform):
 
     name = "bucketize"
     accepts = ("integer", "float")
+    gives = "code"
     num_buckets: int = Field(default=10, ge=2, le=10_000)
 
     def needs(self) -> Needs:
@@ -87,6 +90,7 @@ class HashStrings(Transform):
 
     name = "hash_strings"
     accepts = ("integer", "string")
+    gives = "code"
     hash_buckets: int = Field(default=1000, ge=2, le=2**24)
 
     def needs(self) -> Needs:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from sqlglot import exp
 
+from cengine.errors import PreprocessError
 from cengine.expressions.build import as_double, literal
+from cengine.plain import Cell
+from cengine.plugins import words_of
 from cengine.summaries import Needs, Summary
 from cengine.tables import KINDS
 from cengine.transforms.value import Filling, Value
-from cengine.words import table_of
 
 
 class Min(Filling):
@@ -22,7 +22,7 @@ class Min(Filling):
     def needs(self) -> Needs:
         return Needs(range=True)
 
-    def fit(self, summary: Summary, kind: str) -> Any:
+    def fit(self, summary: Summary, kind: str) -> Cell:
         return summary.minimum
 
 
@@ -35,7 +35,7 @@ class Max(Filling):
     def needs(self) -> Needs:
         return Needs(range=True)
 
-    def fit(self, summary: Summary, kind: str) -> Any:
+    def fit(self, summary: Summary, kind: str) -> Cell:
         return summary.maximum
 
 
@@ -48,7 +48,7 @@ class Mean(Filling):
     def needs(self) -> Needs:
         return Needs(moments=True)
 
-    def fit(self, summary: Summary, kind: str) -> Any:
+    def fit(self, summary: Summary, kind: str) -> Cell:
         return summary.mean
 
 
@@ -61,7 +61,7 @@ class Median(Filling):
     def needs(self) -> Needs:
         return Needs(probabilities=(0.5,))
 
-    def fit(self, summary: Summary, kind: str) -> Any:
+    def fit(self, summary: Summary, kind: str) -> Cell:
         return summary.quantiles[0] if summary.quantiles else None
 
 
@@ -74,7 +74,7 @@ class Mode(Filling):
     def needs(self) -> Needs:
         return Needs(counts=True, top=1)
 
-    def fit(self, summary: Summary, kind: str) -> Any:
+    def fit(self, summary: Summary, kind: str) -> Cell:
         return summary.counts[0][0] if summary.counts else None
 
 
@@ -88,7 +88,7 @@ class Custom(Filling):
     def needs(self) -> Needs:
         return Needs()
 
-    def fit(self, summary: Summary, kind: str) -> Any:
+    def fit(self, summary: Summary, kind: str) -> Cell:
         return self.custom_value
 
     def fits(self, kind: str) -> bool:
@@ -97,21 +97,29 @@ class Custom(Filling):
         if kind == "boolean":
             return isinstance(value, bool)
         if kind in ("integer", "float"):
-            return isinstance(value, int | float) and not isinstance(value, bool) and (kind == "float" or -(2**63) <= value < 2**63)
+            return (
+                isinstance(value, int | float)
+                and not isinstance(value, bool)
+                and (kind == "float" or -(2**63) <= value < 2**63)
+            )
         return isinstance(value, str) or kind == "string"
 
 
-FILLINGS = table_of(Min, Max, Mean, Median, Mode, Custom)
+FILLINGS = words_of("filling", Filling, PreprocessError, Min, Max, Mean, Median, Mode, Custom)
 
 # What stands for null in a column that holds nothing but nulls: there is no value to learn one from.
 EMPTY_COLUMN = {"boolean": False, "integer": 0, "float": 0.0, "string": "", "timestamp": "1970-01-01 00:00:00"}
 
 
-def filled(value: Value, fill: Any) -> Value:
+def filled(value: Value, fill: Cell) -> Value:
     """The value with its nulls replaced by `fill`."""
     if fill is None:
         fill = EMPTY_COLUMN[value.kind]
     if value.kind == "integer" and isinstance(fill, float) and not fill.is_integer():
         replacement = literal(fill, "float")
-        return Value(exp.Coalesce(this=as_double(value.expression), expressions=[replacement]), "float", part=value.part)
-    return Value(exp.Coalesce(this=value.expression, expressions=[literal(fill, value.kind)]), value.kind, part=value.part)
+        return Value(
+            exp.Coalesce(this=as_double(value.expression), expressions=[replacement]), "float", part=value.part
+        )
+    return Value(
+        exp.Coalesce(this=value.expression, expressions=[literal(fill, value.kind)]), value.kind, part=value.part
+    )

@@ -27,6 +27,7 @@ class NoTransform(InvertibleTransform):
 
     name = "no_transform"
     accepts = KINDS
+    gives = None
 
     def needs(self) -> Needs:
         return Needs()
@@ -52,7 +53,8 @@ class _Linear(InvertibleTransform):
         return (Value(result, "float", part=value.part),)
 
     def inverse(self, array: np.ndarray, statistics: dict[str, Any]) -> np.ndarray:
-        return array * statistics["scale"] + statistics.get("rest", 0.0) + statistics["offset"]
+        restored: np.ndarray = array * statistics["scale"] + statistics.get("rest", 0.0) + statistics["offset"]
+        return restored
 
 
 class ScaleToZScore(_Linear):
@@ -91,7 +93,9 @@ class ScaleByMinMax(_Linear):
         if not self.min < self.max:
             raise ValueError(f"min ({self.min}) must be less than max ({self.max})")
         if max(-self.min, self.max) > LARGEST_INPUT:
-            raise ValueError(f"min ({self.min}) and max ({self.max}) must lie between {-LARGEST_INPUT:.4g} and {LARGEST_INPUT:.4g}")
+            raise ValueError(
+                f"min ({self.min}) and max ({self.max}) must lie between {-LARGEST_INPUT:.4g} and {LARGEST_INPUT:.4g}"
+            )
         return self
 
     def needs(self) -> Needs:
@@ -121,11 +125,14 @@ class Log(InvertibleTransform):
         return {"minimum": float(summary.minimum)}
 
     def apply(self, value: Value, statistics: dict[str, Any], lookups: Lookups) -> tuple[Value, ...]:
-        bounded = exp.Greatest(this=as_double(value.expression), expressions=[double(statistics["minimum"])], ignore_nulls=True)
+        bounded = exp.Greatest(
+            this=as_double(value.expression), expressions=[double(statistics["minimum"])], ignore_nulls=True
+        )
         return (Value(exp.Ln(this=bounded), "float", part=value.part),)
 
     def inverse(self, array: np.ndarray, statistics: dict[str, Any]) -> np.ndarray:
-        return np.exp(array)
+        restored: np.ndarray = np.exp(array)
+        return restored
 
 
 class QuantileNormal(InvertibleTransform):
@@ -164,7 +171,8 @@ class QuantileNormal(InvertibleTransform):
         return (Value(step_function(x, [double(v) for v in values], lines), "float", part=value.part),)
 
     def inverse(self, array: np.ndarray, statistics: dict[str, Any]) -> np.ndarray:
-        return np.interp(array, statistics["scores"], statistics["values"])
+        restored: np.ndarray = np.interp(array, statistics["scores"], statistics["values"])
+        return restored
 
 
 class EpochSeconds(Transform):
@@ -209,7 +217,9 @@ def scaled(number: exp.Expr, statistics: Mapping[str, float], *, any_size: bool 
         far = scale * FAR
         number = bounded(number, max(offset - far, -sys.float_info.max), min(offset + far, sys.float_info.max))
     if any_size and abs(offset) >= LARGE:
-        halved = exp.Sub(this=exp.Paren(this=exp.Mul(this=number, expression=double(0.5))), expression=double(offset / 2))
+        halved = exp.Sub(
+            this=exp.Paren(this=exp.Mul(this=number, expression=double(0.5))), expression=double(offset / 2)
+        )
         return exp.Paren(this=exp.Div(this=exp.Paren(this=halved), expression=double(scale / 2)))
     distance = exp.Sub(this=number, expression=double(offset))
     if statistics.get("rest"):

@@ -1,13 +1,26 @@
-"""The table of transforms."""
+"""The table of transforms; one of another package comes by the entry point `cengine.transforms`."""
 
 from __future__ import annotations
 
+from cengine.errors import PreprocessError
+from cengine.plugins import words_of
 from cengine.transforms.calendar import Calendar
 from cengine.transforms.discrete import Bucketize, ComputeAndApplyVocabulary, HashStrings, OneHotEncode
-from cengine.transforms.scale import EpochSeconds, Log, NoTransform, QuantileNormal, ScaleByMinMax, ScaleTo01, ScaleToZScore
-from cengine.words import table_of
+from cengine.transforms.scale import (
+    EpochSeconds,
+    Log,
+    NoTransform,
+    QuantileNormal,
+    ScaleByMinMax,
+    ScaleTo01,
+    ScaleToZScore,
+)
+from cengine.transforms.value import Transform
 
-TRANSFORMS = table_of(
+TRANSFORMS = words_of(
+    "transform",
+    Transform,
+    PreprocessError,
     NoTransform,
     ScaleToZScore,
     ScaleTo01,

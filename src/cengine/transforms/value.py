@@ -11,6 +11,7 @@ import numpy as np
 from sqlglot import exp
 
 from cengine.expressions.build import as_double, bounded
+from cengine.plain import Cell
 from cengine.summaries import Needs, Summary
 from cengine.words import Word
 
@@ -47,7 +48,7 @@ def as_input(value: Value) -> Value:
 class Lookups(Protocol):
     """Finds values in lists; an engine does it in its own way, without changing the order of rows."""
 
-    def index_of(self, expression: exp.Expr, kind: str, values: Sequence[Any]) -> exp.Expr:
+    def index_of(self, expression: exp.Expr, kind: str, values: Sequence[Cell]) -> exp.Expr:
         """The index of the expression's value in `values`, null where it is not among them."""
         ...
 
@@ -55,7 +56,7 @@ class Lookups(Protocol):
 class NoLookups:
     """Stands in where only the shape of values is wanted."""
 
-    def index_of(self, expression: exp.Expr, kind: str, values: Sequence[Any]) -> exp.Expr:
+    def index_of(self, expression: exp.Expr, kind: str, values: Sequence[Cell]) -> exp.Expr:
         """Null."""
         return exp.null()
 
@@ -70,7 +71,7 @@ class Filling(Word):
         """What `fit` has to know of the column's train rows."""
 
     @abstractmethod
-    def fit(self, summary: Summary, kind: str) -> Any:
+    def fit(self, summary: Summary, kind: str) -> Cell:
         """The JSON-able value that stands for null; None where the column holds nothing but nulls."""
 
 
@@ -78,6 +79,10 @@ class Transform(Word):
     """A column operation. Fitting returns JSON-able statistics, applying an expression."""
 
     accepts: ClassVar[tuple[str, ...]]
+    gives: ClassVar[str | None] = "float"
+    """The kind of what it gives: `float`, `code` for indices, None for the kind that it is given."""
+    gives_several: ClassVar[bool] = False
+    """Whether it makes several columns of one; it is the last word then."""
 
     @abstractmethod
     def needs(self) -> Needs:

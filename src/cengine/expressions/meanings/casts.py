@@ -32,7 +32,7 @@ from cengine.expressions.meanings.meant import (
     operand,
     refuse,
     time_text,
-)  # fmt: skip
+)
 from cengine.expressions.meanings.numbers import half_away, half_even
 
 _T = exp.DType
@@ -72,7 +72,9 @@ def _cast(node: exp.Expr, read: Read) -> Meant:
         return _to_time(value, DATE if kind == _T.DATE else TIME, node, tries=tries)
     name = to.sql("duckdb")
     raise refuse(
-        node, f"{name} is not the same type on every engine", f"cast to {INSTEAD.get(kind, 'BIGINT, DOUBLE, VARCHAR, DATE or TIMESTAMP')}"
+        node,
+        f"{name} is not the same type on every engine",
+        f"cast to {INSTEAD.get(kind, 'BIGINT, DOUBLE, VARCHAR, DATE or TIMESTAMP')}",
     )
 
 
@@ -88,7 +90,11 @@ def _failing(value: exp.Expr, reason: str, kind: str) -> exp.Expr:
 
 def _otherwise(value: exp.Expr, reason: str, kind: str, *, tries: bool) -> tuple[tuple[exp.Expr, exp.Expr], ...]:
     """The last case: nothing where the cast is tried, an error where it is not; null stays null."""
-    return () if tries else ((exp.Not(this=exp.Is(this=operand(value), expression=exp.null())), _failing(value, reason, kind)),)
+    return (
+        ()
+        if tries
+        else ((exp.Not(this=exp.Is(this=operand(value), expression=exp.null())), _failing(value, reason, kind)),)
+    )
 
 
 # Numbers
@@ -124,7 +130,9 @@ def _to_whole(value: Meant, limits: tuple[int, int], node: exp.Expr, *, tries: b
         raise _refused(value, node)
     # A decimal rounds its halves away from zero, a double to the even one: DuckDB's way.
     number = as_double(value)
-    return _double_to_whole(half_away(number) if value.kind in (EXACT, FRACTION) else half_even(number), limits, tries=tries)
+    return _double_to_whole(
+        half_away(number) if value.kind in (EXACT, FRACTION) else half_even(number), limits, tries=tries
+    )
 
 
 def _limited(whole: exp.Expr, limits: tuple[int, int], *, tries: bool) -> exp.Expr:
@@ -140,7 +148,8 @@ def _double_to_whole(rounded: exp.Expr, limits: tuple[int, int], *, tries: bool)
     for comparison in (low, below):
         comparison.meta[DOUBLES] = True
     return choose(
-        (exp.and_(low, below), exp.cast(rounded.copy(), "bigint")), *_otherwise(rounded, "out of the type's range", "bigint", tries=tries)
+        (exp.and_(low, below), exp.cast(rounded.copy(), "bigint")),
+        *_otherwise(rounded, "out of the type's range", "bigint", tries=tries),
     )
 
 
@@ -149,12 +158,17 @@ def _text_to_whole(text: exp.Expr, limits: tuple[int, int], *, tries: bool) -> e
     longest = "9223372036854775807"
     fits = exp.or_(
         exp.and_(_matches(text, "^[1-9]"), exp.LTE(this=text.copy(), expression=exp.Literal.string(longest))),
-        exp.and_(_matches(text, "^-"), exp.LTE(this=text.copy(), expression=exp.Literal.string("-9223372036854775808"))),
+        exp.and_(
+            _matches(text, "^-"), exp.LTE(this=text.copy(), expression=exp.Literal.string("-9223372036854775808"))
+        ),
     )
     number = exp.cast(text.copy(), "double")
     cases = [
         (_matches(text, WHOLE_TEXT), _limited(exp.cast(_bare(text), "bigint"), limits, tries=tries)),
-        (exp.and_(_matches(text, LONG_WHOLE_TEXT), exp.Paren(this=fits)), _limited(exp.cast(text.copy(), "bigint"), limits, tries=tries)),
+        (
+            exp.and_(_matches(text, LONG_WHOLE_TEXT), exp.Paren(this=fits)),
+            _limited(exp.cast(text.copy(), "bigint"), limits, tries=tries),
+        ),
         (
             exp.and_(exp.Not(this=_matches(text, LONG_WHOLE_TEXT)), _is_number_text(text)),
             _double_to_whole(half_away(number), limits, tries=tries),
@@ -206,10 +220,15 @@ def to_text(value: Meant, node: exp.Expr) -> exp.Expr:
         return exp.cast(exp.null(), "text")
     if value.kind in (DOUBLE, SINGLE, EXACT, FRACTION):
         raise refuse(
-            node, "the text of a number with a fraction differs between engines", "compare the number itself, or CAST it to BIGINT before"
+            node,
+            "the text of a number with a fraction differs between engines",
+            "compare the number itself, or CAST it to BIGINT before",
         )
     if value.kind == BOOLEAN:
-        words = [(operand(value.tree), exp.Literal.string("true")), (exp.Not(this=operand(value.tree)), exp.Literal.string("false"))]
+        words = [
+            (operand(value.tree), exp.Literal.string("true")),
+            (exp.Not(this=operand(value.tree)), exp.Literal.string("false")),
+        ]
         return choose(*words)
     if value.kind in (WHOLE, DATE):
         return exp.cast(as_whole(value) if value.kind == WHOLE else value.tree, "text")
@@ -224,7 +243,11 @@ def _to_boolean(value: Meant, node: exp.Expr) -> exp.Expr:
     if value.kind == BOOLEAN:
         return value.tree
     if not value.is_number:
-        raise refuse(node, f"{value.called} is not cast to true or false alike everywhere", "compare it, for example `x = 'true'`")
+        raise refuse(
+            node,
+            f"{value.called} is not cast to true or false alike everywhere",
+            "compare it, for example `x = 'true'`",
+        )
     compared = exp.NEQ(this=operand(as_double(value)), expression=double(0.0))
     return exp.Paren(this=compared)
 
@@ -239,7 +262,8 @@ def _to_time(value: Meant, kind: str, node: exp.Expr, *, tries: bool) -> Meant:
         # No year 0: not every engine has one.
         there = exp.GTE(this=_bare(value.tree), expression=exp.Literal.string("0001"))
         fits = exp.and_(_matches(value.tree, TIME_TEXT), there)
-        text = exp.Substring(this=_bare(value.tree), start=exp.Literal.number(1), length=exp.Literal.number(len("2018-06-01")))
+        length = exp.Literal.number(len("2018-06-01"))
+        text = exp.Substring(this=_bare(value.tree), start=exp.Literal.number(1), length=length)
         cases = [(fits, exp.cast(text if kind == DATE else _with_seconds(value.tree), sql_type))]
         return Meant(choose(*cases, *_otherwise(value.tree, "not a time", sql_type, tries=tries)), kind)
     if not value.is_time:

@@ -32,7 +32,7 @@ from cengine.expressions.meanings.meant import (
     number_of,
     operand,
     refuse,
-)  # fmt: skip
+)
 
 # A mark on comparisons of doubles, for an engine that thinks otherwise of NaN.
 DOUBLES = "doubles"
@@ -116,7 +116,9 @@ def _between(node: exp.Expr, read: Read) -> Meant:
     first, least = paired(value, low, node)
     second, greatest = paired(value, high, node)
     if first.tree == second.tree:
-        return Meant(_marked(exp.Between(this=first.tree, low=least.tree, high=greatest.tree), first, least, greatest), BOOLEAN)
+        return Meant(
+            _marked(exp.Between(this=first.tree, low=least.tree, high=greatest.tree), first, least, greatest), BOOLEAN
+        )
     limits = [_compared(exp.GTE, value, low, node), _compared(exp.LTE, value, high, node)]
     return Meant(exp.Paren(this=exp.and_(*limits)), BOOLEAN)
 
@@ -162,8 +164,11 @@ def alike(values: Sequence[Meant], node: exp.Expr) -> list[Meant]:
     elif len(kinds) == 1:
         chosen = given
     else:
-        raise refuse(node, f"one value is {given[0].called}, another {next(v for v in given if v.kind != given[0].kind).called}",
-                     "give values of one kind, or use CAST")  # fmt: skip
+        raise refuse(
+            node,
+            f"one value is {given[0].called}, another {next(v for v in given if v.kind != given[0].kind).called}",
+            "give values of one kind, or use CAST",
+        )
     found = iter(chosen)
     return [value if value.kind == NULL else next(found) for value in values]
 

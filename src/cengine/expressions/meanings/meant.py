@@ -89,10 +89,10 @@ def column_meant(node: exp.Expr, known: Column) -> Meant:
             return Meant(node, {"DOUBLE": DOUBLE, "FLOAT": SINGLE}.get(sql_type, EXACT))
         case "string":
             return Meant(node if sql_type == "VARCHAR" else exp.cast(node, "text"), TEXT)
+        case "timestamp" if sql_type == "DATE":
+            return Meant(node, DATE)
         case "timestamp":
-            return (
-                Meant(node, DATE) if sql_type == "DATE" else Meant(node if sql_type == "TIMESTAMP" else exp.cast(node, "timestamp"), TIME)
-            )
+            return Meant(node if sql_type == "TIMESTAMP" else exp.cast(node, "timestamp"), TIME)
     return Meant(node, OTHER)
 
 
@@ -124,7 +124,9 @@ def number_literal(node: exp.Expr, text: str) -> Meant:
     if re.fullmatch(r"\d+", text):
         return Meant(exp.Literal.number(text), WHOLE if int(text) < 2**63 else EXACT, literal=True)
     digits = text.replace(".", "").lower()
-    if "e" in digits or len(digits) > MAX_DECIMAL_DIGITS:  # a decimal on some engines, a double on others, an error on the rest
+    if (
+        "e" in digits or len(digits) > MAX_DECIMAL_DIGITS
+    ):  # a decimal on some engines, a double on others, an error on the rest
         return Meant(double(float(text)), DOUBLE)
     return Meant(exp.Literal.number(text), FRACTION, literal=True)
 
@@ -185,7 +187,11 @@ def number_text(meant: Meant, node: exp.Expr) -> Meant:
     """A text that the user wrote as a number."""
     text = meant.tree.name.strip()
     if not _NUMBER.fullmatch(text):
-        raise refuse(node, f"a number is compared with a text, and '{meant.tree.name}' is no number", "write a number without quotes")
+        raise refuse(
+            node,
+            f"a number is compared with a text, and '{meant.tree.name}' is no number",
+            "write a number without quotes",
+        )
     found = number_literal(node, text.lstrip("+-"))
     return Meant(exp.Neg(this=found.tree), found.kind, found.literal) if text.startswith("-") else found
 

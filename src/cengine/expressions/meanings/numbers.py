@@ -34,7 +34,7 @@ from cengine.expressions.meanings.meant import (
     said,
     times,
     whole_of,
-)  # fmt: skip
+)
 from cengine.expressions.meanings.times import days, moved
 
 # From here on doubles have no fraction.
@@ -175,12 +175,16 @@ def _round(node: exp.Expr, read: Read) -> Meant:
     value = _number(read(node.this), node)
     digits = whole_of(read(node.args["decimals"])) if node.args.get("decimals") is not None else 0
     if digits is None or abs(digits) > MAX_DIGITS:
-        raise refuse(node, f"the number of digits is a whole number from -{MAX_DIGITS} to {MAX_DIGITS}, written as such")
+        raise refuse(
+            node, f"the number of digits is a whole number from -{MAX_DIGITS} to {MAX_DIGITS}, written as such"
+        )
     if value.kind == WHOLE and digits >= 0:
         return Meant(exp.Paren(this=as_whole(value)), WHOLE)
     if value.kind == WHOLE:
         raise refuse(
-            node, "whole numbers are not rounded alike to tens", f"write `round({said(node.this)} / {10**-digits}) * {10**-digits}`"
+            node,
+            "whole numbers are not rounded alike to tens",
+            f"write `round({said(node.this)} / {10**-digits}) * {10**-digits}`",
         )
     number = as_double(value)
     if digits == 0:
@@ -189,7 +193,11 @@ def _round(node: exp.Expr, read: Read) -> Meant:
     scaled = half_away(times(number, factor) if digits > 0 else exp.Div(this=operand(number), expression=factor))
     back = exp.Div(this=exp.Paren(this=scaled), expression=factor.copy()) if digits > 0 else times(scaled, factor)
     # Where a double has no digits behind the point any more, multiplying and dividing could only harm it.
-    limit = _within(number) if digits > 0 else exp.LTE(this=exp.Abs(this=number.copy()), expression=double(sys.float_info.max))
+    limit = (
+        _within(number)
+        if digits > 0
+        else exp.LTE(this=exp.Abs(this=number.copy()), expression=double(sys.float_info.max))
+    )
     return Meant(choose((limit, back), otherwise=number), DOUBLE)
 
 
@@ -235,9 +243,8 @@ def _power(node: exp.Expr, read: Read) -> Meant:
         return Meant(_root(number), DOUBLE)
     power = whole_of(exponent)
     if power is None or not 1 <= power <= MAX_POWER:
-        raise refuse(
-            node, f"the exponent is 0.5 or a whole number from 1 to {MAX_POWER}, written as such", "for others write `exp(y * ln(x))`"
-        )
+        expected = f"the exponent is 0.5 or a whole number from 1 to {MAX_POWER}, written as such"
+        raise refuse(node, expected, "for others write `exp(y * ln(x))`")
     product = number
     for _ in range(power - 1):
         product = exp.Mul(this=product, expression=number.copy())

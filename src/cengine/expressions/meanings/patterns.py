@@ -139,17 +139,8 @@ class _Pattern:
         return _literal(character) if other == character else f"[{character}{other}]"
 
     def _repeated(self) -> str:
-        character = self.text[self.place : self.place + 1]
-        if match := _COUNT.match(self.text, self.place):
-            low, high = int(match.group(1)), int(match.group(3) or match.group(1))
-            if max(low, high) > MAX_COUNT or high < low:
-                raise NotAPattern(f"repeats {match.group()}; counts go up to {MAX_COUNT}, the least first")
-            count = match.group()
-        elif character and character in "*+?":
-            count = character
-        elif character == "{":
-            raise NotAPattern("has a { that begins no count; write \\{")
-        else:
+        count = self._count()
+        if not count:
             return ""
         self._take(len(count))
         if self.text[self.place : self.place + 1] == "?":  # which match is found plays no part in whether there is one
@@ -157,6 +148,18 @@ class _Pattern:
         if self.text[self.place : self.place + 1] in ("*", "+", "?") or _COUNT.match(self.text, self.place):
             raise NotAPattern("repeats a repetition; put it in brackets")
         return count
+
+    def _count(self) -> str:
+        """How often what stands before is repeated, as it is written here; empty where nothing is said."""
+        character = self.text[self.place : self.place + 1]
+        if match := _COUNT.match(self.text, self.place):
+            low, high = int(match.group(1)), int(match.group(3) or match.group(1))
+            if max(low, high) > MAX_COUNT or high < low:
+                raise NotAPattern(f"repeats {match.group()}; counts go up to {MAX_COUNT}, the least first")
+            return match.group()
+        if character == "{":
+            raise NotAPattern("has a { that begins no count; write \\{")
+        return character if character in ("*", "+", "?") else ""
 
     def _bracketed(self) -> str:
         negative = self.text.startswith("^", self.place)
@@ -215,7 +218,11 @@ class _Pattern:
         return range_ + "".join(_in_class(other) for other in sorted(others))
 
     def _both_cases(self, members: str) -> str:
-        return members.replace("A-Z", "a-z").replace("a-za-z", "a-z").replace("a-z", "A-Za-z") if self.any_case else members
+        return (
+            members.replace("A-Z", "a-z").replace("a-za-z", "a-z").replace("a-z", "A-Za-z")
+            if self.any_case
+            else members
+        )
 
 
 def _other_case(character: str) -> str:

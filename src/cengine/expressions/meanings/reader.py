@@ -31,7 +31,9 @@ def _literal(node: exp.Expr, read: Read) -> Meant:
 def _paren(node: exp.Expr, read: Read) -> Meant:
     expect_only(node, "this")
     inner = read(node.this)
-    return Meant(inner.tree if isinstance(inner.tree, exp.Paren) else exp.Paren(this=inner.tree), inner.kind, inner.literal)
+    return Meant(
+        inner.tree if isinstance(inner.tree, exp.Paren) else exp.Paren(this=inner.tree), inner.kind, inner.literal
+    )
 
 
 def _tuple(node: exp.Expr, read: Read) -> Meant:
@@ -51,7 +53,15 @@ MEANINGS: Meanings = {
     **casts.MEANINGS,
 }
 # Nodes that are read with the node they belong to.
-NO_MEANING_ALONE = (exp.Column, exp.Identifier, exp.Var, exp.DataType, exp.DataTypeParam, exp.Interval, exp.IntervalSpan)
+NO_MEANING_ALONE = (
+    exp.Column,
+    exp.Identifier,
+    exp.Var,
+    exp.DataType,
+    exp.DataTypeParam,
+    exp.Interval,
+    exp.IntervalSpan,
+)
 
 
 def meant(expression: exp.Expr, schema: TableSchema) -> exp.Expr:
@@ -60,7 +70,10 @@ def meant(expression: exp.Expr, schema: TableSchema) -> exp.Expr:
     Raises NotAFilter for what engines do not agree on, with a sentence that says what to write instead.
     """
     # Whole numbers that are kept as texts are numbers to a filter, and every digit counts.
-    known = {column.name: replace(column, kind="integer", sql_type="BIGINT") if column.has_digits else column for column in schema.columns}
+    known = {
+        column.name: replace(column, kind="integer", sql_type="BIGINT") if column.has_digits else column
+        for column in schema.columns
+    }
 
     def read(node: exp.Expr) -> Meant:
         if isinstance(node, exp.Column):

@@ -22,7 +22,7 @@ from cengine.expressions.meanings.meant import (
     plus,
     refuse,
     whole_of,
-)  # fmt: skip
+)
 from cengine.expressions.meanings.patterns import NotAPattern, escaped_for_like, like_pattern, same_everywhere
 
 _ESCAPE = exp.Literal.string("\\")
@@ -83,7 +83,9 @@ def _regexp(node: exp.Expr, read: Read) -> Meant:
     value = _text(read(node.this), node)
     options = _written(read(node.args["flag"]), node, "option") if node.args.get("flag") is not None else ""
     if node.args.get("full_match"):
-        raise refuse(node, "a full match is not asked for alike everywhere", "begin the pattern with ^ and end it with $")
+        raise refuse(
+            node, "a full match is not asked for alike everywhere", "begin the pattern with ^ and end it with $"
+        )
     try:
         pattern = same_everywhere(_written(read(node.expression), node, "pattern"), options)
     except NotAPattern as reason:
@@ -105,11 +107,18 @@ def _part(node: exp.Expr, read: Read) -> Meant:
         return Meant(exp.GT(this=place, expression=exp.Literal.number(0)), BOOLEAN)
     length, short = _length_of(whole), _length_of(piece)
     if kind is exp.StartsWith:
-        return Meant(exp.EQ(this=exp.Substring(this=whole, start=exp.Literal.number(1), length=_int(short)), expression=piece), BOOLEAN)
+        return Meant(
+            exp.EQ(this=exp.Substring(this=whole, start=exp.Literal.number(1), length=_int(short)), expression=piece),
+            BOOLEAN,
+        )
     end = exp.Substring(this=whole, start=_int(plus(minus(length, short), bigint(1))))
     same = exp.EQ(this=end, expression=piece)
     return Meant(
-        choose((exp.GTE(this=length.copy(), expression=short.copy()), same), (exp.LT(this=length, expression=short), exp.false())), BOOLEAN
+        choose(
+            (exp.GTE(this=length.copy(), expression=short.copy()), same),
+            (exp.LT(this=length, expression=short), exp.false()),
+        ),
+        BOOLEAN,
     )
 
 
@@ -195,7 +204,13 @@ def _concat(node: exp.Expr, read: Read) -> Meant:
     parts = [to_text(read(part), node) for part in node.expressions]
     empty = exp.Literal.string("")
     return Meant(
-        _strung([part if isinstance(part, exp.Literal) else exp.Coalesce(this=part, expressions=[empty.copy()]) for part in parts]), TEXT
+        _strung(
+            [
+                part if isinstance(part, exp.Literal) else exp.Coalesce(this=part, expressions=[empty.copy()])
+                for part in parts
+            ]
+        ),
+        TEXT,
     )
 
 

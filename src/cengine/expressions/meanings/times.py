@@ -35,7 +35,7 @@ from cengine.expressions.meanings.meant import (
     stretch_of,
     time_text,
     times,
-)  # fmt: skip
+)
 
 MICROS = {"microsecond": 1, "millisecond": 10**3, "second": 10**6, "minute": 60 * 10**6, "hour": 3600 * 10**6, "day": 86_400 * 10**6,
           "week": 7 * 86_400 * 10**6}  # fmt: skip
@@ -66,7 +66,9 @@ def _time(meant: Meant, node: exp.Expr) -> Meant:
         return Meant(exp.cast(exp.null(), "timestamp"), TIME)
     meant = adapted(meant, Meant(exp.null(), TIME), node)
     if not meant.is_time:
-        raise refuse(node, f"{meant.called} stands where a date or time is needed", "use CAST(... AS TIMESTAMP) if it is one")
+        raise refuse(
+            node, f"{meant.called} stands where a date or time is needed", "use CAST(... AS TIMESTAMP) if it is one"
+        )
     return meant
 
 
@@ -160,19 +162,30 @@ def _truncated(node: exp.Expr, read: Read) -> Meant:
 def _interval(node: exp.Expr) -> tuple[int, str]:
     """The number and the unit of `INTERVAL 2 DAY`."""
     expect_only(node, "this", "unit")
-    written = node.this
-    count = str(int(number_of(written))) if isinstance(written, exp.Neg) else written.name if isinstance(written, exp.Literal) else ""
+    count = _count_of(node.this)
     unit = unit_of(node.args.get("unit"))
     if not re.fullmatch(r"-?\d{1,9}", count) or (unit not in MICROS and unit not in MONTHS):
-        raise refuse(node, "a length of time is a whole number and one unit", f"INTERVAL 2 DAY; units are {', '.join([*MICROS, *MONTHS])}")
+        raise refuse(
+            node,
+            "a length of time is a whole number and one unit",
+            f"INTERVAL 2 DAY; units are {', '.join([*MICROS, *MONTHS])}",
+        )
     return int(count), unit
+
+
+def _count_of(written: exp.Expr) -> str:
+    if isinstance(written, exp.Neg):
+        return str(int(number_of(written)))
+    return written.name if isinstance(written, exp.Literal) else ""
 
 
 def _length(node: exp.Expr, read: Read) -> Meant:
     """A length of time beside another, in microseconds."""
     count, unit = _interval(node)
     if unit in MONTHS:
-        raise refuse(node, f"a {unit} is not always as long as another", f"use date_diff('{unit}', ...), or count in days")
+        raise refuse(
+            node, f"a {unit} is not always as long as another", f"use date_diff('{unit}', ...), or count in days"
+        )
     return Meant(bigint(count * MICROS[unit]), DURATION)
 
 
@@ -184,9 +197,11 @@ def moved(meant: Meant, interval: exp.Expr, node: exp.Expr, *, back: bool) -> Me
         return Meant((minus if back else plus)(meant.tree, other.tree), DURATION)
     time = as_time(_time(meant, node))
     if unit in ("millisecond", "microsecond", "quarter", "week"):  # said in units that all engines have
-        count, unit = {"millisecond": (count * 1000, "microsecond"), "quarter": (count * 3, "month"), "week": (count * 7, "day")}.get(
-            unit, (count, unit)
-        )
+        count, unit = {
+            "millisecond": (count * 1000, "microsecond"),
+            "quarter": (count * 3, "month"),
+            "week": (count * 7, "day"),
+        }.get(unit, (count, unit))
     length = exp.Interval(this=exp.Literal.string(str(abs(count))), unit=exp.var(unit.upper()))
     kind = exp.Sub if back != (count < 0) else exp.Add
     return Meant(kind(this=operand(time), expression=length), TIME)

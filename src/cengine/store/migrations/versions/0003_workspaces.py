@@ -34,17 +34,28 @@ def upgrade() -> None:
     with op.batch_alter_table("datasources", table_kwargs={"sqlite_autoincrement": True}) as table:
         table.add_column(_workspace("datasources"))
     alive = sa.text("deleted_at IS NULL")
-    op.create_index("datasource_name", "datasources", ["workspace_id", "name"], unique=True, sqlite_where=alive, postgresql_where=alive)
-    with op.batch_alter_table("pipelines", naming_convention=NAMES, table_kwargs={"sqlite_autoincrement": True}) as table:
+    op.create_index(
+        "datasource_name",
+        "datasources",
+        ["workspace_id", "name"],
+        unique=True,
+        sqlite_where=alive,
+        postgresql_where=alive,
+    )
+    with op.batch_alter_table(
+        "pipelines", naming_convention=NAMES, table_kwargs={"sqlite_autoincrement": True}
+    ) as table:
         table.add_column(_workspace("pipelines"))
         table.drop_constraint("pipelines_name_key", type_="unique")
         table.create_unique_constraint("pipeline_name", ["workspace_id", "name"])
     for name, number in last.items():
-        op.execute(sa.text("UPDATE sqlite_sequence SET seq = :number WHERE name = :name").bindparams(number=number, name=name))
+        op.execute(
+            sa.text("UPDATE sqlite_sequence SET seq = :number WHERE name = :name").bindparams(number=number, name=name)
+        )
     op.execute("UPDATE settings SET key = 'active_datasource/1' WHERE key = 'active_datasource'")
 
 
-def _workspace(table: str) -> sa.Column:
+def _workspace(table: str) -> sa.Column[int]:
     key = sa.ForeignKey("workspaces.id", name=f"{table}_workspace_id_fkey")
     return sa.Column("workspace_id", sa.Integer, key, nullable=False, server_default="1")
 
@@ -53,5 +64,7 @@ def _last_ids() -> dict[str, int]:
     """The last id given in each table that SQLite is about to make anew, so that none is given twice."""
     if op.get_bind().dialect.name != "sqlite":
         return {}
-    found = op.get_bind().execute(sa.text("SELECT name, seq FROM sqlite_sequence WHERE name IN ('datasources', 'pipelines')"))
+    found = op.get_bind().execute(
+        sa.text("SELECT name, seq FROM sqlite_sequence WHERE name IN ('datasources', 'pipelines')")
+    )
     return {row.name: row.seq for row in found}

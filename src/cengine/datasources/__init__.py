@@ -1,0 +1,1 @@
+"""Tables come in: registered as snapshots, found again, read where they are."""

@@ -1,0 +1,1 @@
+"""What an installation and a project are like, and what mends them."""

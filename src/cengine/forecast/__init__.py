@@ -1,0 +1,1 @@
+"""What a plan will take: time, memory and money, told from earlier runs."""

@@ -1,0 +1,269 @@
+"""Encoded Parquet -> batches of named arrays, in blocks or shuffled. The position is the step: nothing else need be saved to go on.
+
+What does not fit the memory given is read in windows: row groups in a new order each pass, as many at a time as fit, shuffled
+among themselves.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from cengine.preprocess.apply import Input
+
+GROUPS_AT_ONCE = 8
+# What the inputs of a table are called in a batch, and the matrix in which its numbers stand with the labels.
+NUMBERS, CODES, FLOATS = "numbers", "codes", "floats"
+
+# Of NumPy, or of JAX within a compiled step.
+Array = Any
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows as named arrays whose first axes are the rows.
+
+    `arrays` are kept as they are taken: `floats` float32 (n, numbers + labels) and `codes` int32 (n, codes), so that taking a
+    shuffled row touches one place in memory. `inputs` and `labels` are views of them, also of JAX's arrays within a compiled step.
+    """
+
+    arrays: Mapping[str, Array]
+    label_names: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.arrays[FLOATS])
+
+    @property
+    def inputs(self) -> dict[str, Array]:
+        """`numbers` and `codes`, the columns in the order of the inputs."""
+        floats = self.arrays[FLOATS]
+        return {NUMBERS: floats[..., : floats.shape[-1] - len(self.label_names)], CODES: self.arrays[CODES]}
+
+    @property
+    def labels(self) -> dict[str, Array]:
+        """Labels as encoded, float32 (n,), by the label's name."""
+        floats, num_labels = self.arrays[FLOATS], len(self.label_names)
+        return {name: floats[..., floats.shape[-1] - num_labels + i] for i, name in enumerate(self.label_names)}
+
+    def take(self, rows: np.ndarray) -> Batch:
+        """The rows of these numbers."""
+        return self._each(lambda array: array.take(rows, axis=0))
+
+    def part(self, first: int, end: int) -> Batch:
+        """The rows from number `first` to before `end`, without a copy."""
+        return self._each(lambda array: array[first:end])
+
+    def padded(self, num_rows: int) -> Batch:
+        """So many rows; those that are missing are zeros."""
+        missing = num_rows - len(self)
+        if not missing:
+            return self
+        return self._each(lambda array: np.concatenate([array, np.zeros((missing, *array.shape[1:]), array.dtype)]))
+
+    def _each(self, change: Callable[[Array], Array]) -> Batch:
+        return Batch({name: change(array) for name, array in self.arrays.items()}, self.label_names)
+
+
+def joined(parts: Sequence[Batch]) -> Batch:
+    """The rows of all, one after the other."""
+    if len(parts) == 1:
+        return parts[0]
+    arrays = {name: np.concatenate([part.arrays[name] for part in parts]) for name in parts[0].arrays}
+    return Batch(arrays, parts[0].label_names)
+
+
+def batch_of(encoded: pa.Table, inputs: Sequence[Input]) -> Batch:
+    """Encoded rows without labels as a batch."""
+    numbers = [encoded[i.column].to_numpy() for i in inputs if i.size is None]
+    codes = [encoded[i.column].to_numpy() for i in inputs if i.size is not None]
+    empty = np.empty((len(encoded), 0))
+    return Batch({
+        FLOATS: np.column_stack(numbers or [empty]).astype(np.float32, copy=False),
+        CODES: np.column_stack(codes or [empty]).astype(np.int32, copy=False),
+    })  # fmt: skip
+
+
+class Examples:
+    """The Parquet file that Transform wrote, as learners read it. `splits` are the names of the splits, train first."""
+
+    def __init__(self, path: Path, inputs: Sequence[Input], labels: Sequence[str], splits: Sequence[str]) -> None:
+        self.path = path
+        self.inputs = list(inputs)
+        self.labels = list(labels)
+        self.splits = list(splits)
+        self._columns = {
+            FLOATS: [*(i.column for i in inputs if i.size is None), *(f"label: {name}" for name in labels)],
+            CODES: [i.column for i in inputs if i.size is not None],
+        }
+        self.bytes_per_row = 4 * (len(self.inputs) + len(self.labels))
+        self._file = pq.ParquetFile(path, memory_map=True)
+        self.group_rows = [self._file.metadata.row_group(g).num_rows for g in range(self._file.num_row_groups)]
+
+    @cached_property
+    def _counts(self) -> np.ndarray:
+        """The number of each split's rows in each row group, int64 (groups, splits)."""
+        counts = np.zeros((len(self.group_rows), len(self.splits)), dtype=np.int64)
+        for group in range(len(self.group_rows)):
+            numbers = self._file.read_row_group(group, columns=["_split"])["_split"].to_numpy()
+            counts[group] = np.bincount(numbers, minlength=len(self.splits))
+        return counts
+
+    def num_rows(self, split: str) -> int:
+        """The number of the split's rows."""
+        return sum(self.split_rows(split))
+
+    def split_rows(self, split: str) -> list[int]:
+        """The number of the split's rows in each row group."""
+        counts: list[int] = self._counts[:, self.splits.index(split)].tolist()
+        return counts
+
+    def load(self, split: str, groups: Sequence[int] | None = None) -> Batch:
+        """The split's rows, all or those in these row groups, in the file's order."""
+        counts = self.split_rows(split)
+        groups = range(len(counts)) if groups is None else groups
+        num_rows = sum(counts[group] for group in groups)
+        arrays = {
+            FLOATS: np.empty((num_rows, len(self._columns[FLOATS])), dtype=np.float32),
+            CODES: np.empty((num_rows, len(self._columns[CODES])), dtype=np.int32),
+        }
+        names = [*self._columns[FLOATS], *self._columns[CODES], "_split"]
+        wanted, position = self.splits.index(split), 0
+        for start in range(0, len(groups), GROUPS_AT_ONCE):
+            table = self._file.read_row_groups(list(groups[start : start + GROUPS_AT_ONCE]), columns=names)
+            chosen = np.flatnonzero(table["_split"].to_numpy() == wanted)
+            rows = slice(position, position + len(chosen))
+            for kind, target in arrays.items():
+                for column, name in enumerate(self._columns[kind]):
+                    target[rows, column] = table[name].to_numpy()[chosen]
+            position += len(chosen)
+        return Batch(arrays, tuple(self.labels))
+
+    def blocks(self, split: str, block_rows: int) -> Iterator[tuple[list[int], Batch]]:
+        """The split's rows in blocks of about so many, in the file's order, each with the row groups that it is of."""
+        counts = self.split_rows(split)
+        for groups in grouped(counts, block_rows):
+            yield groups, self.load(split, groups)
+
+    def thinned_rows(self, split: str, num_rows: int) -> np.ndarray:
+        """The numbers of the rows that `thinned` takes, int64, in the split's order."""
+        total = self.num_rows(split)
+        return np.linspace(0, total - 1, min(total, num_rows)).astype(np.int64)
+
+    def thinned(self, split: str, num_rows: int, block_rows: int) -> Batch:
+        """The split's rows, or of a larger split so many of them at equal distances."""
+        if self.num_rows(split) <= num_rows:
+            return self.load(split)
+        chosen = self.thinned_rows(split, num_rows)
+        parts, before = [], 0
+        for _, block in self.blocks(split, block_rows):
+            parts.append(block.take(chosen[(chosen >= before) & (chosen < before + len(block))] - before))
+            before += len(block)
+        return joined(parts)
+
+    def column(self, name: str, split: str, groups: Sequence[int]) -> np.ndarray:
+        """One column of the split's rows in these row groups, in the file's order; in rows of other splits it may be null."""
+        import pyarrow.compute as pc
+
+        table = self._file.read_row_groups(list(groups), columns=[name, "_split"])
+        found: np.ndarray = table[name].filter(pc.equal(table["_split"], self.splits.index(split))).to_numpy()
+        return found
+
+
+def grouped(counts: list[int], block_rows: int) -> Iterator[list[int]]:
+    """Row groups in blocks of about so many rows."""
+    block: list[int] = []
+    rows = 0
+    for group, count in enumerate(counts):
+        block.append(group)
+        rows += count
+        if rows >= block_rows:
+            yield block
+            block, rows = [], 0
+    if rows:
+        yield block
+
+
+class TrainRows:
+    """The train rows in an endless sequence of passes, each a new permutation. Batches go on across passes."""
+
+    def __init__(self, examples: Examples, seed: int, memory_bytes: int) -> None:
+        self.examples = examples
+        self.split = examples.splits[0]
+        self.seed = seed
+        self.counts = examples.split_rows(self.split)
+        self.num_rows = sum(self.counts)
+        self.window_rows = max(1, memory_bytes // (examples.bytes_per_row or 1))
+        self.fits = self.num_rows <= self.window_rows
+        self._all: Batch | None = None
+
+    def sample(self, num_rows: int) -> Batch:
+        """Rows drawn without replacement, the same ones each time."""
+        if self.fits:
+            chosen = np.random.default_rng([self.seed, 1]).choice(
+                self.num_rows, min(num_rows, self.num_rows), replace=False
+            )
+            return self._everything().take(np.sort(chosen))
+        window = next(iter(self._windows(0)))
+        rows = self._window(window)
+        chosen = np.random.default_rng([self.seed, 1]).choice(len(rows), min(num_rows, len(rows)), replace=False)
+        return rows.take(np.sort(chosen))
+
+    def chunks(self, first_step: int, lengths: Iterable[int], batch_rows: int) -> Iterator[Batch]:
+        """For each length n the next n batches, n * batch_rows rows, from `first_step` on."""
+        passes = self._from(first_step * batch_rows)
+        rows, order = next(passes)
+        for length in lengths:
+            wanted, parts = length * batch_rows, []
+            while True:
+                taken, order = order[:wanted], order[wanted:]
+                parts.append(rows.take(taken))
+                wanted -= len(taken)
+                if not wanted:
+                    break
+                rows, order = next(passes)
+            yield joined(parts)
+
+    def _from(self, skip: int) -> Iterator[tuple[Batch, np.ndarray]]:
+        """Windows of rows with the order to take them in, pass after pass, the first `skip` rows left out."""
+        first_pass, skip = divmod(skip, self.num_rows)
+        for number in itertools.count(first_pass):
+            for window in self._windows(number):
+                num_rows = sum(self.counts[group] for group in window)
+                if skip >= num_rows:
+                    skip -= num_rows
+                    continue
+                order = np.arange(num_rows, dtype=np.uint32 if num_rows < 2**32 else np.uint64)
+                np.random.default_rng([self.seed, 0, number, window[0]]).shuffle(order)
+                yield self._window(window), order[skip:]
+                skip = 0
+
+    def _windows(self, number: int) -> list[list[int]]:
+        """The row groups of each window of a pass."""
+        if self.fits:
+            return [list(range(len(self.counts)))]
+        order = np.random.default_rng([self.seed, 2, number]).permutation(len(self.counts))
+        windows: list[list[int]] = [[]]
+        rows = 0
+        for group in order:
+            if rows + self.counts[group] > self.window_rows and windows[-1]:
+                windows.append([])
+                rows = 0
+            windows[-1].append(int(group))
+            rows += self.counts[group]
+        return windows
+
+    def _window(self, groups: list[int]) -> Batch:
+        return self._everything() if self.fits else self.examples.load(self.split, groups)
+
+    def _everything(self) -> Batch:
+        if self._all is None:
+            self._all = self.examples.load(self.split)
+        return self._all

@@ -1,0 +1,161 @@
+"""The Keras model: encoders, the YAML's layers, one output a label; and the file that makes it whole."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cengine.errors import StoreError, TrainingError
+from cengine.learners.heads import Head
+from cengine.networks.keras_setup import KerasModel, KerasTensor, import_keras
+from cengine.preprocess.apply import Input
+
+if TYPE_CHECKING:
+    from cengine.learners.feedforward import Feedforward
+
+SIGNATURE_VERSION = 1
+
+
+def build_model(inputs: Sequence[Input], trainer: Feedforward, heads: Sequence[Head]) -> KerasModel:
+    """A Keras model (numbers (b, n) float32, codes (b, c) int32) -> one output (b, units) a head, in the head's unit.
+
+    The layer `output_i` gives what training works on: standardized for regression. Initial weights depend on the
+    trainer's seed alone.
+    """
+    keras = import_keras()
+    keras.utils.clear_session()
+    keras.utils.set_random_seed(trainer.seed)
+    numbers = keras.Input((sum(i.size is None for i in inputs),), dtype="float32", name="numbers")
+    codes = keras.Input((sum(i.size is not None for i in inputs),), dtype="int32", name="codes")
+    try:
+        hidden = _encoded(inputs, numbers, codes)
+        for layer in trainer.layers:
+            hidden = layer.build()(hidden)
+        outputs = [_output(head, i, hidden) for i, head in enumerate(heads)]
+    except ValueError as error:
+        raise TrainingError(f"the network cannot be built: {str(error).splitlines()[0]}", "see `layers:`") from error
+    return keras.Model([numbers, codes], outputs, name="cengine")
+
+
+def _output(head: Head, place: int, hidden: KerasTensor) -> KerasTensor:
+    keras = import_keras()
+    raw = keras.layers.Dense(head.units, activation=head.activation, name=f"output_{place}")(hidden)
+    return keras.layers.Rescaling(head.output_scale, head.output_offset, name=f"unit_{place}")(raw)
+
+
+def training_model(model: KerasModel, num_heads: int) -> KerasModel:
+    """The same model up to the layers `output_i`; it shares all weights."""
+    return import_keras().Model(model.inputs, [model.get_layer(f"output_{i}").output for i in range(num_heads)])
+
+
+def save_model(model: KerasModel, folder: Path, signature: dict[str, Any]) -> None:
+    """Writes `model.keras` and `signature.json` (the columns of each input, the heads)."""
+    model.save(folder / "model.keras")
+    (folder / "signature.json").write_text(
+        json.dumps({"version": SIGNATURE_VERSION, **signature}, indent=1, ensure_ascii=False)
+    )
+
+
+def know_layers(inputs: Sequence[Input]) -> None:
+    """Registers the layers of other packages, by which columns enter a model that is to be read."""
+    import_keras()  # a plain `import keras` takes another backend
+    for one in inputs:
+        one.encoding.know_layers()
+
+
+def load_model(folder: Path) -> KerasModel:
+    """The model that `save_model` wrote; safe mode, so that no code in the file is run. Raises StoreError where the file is damaged."""
+    from cengine.networks import encoders
+
+    return encoders.keras.saving.load_model(_whole(folder / "model.keras"), compile=False, safe_mode=True)
+
+
+def load_predictor(folder: Path) -> KerasModel:
+    """The same, to predict with, 1.5 s sooner: no code is compiled for random weights that are then overwritten.
+
+    A copy of it that is trained anew would begin with zeros.
+    """
+    from cengine.networks import encoders
+
+    file = _whole(folder / "model.keras")
+    with zipfile.ZipFile(file) as archive:
+        config = json.loads(archive.read("config.json"), object_hook=_with_zeros)
+    model = encoders.keras.saving.deserialize_keras_object(config, safe_mode=True)
+    model.load_weights(file)
+    return model
+
+
+def _whole(file: Path) -> Path:
+    """The file, if its archive and the check sums of its parts are whole."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            damaged = archive.testzip()
+    except (OSError, zipfile.BadZipFile) as error:
+        damaged = str(error)
+    if damaged is not None:
+        raise StoreError(
+            f"the trained model {file} is damaged: {damaged}",
+            "cengine cache verify --repair removes it, and the next run builds it again",
+        )
+    return file
+
+
+def _with_zeros(part: dict[str, Any]) -> dict[str, Any]:
+    return {**part, "class_name": "Zeros", "config": {}} if part.get("module") == "keras.initializers" else part
+
+
+def signature_of(inputs: Sequence[Input], heads: Sequence[Head]) -> dict[str, Any]:
+    """Which encoded columns the model's two inputs hold, in order, and what its outputs mean."""
+    return {
+        "numbers": [i.column for i in inputs if i.size is None],
+        "codes": [{"column": i.column, "size": i.size} for i in inputs if i.size is not None],
+        "outputs": [
+            {
+                "label": head.target.name,
+                "task": head.target.task.name,
+                "classes": list(head.target.classes),
+                "activation": head.activation,
+                "transforms": [word.identity() for word in head.target.label.transforms],
+            }
+            for head in heads
+        ],
+    }
+
+
+def _encoded(inputs: Sequence[Input], numbers: KerasTensor, codes: KerasTensor) -> KerasTensor:
+    """All inputs side by side, as the first layer reads them."""
+    from cengine.networks import encoders
+
+    number_inputs = [i for i in inputs if i.size is None]
+    code_inputs = [i for i in inputs if i.size is not None]
+    parts = []
+    for places in _sharing(number_inputs):
+        all_of_them = number_inputs[places[0]].encoding.together and len(places) == len(number_inputs)
+        columns = numbers if all_of_them else encoders.Columns(places)(numbers)
+        parts.append(_built([number_inputs[n] for n in places], columns))
+    for places in _neighbours(code_inputs):
+        parts.append(_built([code_inputs[n] for n in places], encoders.Columns(places)(codes)))
+    return parts[0] if len(parts) == 1 else encoders.keras.layers.Concatenate()(parts)
+
+
+def _built(inputs: Sequence[Input], columns: KerasTensor) -> KerasTensor:
+    return inputs[0].encoding.build(columns, [i.size for i in inputs], inputs[0].statistics)
+
+
+def _sharing(inputs: Sequence[Input]) -> list[list[int]]:
+    """The places of inputs that share a layer, all of them together, then those of each of the others."""
+    shared = [n for n, one in enumerate(inputs) if one.encoding.together]
+    return [*([shared] if shared else []), *([n] for n, one in enumerate(inputs) if not one.encoding.together)]
+
+
+def _neighbours(inputs: Sequence[Input]) -> list[list[int]]:
+    """The places of inputs that share a layer, as far as they stand side by side, and those of each of the others, in order."""
+    groups: list[list[int]] = []
+    for shared, places in itertools.groupby(range(len(inputs)), lambda n: inputs[n].encoding.together):
+        found = list(places)
+        groups += [found] if shared else [[n] for n in found]
+    return groups

@@ -1,1 +1,0 @@
-"""The stages of a run, one a file: Split > Fit > Transform > Train > Evaluate (see `table.py`)."""

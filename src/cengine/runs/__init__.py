@@ -1,0 +1,1 @@
+"""Runs: begun, watched, limited, ended, cancelled and resumed; and the pipelines that they are runs of."""

@@ -1,0 +1,130 @@
+"""What every stage is given: the table, the configuration, the limits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sqlglot import exp
+
+from cengine.config.resolve import Resolved
+from cengine.datasources.register import Snapshot
+from cengine.datasources.table import Table
+from cengine.engines.duckdb import DuckDB
+from cengine.engines.engine import Engine
+from cengine.engines.table import EMBEDDED
+from cengine.learners.learner import Learner
+from cengine.preprocess.source import Rows
+from cengine.stages.progress import Progress
+from cengine.stages.workers import Workers
+from cengine.store.project import Project
+from cengine.tables import ROW_ID
+
+if TYPE_CHECKING:
+    from cengine.preprocess.apply import Input
+    from cengine.preprocess.split import Split
+
+# What Python, Keras, JAX and DuckDB hold before the first row is read.
+BASE_BYTES = 700 * 2**20
+
+
+@dataclass(frozen=True)
+class Context:
+    """What every stage is given: the table, the configuration, the limits."""
+
+    project: Project
+    snapshot: Snapshot
+    resolved: Resolved
+    filters: tuple[exp.Expr, ...]
+    memory_bytes: int
+    threads: int | None
+    progress: Progress
+    table: Table
+    workers: Workers = field(default_factory=Workers)
+    known_inputs: dict[Path, list[Input]] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def rows(self) -> Rows:
+        return self.table.rows(self.filters, self.resolved.labels)
+
+    def table_engine(self) -> AbstractContextManager[Engine]:
+        """An engine where the table is: that of its warehouse, the workers' that were asked for, or one here."""
+        if self.workers.name != EMBEDDED:
+            return self.workers.engine(self.project, self.memory_bytes, self.threads)
+        self.table.say = self.progress.say
+        return self.table.engine(self.engine_bytes, self.threads)
+
+    def engine(self) -> DuckDB:
+        """An engine within the memory limit; workers are given back, for what follows is this machine's."""
+        self.workers.release()
+        return DuckDB(
+            self.project.scratch,
+            memory_bytes=self.engine_bytes,
+            threads=self.threads,
+            folders=self.project.table_folders,
+        )
+
+    @property
+    def engine_bytes(self) -> int:
+        """How much memory an engine may take."""
+        return int(0.7 * max(self.memory_bytes - BASE_BYTES, 2**28))
+
+    def joinable_rows(self, split: Split, names: Sequence[str]) -> AbstractContextManager[Rows]:
+        """Rows that can be joined here; of a warehouse's table those that were not trained on are brought here first."""
+        return self.table.joinable(self.rows, split, names, self.table_engine)
+
+    def report_rows(self, share: float) -> None:
+        """Tells how much of the table a stage has been through."""
+        self.progress.advance(share * self.snapshot.schema.num_rows)
+
+    @property
+    def matrix_bytes(self) -> int:
+        """How much of the train rows may be held at once."""
+        return max(self.memory_bytes - BASE_BYTES, 2**27) // 2
+
+    def inputs(self, fitted: Path) -> list[Input]:
+        """The columns that enter the learner, given the folder of what Fit has learnt: formed once, since wide tables have many."""
+        if fitted not in self.known_inputs:
+            from cengine.preprocess.apply import inputs_of
+            from cengine.preprocess.fit import read_statistics
+
+            self.known_inputs[fitted] = inputs_of(self.resolved.features, read_statistics(fitted))
+        return self.known_inputs[fitted]
+
+    @property
+    def learner(self) -> Learner:
+        """The word under `architecture:`, with the keys of the trainer block."""
+        assert isinstance(self.resolved.trainer, Learner)
+        return self.resolved.trainer
+
+    # Columns of the table
+
+    @property
+    def num_encoded(self) -> int:
+        """The number of columns that are encoded: features and labels."""
+        return len(self.resolved.features) + len(self.resolved.labels)
+
+    @property
+    def kept_columns(self) -> set[str]:
+        """The columns that say which rows there are: those of filters, labels that are not filled, the row identity."""
+        kept = {node.name for condition in self.filters for node in condition.find_all(exp.Column)}
+        return kept | {label.name for label in self.resolved.labels if label.filling is None} | {ROW_ID}
+
+    @property
+    def placed_columns(self) -> set[str]:
+        """The columns that say which split a row belongs to."""
+        split = self.resolved.split
+        return self.kept_columns | {name for name in (split.categorize.by, split.index.by) if name}
+
+    @property
+    def learnt_columns(self) -> set[str]:
+        """The columns that are encoded, and those that place their rows."""
+        resolved = self.resolved
+        return (
+            self.placed_columns
+            | {label.name for label in resolved.labels}
+            | {feature.name for feature in resolved.features}
+        )

@@ -1,0 +1,45 @@
+"""The encoded rows with what the stages before know of them, as training and evaluation read them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cengine.config.schema import INNER
+from cengine.stages.context import Context
+from cengine.stages.fit import Fit
+from cengine.stages.split import Split
+from cengine.stages.stage import Work
+from cengine.stages.transform import ENCODED, Transform
+
+if TYPE_CHECKING:
+    from cengine.learners.examples import Examples
+    from cengine.preprocess.fit import Statistics
+    from cengine.preprocess.split import Split as FittedSplit
+    from cengine.preprocess.targets import Target
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """What Train and Evaluate both read of the stages before."""
+
+    statistics: Statistics
+    split: FittedSplit
+    targets: list[Target]
+    examples: Examples
+
+    @staticmethod
+    def of(context: Context, work: Work) -> Encoded:
+        """From the folders of the stages before."""
+        from cengine.learners.examples import Examples
+        from cengine.preprocess.fit import read_statistics
+        from cengine.preprocess.split import read_split
+        from cengine.preprocess.targets import targets_of
+
+        resolved = context.resolved
+        statistics, split = read_statistics(work.of(Fit)), read_split(work.of(Split))
+        inputs = context.inputs(work.of(Fit))
+        targets = targets_of(resolved.labels, statistics, one_output_a_class=resolved.trainer.one_output_a_class)
+        parts = [*split.names, INNER] if split.has_inner else split.names
+        examples = Examples(work.of(Transform) / ENCODED, inputs, [target.name for target in targets], parts)
+        return Encoded(statistics, split, targets, examples)

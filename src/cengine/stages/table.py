@@ -1,0 +1,63 @@
+"""The stages of a run, in order. A new one is a class and a line here."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+from cengine.config.resolve import Resolved
+from cengine.stages.context import Context
+from cengine.stages.evaluate import Evaluate
+from cengine.stages.fit import Fit
+from cengine.stages.split import Split
+from cengine.stages.stage import Stage
+from cengine.stages.train import Train
+from cengine.stages.transform import Transform
+
+__all__ = [
+    "STAGES",
+    "Evaluate",
+    "Fit",
+    "Split",
+    "Stage",
+    "Train",
+    "Transform",
+    "scanned_bytes",
+    "stage_named",
+    "stages_of",
+]
+
+STAGES: tuple[Stage, ...] = (Split(), Fit(), Transform(), Train(), Evaluate())
+_BY_NAME = {stage.name: stage for stage in STAGES}
+
+
+def stages_of(resolved: Resolved) -> tuple[Stage, ...]:
+    """The stages of a run of this configuration."""
+    return STAGES
+
+
+def stage_named(name: str) -> Stage | None:
+    """The stage that a record or an artifact names, None where it is another kind of artifact."""
+    return _BY_NAME.get(name)
+
+
+def scanned_bytes(stage: Stage, context: Context) -> int:
+    """Bytes of the source's columns that a stage reads, in Parquet as they are stored, as often as it reads them."""
+    sizes = _column_bytes(context.snapshot.files)
+    return stage.num_scans * sum(sizes.get(name, 0) for name in stage.columns(context)) if stage.num_scans else 0
+
+
+@functools.lru_cache(maxsize=4)
+def _column_bytes(files: tuple[Path, ...]) -> dict[str, int]:
+    """What each column takes in these Parquet files, which never change."""
+    import pyarrow.parquet as pq
+
+    sizes: dict[str, int] = {}
+    for file in files:
+        metadata = pq.read_metadata(file)
+        for group in range(metadata.num_row_groups):
+            for index in range(metadata.num_columns):
+                chunk = metadata.row_group(group).column(index)
+                name = chunk.path_in_schema.split(".")[0]
+                sizes[name] = sizes.get(name, 0) + chunk.total_compressed_size
+    return sizes

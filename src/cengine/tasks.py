@@ -1,0 +1,185 @@
+"""What is asked of a label: a number, one of two classes, or one of several. Each task is a word of the table `TASKS`.
+
+A task says what a prediction consists of and what a constant predictor would say. It knows neither how predictions are made
+nor how they are measured: learners, evaluation and reports ask it.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from cengine.plain import Cell
+from cengine.words import Word, table_of
+
+# Of at most so many classes each row's predictions list the probabilities of all.
+MAX_LISTED_CLASSES = 20
+# A probability of 0 would have an infinite loss.
+SMALLEST_PROBABILITY = 1e-15
+# Of the constants, the median makes absolute errors least, the mean squared ones.
+_LEAST_AT_MEDIAN = ("mae", "mape")
+
+Fitted = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Constant:
+    """A constant predictor: `what` names it for a person, `value` is what it says (a number, or a class).
+
+    `roles` has what metrics read of its predictions: a number, or one for each class of the label, the first for a class that
+    the train rows do not have.
+    """
+
+    what: str
+    value: Cell
+    roles: dict[str, float | list[float]]
+
+
+class Task(Word):
+    """What is asked of a label. `name` stands in statistics, results and reports."""
+
+    labels_are: ClassVar[str]
+    """What the label's values are, for a person."""
+    has_classes: ClassVar[bool] = True
+    """Whether labels are classes, which are counted in the train rows."""
+    one_output_a_class: ClassVar[bool] = False
+    """Whether a prediction has a probability for each class."""
+    default_loss: ClassVar[str]
+    default_metrics: ClassVar[tuple[str, ...]]
+    row_loss: ClassVar[str]
+    """The metric by which single rows are compared where the one asked for is no mean over rows."""
+
+    def num_outputs(self, num_classes: int) -> int:
+        """How many numbers a prediction has."""
+        return num_classes if self.one_output_a_class else 1
+
+    def columns(self, num_classes: int) -> dict[str, int | None]:
+        """The columns of the table of predictions that a learner's predictions fill, with the length of a list or None for a number."""
+        return {"label": None, "prediction": None}
+
+    def predictions(self, predicted: np.ndarray, label: np.ndarray) -> dict[str, np.ndarray]:
+        """These columns: `predicted` float64 (n,) in the label's unit or probabilities (n, outputs), `label` float32 (n,) as encoded."""
+        return {"label": label.astype(np.int64).astype(np.float64), "prediction": predicted[:, 0]}
+
+    def losses(self, predicted: np.ndarray, label: np.ndarray) -> np.ndarray:
+        """The `row_loss` of each row, float64 (n,): `predicted` as for `predictions`, `label` in its unit or as class numbers."""
+        rows, known = (
+            np.arange(len(label)),
+            label >= 0,
+        )  # a class that the train rows do not have is given no probability
+        likelihood = np.where(known, predicted[rows, np.maximum(label, 0).astype(np.int64)], 0.0)
+        return np.asarray(-np.log(np.maximum(likelihood, SMALLEST_PROBABILITY)))
+
+    @abstractmethod
+    def constants(self, fitted: Fitted) -> dict[str, Constant]:
+        """What constant predictors would say, learnt from the train rows: their statistics `fitted`, as Fit has them."""
+
+    def hardest(self, metric: str) -> str:
+        """Which of the constants is hard to beat in this metric."""
+        return "class"
+
+
+class Regression(Task):
+    """A number in the label's own unit."""
+
+    name = "regression"
+    labels_are = "numbers"
+    has_classes = False
+    default_loss = "mse"
+    default_metrics = ("mae", "rmse", "r2")
+    row_loss = "mae"
+
+    def columns(self, num_classes: int) -> dict[str, int | None]:
+        return {"prediction": None}  # the label itself is read from the table, where it has all its digits
+
+    def predictions(self, predicted: np.ndarray, label: np.ndarray) -> dict[str, np.ndarray]:
+        return {"prediction": predicted}
+
+    def losses(self, predicted: np.ndarray, label: np.ndarray) -> np.ndarray:
+        return np.asarray(np.abs(predicted - label))
+
+    def constants(self, fitted: Fitted) -> dict[str, Constant]:
+        return {
+            which: Constant(f"train {which}", fitted[which], {"prediction": float(fitted[which])})
+            for which in ("median", "mean")
+        }
+
+    def hardest(self, metric: str) -> str:
+        return "median" if metric in _LEAST_AT_MEDIAN else "mean"
+
+
+class Binary(Task):
+    """The probability of the second of two classes."""
+
+    name = "binary"
+    labels_are = "two classes"
+    default_loss = "binary_crossentropy"
+    default_metrics = ("accuracy", "auc", "log_loss")
+    row_loss = "log_loss"
+
+    def losses(self, predicted: np.ndarray, label: np.ndarray) -> np.ndarray:
+        likelihood = np.where(label == 1, predicted[:, 0], 1.0 - predicted[:, 0])
+        return np.asarray(-np.log(np.maximum(likelihood, SMALLEST_PROBABILITY)))
+
+    def constants(self, fitted: Fitted) -> dict[str, Constant]:
+        share = fitted["counts"][1] / sum(fitted["counts"])
+        return {"class": Constant("most frequent class", _most_frequent(fitted), {"prediction": share})}
+
+
+class Classes(Task):
+    """A probability for each class."""
+
+    name = "classes"
+    labels_are = "classes"
+    one_output_a_class = True
+    default_loss = "sparse_categorical_crossentropy"
+    default_metrics = ("accuracy", "log_loss")
+    row_loss = "log_loss"
+
+    def columns(self, num_classes: int) -> dict[str, int | None]:
+        listed = {"class_probabilities": num_classes} if num_classes <= MAX_LISTED_CLASSES else {}
+        numbers = ("label", "prediction", "predicted_probability", "label_probability", "label_rank")
+        return {**dict.fromkeys(numbers), **listed}
+
+    def predictions(self, predicted: np.ndarray, label: np.ndarray) -> dict[str, np.ndarray]:
+        label = label.astype(np.int64)
+        known = label >= 0
+        own = np.where(known, predicted[np.arange(len(predicted)), np.maximum(label, 0)], 0.0)
+        rank = 1.0 + (predicted > own[:, None]).sum(axis=1)
+        listed = predicted.shape[1] <= MAX_LISTED_CLASSES
+        return {
+            "label": label.astype(np.float64),
+            "prediction": predicted.argmax(axis=1).astype(np.float64),
+            "predicted_probability": predicted.max(axis=1),
+            "label_probability": own,
+            "label_rank": np.where(known, rank, predicted.shape[1] + 1.0),
+            **({"class_probabilities": predicted.astype(np.float32)} if listed else {}),
+        }
+
+    def constants(self, fitted: Fitted) -> dict[str, Constant]:
+        counts, total = fitted["counts"], sum(fitted["counts"])
+        by_count = sorted(range(len(counts)), key=lambda i: -counts[i])
+        chosen = float(by_count[0])
+        ranks = [float(by_count.index(i) + 1) for i in range(len(counts))]
+        roles: dict[str, float | list[float]] = {
+            "prediction": chosen,
+            "predicted_class": chosen,
+            "label_probability": [0.0, *(count / total for count in counts)],
+            "label_rank": [len(counts) + 1.0, *ranks],
+        }
+        return {"class": Constant("most frequent class", _most_frequent(fitted), roles)}
+
+
+def _most_frequent(fitted: Fitted) -> Cell:
+    return fitted["classes"][fitted["counts"].index(max(fitted["counts"]))]
+
+
+TASKS = table_of(Regression, Binary, Classes)
+
+
+def task_named(name: str) -> Task:
+    """The task of this name."""
+    return TASKS[name]()
