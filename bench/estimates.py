@@ -55,8 +55,12 @@ def main() -> None:
     bench = Bench(arguments.folder)
     for rows in arguments.history:
         bench.run(rows)
-    print(f"usual pace {bench.usual:.2f} s, during the history {', '.join(f'{seconds:.2f}' for seconds in bench.paces)} s")
-    print(f"{'rows':>10} {'what':<14} {'estimate':>10} {'between':>19} {'measured':>10} {'ratio':>6}  within", flush=True)
+    print(
+        f"usual pace {bench.usual:.2f} s, during the history {', '.join(f'{seconds:.2f}' for seconds in bench.paces)} s"
+    )
+    print(
+        f"{'rows':>10} {'what':<14} {'estimate':>10} {'between':>19} {'measured':>10} {'ratio':>6}  within", flush=True
+    )
     for rows in arguments.sizes:
         estimated = bench.run(rows)
         print(
@@ -94,10 +98,11 @@ class Bench:
         from cengine import open_project
 
         project = open_project(self.folder / "project")
-        pipeline = project.records.find("pipelines", f"trips{rows}")
+        pipeline = project.records.pipelines.find(f"trips{rows}")
         taken = {
-            stage["name"]: stage | {"alone": stage["seconds"] / stage["slowdown"], "alike": stage["seconds"] / stage["slowdown"] / slower}
-            for stage in project.records.last("runs", pipeline_id=pipeline["id"])["stages"]
+            stage["name"]: stage
+            | {"alone": stage["seconds"] / stage["slowdown"], "alike": stage["seconds"] / stage["slowdown"] / slower}
+            for stage in project.records.runs.last(pipeline_id=pipeline.id).stages
         }
         lines = []
         measures = {"seconds": "s", "alone": "s alone", "alike": "s alike", "cpu_seconds": "s CPU", "peak_bytes": "GB"}
@@ -106,7 +111,10 @@ class Bench:
             scale = 1e9 if unit == "GB" else 1
             found = {s["name"]: s["estimate"]["seconds" if without_others else measure] for s in estimate["stages"]}
             if without_others:
-                found = {name: {key: value / estimate["estimate"]["slowdown"] for key, value in i.items()} for name, i in found.items()}
+                found = {
+                    name: {key: value / estimate["estimate"]["slowdown"] for key, value in i.items()}
+                    for name, i in found.items()
+                }
             for name, interval in found.items():
                 lines.append(line(rows, f"{name} {unit}", interval, taken[name][measure], scale))
             if measure != "peak_bytes":
@@ -125,11 +133,11 @@ class Bench:
 
 def line(rows: int, what: str, interval: dict, measured: float, scale: float) -> str:
     """One line of the table."""
-    low, high, expected, measured = (value / scale for value in (interval["low"], interval["high"], interval["expected"], measured))
-    within = "yes" if low <= measured <= high else "no"
-    return (
-        f"{rows:>10,} {what:<14} {expected:>10.2f} {f'{low:.2f} - {high:.2f}':>19} {measured:>10.2f} {measured / expected:>6.2f}  {within}"
+    low, high, expected, measured = (
+        value / scale for value in (interval["low"], interval["high"], interval["expected"], measured)
     )
+    within = "yes" if low <= measured <= high else "no"
+    return f"{rows:>10,} {what:<14} {expected:>10.2f} {f'{low:.2f} - {high:.2f}':>19} {measured:>10.2f} {measured / expected:>6.2f}  {within}"
 
 
 if __name__ == "__main__":

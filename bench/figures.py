@@ -54,7 +54,9 @@ class Bench:
 
     def lines(self):
         """A line of the table for each figure."""
-        seconds, peak, _ = cengine(self.project, "datasource", "create", "csv", "--name", "trips", "--path", str(self.csv))
+        seconds, peak, _ = cengine(
+            self.project, "datasource", "create", "csv", "--name", "trips", "--path", str(self.csv)
+        )
         yield line(f"registering {self.csv.stat().st_size / 1e9:.1f} GB of CSV", seconds, "90 s", "45 s")
         yield line("  its peak memory", peak, "", "", "GB")
         cengine(self.project, "pipeline", "push", str(HERE / "post.yaml"), "post")
@@ -89,8 +91,12 @@ class Bench:
     def before_training(self, pipeline: str) -> float:
         """Seconds from the start of the process until training begins."""
         began = time.perf_counter()
-        process = subprocess.Popen(command(self.project, "pipeline", "run", pipeline, "-y"), stderr=subprocess.PIPE,
-                                   stdout=subprocess.DEVNULL, text=True)  # fmt: skip
+        process = subprocess.Popen(
+            command(self.project, "pipeline", "run", pipeline, "-y"),
+            stderr=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            text=True,
+        )
         assert process.stderr is not None
         seconds = next(time.perf_counter() - began for text in process.stderr if text.startswith("Train:"))
         process.stderr.read()
@@ -105,7 +111,7 @@ from pathlib import Path
 from cengine import open_project
 from cengine.engines.duckdb import DuckDB
 from cengine.evaluation.slices import measure
-from cengine.networks.metrics import METRICS
+from cengine.metrics.table import METRICS
 from cengine.expressions.build import column, double
 project = open_project({str(self.project)!r})
 predictions = max(Path(project.folder).glob("artifacts/Evaluate/*/*/predictions.parquet"), key=lambda file: file.stat().st_size)
@@ -131,7 +137,9 @@ def command(project: Path, *arguments: str) -> list[str]:
 def cengine(project: Path, *arguments: str) -> tuple[float, float, str]:
     """Seconds, peak memory in GB and the error stream of a command."""
     began = time.perf_counter()
-    process = subprocess.Popen(command(project, *arguments), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command(project, *arguments), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
     assert process.stderr is not None
     errors = process.stderr.read()
     _, status, usage = os.wait4(process.pid, 0)

@@ -21,8 +21,8 @@ HERE = Path(__file__).parent.parent
 MEMORY_BYTES = 4 * 2**30
 ONE = """
 import json, os, sys, time
-from cengine.pipeline.api import source_of
-from cengine.pipeline.register import take_snapshot
+from cengine.datasources.catalogue import source_of
+from cengine.datasources.register import take_snapshot
 from cengine.store.project import open_project
 began, before = time.monotonic(), os.times()
 snapshot = take_snapshot(open_project(sys.argv[2]), source_of("csv", {"path": sys.argv[1]}), memory_bytes=int(sys.argv[3]), threads=int(sys.argv[4]) or None)
@@ -46,8 +46,12 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp(prefix="cengine-bench-", dir=arguments.folder))
     try:
         table = folder / "trips.csv"
-        subprocess.run([sys.executable, "-m", "cengine.cli.main", "sample", "trips", str(table), "--rows", str(arguments.rows)], check=True,
-                       env=environment(HERE), stdout=subprocess.DEVNULL)  # fmt: skip
+        subprocess.run(
+            [sys.executable, "-m", "cengine.cli.main", "sample", "trips", str(table), "--rows", str(arguments.rows)],
+            check=True,
+            env=environment(HERE),
+            stdout=subprocess.DEVNULL,
+        )
         print(f"{arguments.rows:,} rows, {table.stat().st_size / 1e9:.2f} GB")
         checkouts = {"new": HERE} if arguments.old is None else {"old": arguments.old, "new": HERE}
         best: dict[str, dict[str, float]] = {}
@@ -72,8 +76,13 @@ def environment(checkout: Path) -> dict[str, str]:
 def registered(checkout: Path, table: Path, folder: Path, threads: int) -> dict[str, float]:
     """What one turn took, in a process of its own."""
     project = folder / "project"
-    answer = subprocess.run([sys.executable, "-c", ONE, str(table), str(project), str(MEMORY_BYTES), str(threads)], check=True,
-                            env=environment(checkout), stdout=subprocess.PIPE, text=True)  # fmt: skip
+    answer = subprocess.run(
+        [sys.executable, "-c", ONE, str(table), str(project), str(MEMORY_BYTES), str(threads)],
+        check=True,
+        env=environment(checkout),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     shutil.rmtree(project)
     found: dict[str, float] = json.loads(answer.stdout.splitlines()[-1])
     return found

@@ -19,14 +19,15 @@ import pyarrow.parquet as pq
 
 from cengine.config.read import parse_config
 from cengine.config.resolve import resolve
+from cengine.learners.examples import Examples, TrainRows
+from cengine.learners.heads import heads_of
+from cengine.learners.loop import Plan, train
+from cengine.learners.model import build_model, training_model
 from cengine.networks.encodings import Linear
 from cengine.networks.keras_setup import import_keras
 from cengine.preprocess.apply import Input
+from cengine.preprocess.targets import targets_of
 from cengine.tables import Column, TableSchema
-from cengine.training.batches import EncodedFile, TrainRows
-from cengine.training.heads import heads_of
-from cengine.training.loop import Plan, train
-from cengine.training.model import build_model, training_model
 
 NUM_ROWS, NUM_FEATURES, BATCH = 2_000_000, 5, 256
 CONFIG = """
@@ -70,13 +71,19 @@ class Subject:
         self.x = random.normal(size=(NUM_ROWS, NUM_FEATURES)).astype(np.float32)
         self.y = (self.x @ random.normal(size=NUM_FEATURES) + np.sin(3 * self.x[:, 0])).astype(np.float32)
         columns = {name: self.x[:, i] for i, name in enumerate(names)}
-        table = pa.table({**columns, "label: y": self.y, "_split": pa.array(np.zeros(NUM_ROWS), pa.int16()),
-                          "_row_id": pa.nulls(NUM_ROWS, pa.int64())})  # fmt: skip
+        table = pa.table(
+            {
+                **columns,
+                "label: y": self.y,
+                "_split": pa.array(np.zeros(NUM_ROWS), pa.int16()),
+                "_row_id": pa.nulls(NUM_ROWS, pa.int64()),
+            }
+        )
         pq.write_table(table, folder / "encoded.parquet", row_group_size=122_880)
         schema = TableSchema(tuple(Column(name, "DOUBLE", "float") for name in [*names, "y"]), NUM_ROWS)
         self.resolved = resolve(parse_config(CONFIG.format(features=", ".join(names), steps=steps)).config, schema)
         statistics_ = {"labels": {"y": {"offset": 0.0, "scale": 1.0, "transforms": [{}], "mean": 0.0, "median": 0.0}}}
-        self.heads = heads_of(self.resolved.labels, self.resolved.trainer, statistics_)
+        self.heads = heads_of(targets_of(self.resolved.labels, statistics_), self.resolved.trainer)
         self.inputs = [Input(name, None, Linear(), {}) for name in names]
         self.folder, self.steps = folder, steps
 
@@ -90,13 +97,24 @@ class Subject:
 
         shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
         model = self.model()
-        file = EncodedFile(self.folder / "encoded.parquet", self.inputs, ["y"])
+        file = Examples(self.folder / "encoded.parquet", self.inputs, ["y"], ["train", "eval"])
         rows = TrainRows(file, 0, 2**30)
         plan = Plan.of(self.resolved.trainer, rows.num_rows, file.bytes_per_row)
         reached: list[tuple[int, float]] = []
         sample = rows.sample(1000)
-        train(model, self.heads, self.resolved.trainer, plan, rows, {"train": sample, "eval": sample}, lambda outputs, rows: {},
-              self.folder / "checkpoints", lambda step, loss: reached.append((step, time.perf_counter())), lambda step, values, weights: None)  # fmt: skip
+        train(
+            model,
+            self.heads,
+            self.resolved.trainer,
+            plan,
+            rows,
+            {"train": sample, "eval": sample},
+            None,
+            lambda outputs, rows: {},
+            self.folder / "checkpoints",
+            lambda step, loss: reached.append((step, time.perf_counter())),
+            lambda step, values, weights: None,
+        )
         # From the end of the first chunk on, so that compiling does not count; neither does it for the others.
         (first, began), (last, ended) = reached[0], reached[-1]
         return (ended - began) / (last - first)
@@ -111,8 +129,12 @@ class Subject:
         optimizer.build(inner.trainable_variables)
 
         def loss(weights, others, x, y):
-            outputs, others = inner.stateless_call(weights, others, [x, jnp.zeros((BATCH, 0), jnp.int32)], training=True)
-            return jnp.mean((outputs[0][:, 0] - y) ** 2 if isinstance(outputs, list) else (outputs[:, 0] - y) ** 2), others
+            outputs, others = inner.stateless_call(
+                weights, others, [x, jnp.zeros((BATCH, 0), jnp.int32)], training=True
+            )
+            return jnp.mean(
+                (outputs[0][:, 0] - y) ** 2 if isinstance(outputs, list) else (outputs[:, 0] - y) ** 2
+            ), others
 
         gradient = jax.value_and_grad(loss, has_aux=True)
 

@@ -50,8 +50,12 @@ def main() -> None:
     print(
         f"training of {arguments.steps:,} steps, seconds of processors, recorded:     {min(watched):8.2f}  (of {len(watched)}, to {max(watched):.2f})"
     )
-    print(f"                                                          not recorded: {min(bare):8.2f}  (of {len(bare)}, to {max(bare):.2f})")
-    print(f"ratio of the least of each                                              {min(watched) / min(bare):8.4f}  must be below 1.01")
+    print(
+        f"                                                          not recorded: {min(bare):8.2f}  (of {len(bare)}, to {max(bare):.2f})"
+    )
+    print(
+        f"ratio of the least of each                                              {min(watched) / min(bare):8.4f}  must be below 1.01"
+    )
     print(
         f"share of training's time spent with recording                           {100 * statistics.median(shares):8.3f} %  must be below 1 %"
     )
@@ -76,28 +80,41 @@ class Bench:
         self.folder = folder
         self.project = Project(folder / ".cengine")
         (folder / "pipeline.yaml").write_text(YAML.replace("STEPS", str(steps)))
-        for words in (["sample", "trips", str(folder / "trips.csv"), "--rows", str(ROWS)],
-                      ["--project", str(folder), "datasource", "create", "csv", "--name", "trips", "--path", str(folder / "trips.csv")],
-                      ["--project", str(folder), "pipeline", "push", str(folder / "pipeline.yaml"), "mine"]):  # fmt: skip
+        for words in (
+            ["sample", "trips", str(folder / "trips.csv"), "--rows", str(ROWS)],
+            [
+                "--project",
+                str(folder),
+                "datasource",
+                "create",
+                "csv",
+                "--name",
+                "trips",
+                "--path",
+                str(folder / "trips.csv"),
+            ],
+            ["--project", str(folder), "pipeline", "push", str(folder / "pipeline.yaml"), "mine"],
+        ):
             assert run(words) == 0
 
     def train(self, *, recorded: bool) -> tuple[float, float]:
         """Seconds of processors of the training, and the share of its time spent with recording it."""
-        from cengine.pipeline.book import Book
         from cengine.pipeline.execute import execute
-        from cengine.pipeline.progress import Journal, Silent
-        from cengine.pipeline.runs import plan_of, run_pipeline
+        from cengine.runs.book import Book
+        from cengine.runs.pushed import pipeline_config
+        from cengine.runs.runs import plan_of, run_pipeline
+        from cengine.stages.progress import Journal, Silent
 
-        plan = plan_of(self.project, self.project.records.find("pipelines", "mine"), 1, {}, Silent())
+        plan = plan_of(self.project, pipeline_config(self.project.records.pipelines.find("mine")), 1, {}, Silent())
         for stage in plan.stages:
             if stage.name in ("Train", "Evaluate"):
                 self.project.artifacts.remove(stage.name, stage.fingerprint)
-        plan = plan_of(self.project, self.project.records.find("pipelines", "mine"), 1, {}, Silent())
+        plan = plan_of(self.project, pipeline_config(self.project.records.pipelines.find("mine")), 1, {}, Silent())
         if not recorded:
             train = execute(plan).stages[3]
         else:
             with Stopwatch(Book, "write"), Stopwatch(Journal, "advance"):
-                _, run = run_pipeline(self.project.records.find("pipelines", "mine"), plan, 1)
+                _, run = run_pipeline(self.project.records.pipelines.find("mine"), plan, 1)
                 train = run.stages[3]
                 return train.cpu_seconds, Stopwatch.seconds["Train"] / train.seconds
         return train.cpu_seconds, 0.0
@@ -105,7 +122,17 @@ class Bench:
     def cached(self) -> float:
         """Seconds of a process that runs what is stored."""
         began = time.perf_counter()
-        command = [sys.executable, "-m", "cengine.cli.main", "--project", str(self.folder), "pipeline", "run", "mine", "-y"]
+        command = [
+            sys.executable,
+            "-m",
+            "cengine.cli.main",
+            "--project",
+            str(self.folder),
+            "pipeline",
+            "run",
+            "mine",
+            "-y",
+        ]
         subprocess.run(command, capture_output=True, check=True)
         return time.perf_counter() - began
 

@@ -26,7 +26,8 @@ for number in range(3_000_000):
 def pace() -> float:
     """Seconds of the work, from when all of its processes have started."""
     workers = [
-        subprocess.Popen([sys.executable, "-c", WORK], stdin=subprocess.PIPE, stdout=subprocess.PIPE) for _ in range(os.cpu_count() or 1)
+        subprocess.Popen([sys.executable, "-c", WORK], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        for _ in range(os.cpu_count() or 1)
     ]
     for worker in workers:
         worker.stdout.readline()

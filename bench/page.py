@@ -81,7 +81,9 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("build/bench-page"))
     arguments = parser.parse_args()
     page = written_page(arguments.folder, arguments.slices)
-    print(f"page of two runs with {arguments.slices:,} slices a set: {page.stat().st_size / 1e6:.2f} MB (must be below 6)")
+    print(
+        f"page of two runs with {arguments.slices:,} slices a set: {page.stat().st_size / 1e6:.2f} MB (must be below 6)"
+    )
     print(f"{'control':<16} {'median ms':>9} {'largest':>9}   (must be below {MUST_MS})")
     for name, taken in reactions(page).items():
         print(f"{name:<16} {statistics.median(taken):>9.0f} {max(taken):>9.0f}")
@@ -133,7 +135,11 @@ def reactions(page: Path) -> dict[str, list[float]]:
 
 def cengine(project: Path, *words: object) -> None:
     """Runs a command."""
-    subprocess.run([sys.executable, "-m", "cengine.cli.main", "--project", str(project), *map(str, words)], check=True, capture_output=True)
+    subprocess.run(
+        [sys.executable, "-m", "cengine.cli.main", "--project", str(project), *map(str, words)],
+        check=True,
+        capture_output=True,
+    )
 
 
 if __name__ == "__main__":

@@ -24,8 +24,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 import duckdb
 from servers import mysql_server, postgres_server, s3_server
 
-from cengine.pipeline.api import source_of
-from cengine.pipeline.register import take_snapshot
+from cengine.datasources.origins import source_of
+from cengine.datasources.register import take_snapshot
 from cengine.samples.trips import COLUMNS, generate_trips
 from cengine.store.project import open_project
 
@@ -56,7 +56,9 @@ def main() -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def registered(folder: Path, title: str, kind: str, beside: float | None = None, server: int | None = None, **options: str) -> float:
+def registered(
+    folder: Path, title: str, kind: str, beside: float | None = None, server: int | None = None, **options: str
+) -> float:
     """The seconds it took; prints them."""
     project = open_project(tempfile.mkdtemp(dir=folder))
     began, cpu, server_cpu = time.monotonic(), time.process_time(), cpu_seconds(server)
@@ -64,8 +66,11 @@ def registered(folder: Path, title: str, kind: str, beside: float | None = None,
     seconds = time.monotonic() - began
     peak = psutil.Process().memory_info().rss / 1e9
     ratio = f", {seconds / beside:.2f} x the local files" if beside else ""
-    print(f"{title}: {snapshot.schema.num_rows:,} rows in {seconds:.1f} s, {snapshot.schema.num_rows / seconds:,.0f} rows/s{ratio}; "
-          f"CPU {time.process_time() - cpu:.1f} s here, {cpu_seconds(server) - server_cpu:.1f} s in the server; {peak:.1f} GB RSS", flush=True)  # fmt: skip
+    print(
+        f"{title}: {snapshot.schema.num_rows:,} rows in {seconds:.1f} s, {snapshot.schema.num_rows / seconds:,.0f} rows/s{ratio}; "
+        f"CPU {time.process_time() - cpu:.1f} s here, {cpu_seconds(server) - server_cpu:.1f} s in the server; {peak:.1f} GB RSS",
+        flush=True,
+    )
     shutil.rmtree(project.folder.parent, ignore_errors=True)
     return seconds
 
@@ -101,7 +106,9 @@ def from_postgres(folder: Path, files: Path, local: float) -> None:
     with postgres_server() as server:
         uri = server.new_database()
         with psycopg.connect(uri, autocommit=True) as connection, connection.cursor() as cursor:
-            cursor.execute(f"CREATE TABLE trips ({', '.join(f'{name} {kinds.get(kind, kind)}' for name, kind in COLUMNS.items())})")
+            cursor.execute(
+                f"CREATE TABLE trips ({', '.join(f'{name} {kinds.get(kind, kind)}' for name, kind in COLUMNS.items())})"
+            )
             with cursor.copy("COPY trips FROM STDIN (FORMAT csv)") as copy:
                 for text in csv_of(files):
                     copy.write(text)
@@ -115,9 +122,13 @@ def from_mysql(folder: Path, files: Path, local: float) -> None:
     with mysql_server() as server:
         name = server.new_database()
         table = folder / "trips.tsv"
-        duckdb.sql(f"COPY (FROM '{files}/*.parquet') TO '{table}' (HEADER false, DELIMITER '\t', NULLSTR '\\N', QUOTE '')")
+        duckdb.sql(
+            f"COPY (FROM '{files}/*.parquet') TO '{table}' (HEADER false, DELIMITER '\t', NULLSTR '\\N', QUOTE '')"
+        )
         with server.connect(name) as connection, connection.cursor() as cursor:
-            cursor.execute(f"CREATE TABLE trips ({', '.join(f'{name} {kinds.get(kind, kind)}' for name, kind in COLUMNS.items())})")
+            cursor.execute(
+                f"CREATE TABLE trips ({', '.join(f'{name} {kinds.get(kind, kind)}' for name, kind in COLUMNS.items())})"
+            )
             cursor.execute(f"LOAD DATA INFILE '{table}' INTO TABLE trips")
         registered(folder, "MariaDB", "mysql", local, server.server.process.pid, uri=server.url(name), table="trips")
 

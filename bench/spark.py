@@ -30,8 +30,12 @@ def main() -> None:
     """Prints the figures; exits with 1 where the two do not agree or an executor held more than 2 GB."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("rows", type=int, nargs="?", default=POST_ROWS)
-    parser.add_argument("--folder", type=Path, help="Where the table is kept for the next time. Default: a temporary folder.")
-    parser.add_argument("--steps", type=int, default=2000, help="Steps of training; the two train on the same rows, so a few will tell.")
+    parser.add_argument(
+        "--folder", type=Path, help="Where the table is kept for the next time. Default: a temporary folder."
+    )
+    parser.add_argument(
+        "--steps", type=int, default=2000, help="Steps of training; the two train on the same rows, so a few will tell."
+    )
     parser.add_argument("--executor-memory", default="1g")
     given = parser.parse_args()
     if given.folder is not None:
@@ -49,7 +53,9 @@ def bench(folder: Path, given: argparse.Namespace) -> int:
     if not table.exists():
         cengine(folder, "sample", "trips", table, "--rows", given.rows)
     config = folder / "post.yaml"
-    config.write_text((ROOT / "bench" / "post.yaml").read_text().replace("train_steps: 230000", f"train_steps: {given.steps}"))
+    config.write_text(
+        (ROOT / "bench" / "post.yaml").read_text().replace("train_steps: 230000", f"train_steps: {given.steps}")
+    )
     here, there = folder / "duckdb", folder / "spark"
     for project in (here, there):
         shutil.rmtree(project, ignore_errors=True)  # what is stored already would take no time
@@ -57,8 +63,13 @@ def bench(folder: Path, given: argparse.Namespace) -> int:
         cengine(project, "pipeline", "push", config, f"post_{given.steps}")
     cengine(here, "pipeline", "run", f"post_{given.steps}", "-y")
     with spark_cluster(num_workers=2, worker_megabytes=4096) as cluster:
-        settings = {"name": "spark", "master": cluster.master, "workers": 2, "cpus_per_worker": 1,
-                    "options": {"spark.executor.memory": given.executor_memory}}  # fmt: skip
+        settings = {
+            "name": "spark",
+            "master": cluster.master,
+            "workers": 2,
+            "cpus_per_worker": 1,
+            "options": {"spark.executor.memory": given.executor_memory},
+        }
         (there / ".cengine" / "settings.yaml").write_text(json.dumps({"engine": settings}))
         with ExecutorMemory() as memory:
             cengine(there, "pipeline", "run", f"post_{given.steps}", "-y")
@@ -74,14 +85,21 @@ def report(given: argparse.Namespace, here: Path, there: Path, peaks: dict[int, 
     runs, folders, results = [], [], []
     for folder in (here, there):
         project = Project(folder / ".cengine")
-        run = project.records.all("runs")[-1]
-        runs.append({stage["name"]: stage["seconds"] for stage in run["stages"]})
-        folders.append({stage["name"]: project.artifacts.find(stage["name"], stage["fingerprint"]).folder for stage in run["stages"]})
+        run = project.records.runs.all()[-1]
+        runs.append({stage["name"]: stage["seconds"] for stage in run.stages})
+        folders.append(
+            {stage["name"]: project.artifacts.find(stage["name"], stage["fingerprint"]).folder for stage in run.stages}
+        )
         results.append(json.loads((folders[-1]["Evaluate"] / "results.json").read_text())["overall"])
     same = {
-        "split": pq.read_table(folders[0]["Split"] / "cuts.parquet").equals(pq.read_table(folders[1]["Split"] / "cuts.parquet")),
-        "statistics": (folders[0]["Fit"] / "statistics.json").read_text() == (folders[1]["Fit"] / "statistics.json").read_text(),
-        "encoded rows": equal_files(folders[0]["Transform"] / "encoded.parquet", folders[1]["Transform"] / "encoded.parquet"),
+        "split": pq.read_table(folders[0]["Split"] / "cuts.parquet").equals(
+            pq.read_table(folders[1]["Split"] / "cuts.parquet")
+        ),
+        "statistics": (folders[0]["Fit"] / "statistics.json").read_text()
+        == (folders[1]["Fit"] / "statistics.json").read_text(),
+        "encoded rows": equal_files(
+            folders[0]["Transform"] / "encoded.parquet", folders[1]["Transform"] / "encoded.parquet"
+        ),
         "metrics": results[0] == results[1],
     }
     print(f"\n{given.rows:,} rows, {given.steps:,} steps of training")
@@ -104,7 +122,9 @@ def equal_files(one: Path, other: Path) -> bool:
     names = pq.read_schema(one).names
     if names != pq.read_schema(other).names:
         return False
-    return all(pq.read_table(one, columns=[name])[name].equals(pq.read_table(other, columns=[name])[name]) for name in names)
+    return all(
+        pq.read_table(one, columns=[name])[name].equals(pq.read_table(other, columns=[name])[name]) for name in names
+    )
 
 
 def cengine(project: Path, *words: object) -> None:
@@ -136,7 +156,9 @@ class ExecutorMemory:
             for process in Path("/proc").glob("[0-9]*"):
                 try:
                     if EXECUTOR in (process / "cmdline").read_bytes().split(b"\0"):
-                        line = next(line for line in (process / "status").read_text().splitlines() if line.startswith("VmHWM"))
+                        line = next(
+                            line for line in (process / "status").read_text().splitlines() if line.startswith("VmHWM")
+                        )
                         number = int(process.name)
                         self.peak_bytes[number] = max(self.peak_bytes.get(number, 0), int(line.split()[1]) * 1024)
                 except (OSError, StopIteration):

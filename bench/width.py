@@ -16,14 +16,16 @@ from pathlib import Path
 import duckdb
 
 import cengine
-import cengine.pipeline.api  # what is imported is no part of what is measured
+import cengine.api  # what is imported is no part of what is measured
 
 
 def table(file: Path, num_columns: int, num_rows: int, first: int = 0) -> Path:
     """A CSV of small whole numbers."""
     with file.open("w") as stream:
         stream.write(",".join(f"c{j}" for j in range(num_columns)) + "\n")
-        stream.writelines(",".join(str(i * j % 7) for j in range(num_columns)) + "\n" for i in range(first, first + num_rows))
+        stream.writelines(
+            ",".join(str(i * j % 7) for j in range(num_columns)) + "\n" for i in range(first, first + num_rows)
+        )
     return file
 
 
