@@ -45,7 +45,11 @@ def main() -> None:
 def call(folder: str, words: str) -> str:
     """What a command prints, a finished bar's line for each stage."""
     done = subprocess.run(
-        [sys.executable, "-m", "cengine.cli.main", *words.split()], cwd=folder, capture_output=True, text=True, check=True
+        [sys.executable, "-m", "cengine.cli.main", *words.split()],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     stages = [line for line in done.stderr.splitlines() if ": done in" in line]
     head, split, rest = done.stdout.partition("\nsplit:")

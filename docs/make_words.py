@@ -10,10 +10,10 @@ import inspect
 import sys
 from pathlib import Path
 
+from cengine.metrics.table import METRIC_ALIASES, METRICS
 from cengine.networks.encodings import ENCODINGS
 from cengine.networks.layers import LAYERS
 from cengine.networks.losses import LOSS_ALIASES, LOSSES
-from cengine.networks.metrics import METRIC_ALIASES, METRICS
 from cengine.networks.optimizers import OPTIMIZERS, SCHEDULES
 from cengine.transforms import FILLINGS, TRANSFORMS
 
@@ -32,7 +32,9 @@ SECTIONS = (
 
 def page() -> str:
     """The whole page."""
-    parts = ["# Words\n\nEvery word that a YAML may use, its parameters and their defaults. Written by `docs/make_words.py`.\n"]
+    parts = [
+        "# Words\n\nEvery word that a YAML may use, its parameters and their defaults. Written by `docs/make_words.py`.\n"
+    ]
     for title, about, table, aliases in SECTIONS:
         parts.append(f"## {title}\n\n{about}\n")
         for name, word in table.items():
@@ -58,7 +60,11 @@ def _default(value) -> str:
 
 
 def _about(word) -> str:
-    text = inspect.cleandoc(word.__doc__).split("\n\n")[0].replace("\n", " ") if word.__doc__ and "Word" not in word.__doc__[:5] else ""
+    text = (
+        inspect.cleandoc(word.__doc__).split("\n\n")[0].replace("\n", " ")
+        if word.__doc__ and "Word" not in word.__doc__[:5]
+        else ""
+    )
     return f": {text}" if text else ""
 
 
