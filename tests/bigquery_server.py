@@ -128,7 +128,9 @@ class BigQueryServer:
         """Of all queries that were really run."""
         return sum(job.num_bytes for job in self.queries)
 
-    def put(self, name: str, rows: pa.Table, *, types: dict[str, str] | None = None, since: float | None = None) -> Version:
+    def put(
+        self, name: str, rows: pa.Table, *, types: dict[str, str] | None = None, since: float | None = None
+    ) -> Version:
         """A table `project.dataset.table`, or a new version of it."""
         project, dataset, table = name.split(".")
         return self.tables.put((project, dataset, table), rows, types, since).versions[-1]
@@ -199,14 +201,24 @@ class BigQueryServer:
         query: dict[str, Any] = {"query": job.text, "useLegacySql": False}
         if job.destination:
             query["destinationTable"] = dict(zip(("projectId", "datasetId", "tableId"), job.destination, strict=True))
-        statistics = {"creationTime": "1", "totalBytesProcessed": str(job.num_bytes),
-                      "query": {"totalBytesProcessed": str(job.num_bytes), "statementType": "SELECT", "cacheHit": False,
-                                "totalBytesBilled": str(max(job.num_bytes, LEAST_BILLED_BYTES) if done and not job.dry_run else 0)}}  # fmt: skip
+        statistics = {
+            "creationTime": "1",
+            "totalBytesProcessed": str(job.num_bytes),
+            "query": {
+                "totalBytesProcessed": str(job.num_bytes),
+                "statementType": "SELECT",
+                "cacheHit": False,
+                "totalBytesBilled": str(max(job.num_bytes, LEAST_BILLED_BYTES) if done and not job.dry_run else 0),
+            },
+        }
         return {
-            "kind": "bigquery#job", "id": f"{job.project}:US.{job.name}", "status": status, "statistics": statistics,
+            "kind": "bigquery#job",
+            "id": f"{job.project}:US.{job.name}",
+            "status": status,
+            "statistics": statistics,
             "jobReference": {"projectId": job.project, "jobId": job.name, "location": job.location},
             "configuration": {"jobType": "QUERY", "dryRun": job.dry_run, "query": query},
-        }  # fmt: skip
+        }
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -247,9 +259,14 @@ class _Handler(BaseHTTPRequestHandler):
         for verb, pattern, name in self.ROUTES:
             match = re.fullmatch(pattern, urllib.parse.unquote(path))
             if verb == method and match:
-                self._call(name, match.groups(), dict(urllib.parse.parse_qsl(url.query)), json.loads(body) if body else {})
+                self._call(
+                    name, match.groups(), dict(urllib.parse.parse_qsl(url.query)), json.loads(body) if body else {}
+                )
                 return
-        self._send(404, {"error": {"code": 404, "message": f"no such call: {method} {path}", "errors": [{"reason": "notFound"}]}})
+        self._send(
+            404,
+            {"error": {"code": 404, "message": f"no such call: {method} {path}", "errors": [{"reason": "notFound"}]}},
+        )
 
     def _call(self, name: str, parts: tuple[str, ...], options: dict[str, str], body: dict[str, Any]) -> None:
         owner = self.owner
@@ -288,17 +305,31 @@ class _Handler(BaseHTTPRequestHandler):
         version = self.owner.tables.locate(parts)
         table = self.owner.tables.found[parts]
         return {
-            "kind": "bigquery#table", "id": "{}:{}.{}".format(*parts), "type": table.kind, "location": "US", "etag": version.table,
+            "kind": "bigquery#table",
+            "id": "{}:{}.{}".format(*parts),
+            "type": table.kind,
+            "location": "US",
+            "etag": version.table,
             "tableReference": dict(zip(("projectId", "datasetId", "tableId"), parts, strict=True)),
-            "schema": {"fields": version.schema}, "numRows": str(version.num_rows), "numBytes": str(version.num_bytes),
-            "creationTime": str(int(table.created * 1000)), "lastModifiedTime": str(int(version.since * 1000)),
-        }  # fmt: skip
+            "schema": {"fields": version.schema},
+            "numRows": str(version.num_rows),
+            "numBytes": str(version.num_bytes),
+            "creationTime": str(int(table.created * 1000)),
+            "lastModifiedTime": str(int(version.since * 1000)),
+        }
 
     def call_tables_list(self, parts: tuple[str, ...], options: Any, body: Any) -> dict[str, Any]:
         self._dataset(parts)
         names = sorted(key[2] for key in self.owner.tables.found if key[:2] == parts)
-        tables = [{"kind": "bigquery#table", "id": f"{parts[0]}:{parts[1]}.{name}", "type": "TABLE",
-                   "tableReference": {"projectId": parts[0], "datasetId": parts[1], "tableId": name}} for name in names]  # fmt: skip
+        tables = [
+            {
+                "kind": "bigquery#table",
+                "id": f"{parts[0]}:{parts[1]}.{name}",
+                "type": "TABLE",
+                "tableReference": {"projectId": parts[0], "datasetId": parts[1], "tableId": name},
+            }
+            for name in names
+        ]
         return {"kind": "bigquery#tableList", "tables": tables, "totalItems": len(tables)}
 
     def call_datasets_get(self, parts: tuple[str, ...], options: Any, body: Any) -> dict[str, Any]:
@@ -315,7 +346,10 @@ class _Handler(BaseHTTPRequestHandler):
         if not names:
             raise Refused("notFound", f"Not found: Project {parts[0]}")
         references = [{"projectId": parts[0], "datasetId": name} for name in names]
-        datasets = [{"kind": "bigquery#dataset", "id": f"{parts[0]}:{r['datasetId']}", "datasetReference": r} for r in references]
+        datasets = [
+            {"kind": "bigquery#dataset", "id": f"{parts[0]}:{r['datasetId']}", "datasetReference": r}
+            for r in references
+        ]
         return {"kind": "bigquery#datasetList", "datasets": datasets}
 
     def _dataset(self, parts: tuple[str, ...]) -> None:
@@ -339,8 +373,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def call_getQueryResults(self, parts: tuple[str, ...], options: dict[str, str], body: Any) -> dict[str, Any]:
         job = self._job(parts[1])
-        answer: dict[str, Any] = {"kind": "bigquery#getQueryResultsResponse", "totalBytesProcessed": str(job.num_bytes),
-                                  "jobReference": {"projectId": job.project, "jobId": job.name, "location": job.location}}  # fmt: skip
+        answer: dict[str, Any] = {
+            "kind": "bigquery#getQueryResultsResponse",
+            "totalBytesProcessed": str(job.num_bytes),
+            "jobReference": {"projectId": job.project, "jobId": job.name, "location": job.location},
+        }
         if not job.finished.wait(min(float(options.get("timeoutMs", 10_000)), 10_000) / 1000):
             return {**answer, "jobComplete": False}
         if job.error is not None:
@@ -352,14 +389,25 @@ class _Handler(BaseHTTPRequestHandler):
 
     def call_tabledata_list(self, parts: tuple[str, ...], options: dict[str, str], body: Any) -> dict[str, Any]:
         version = self.owner.tables.locate(parts)
-        first, most = int(options.get("pageToken") or options.get("startIndex") or 0), int(options.get("maxResults", 10_000))
-        return {"kind": "bigquery#tableDataList", "totalRows": str(version.num_rows), **self._page(version, first, most)}
+        first, most = (
+            int(options.get("pageToken") or options.get("startIndex") or 0),
+            int(options.get("maxResults", 10_000)),
+        )
+        return {
+            "kind": "bigquery#tableDataList",
+            "totalRows": str(version.num_rows),
+            **self._page(version, first, most),
+        }
 
     def _page(self, version: Version, first: int, most: int) -> dict[str, Any]:
         if most == 0:
             return {}
         with self.owner.tables.lock:
-            rows = self.owner.tables.connection.cursor().sql(f"SELECT * FROM {version.table} LIMIT {most} OFFSET {first}").to_arrow_table()
+            rows = (
+                self.owner.tables.connection.cursor()
+                .sql(f"SELECT * FROM {version.table} LIMIT {most} OFFSET {first}")
+                .to_arrow_table()
+            )
         cells = [[{"v": _cell(v)} for v in column.to_pylist()] for column in rows.columns]
         page: dict[str, Any] = {"rows": [{"f": list(row)} for row in zip(*cells, strict=True)]}
         if first + rows.num_rows < version.num_rows:
@@ -375,7 +423,9 @@ def _cell(value: Any) -> Any:
         case bool():
             return "true" if value else "false"
         case datetime.datetime() if value.tzinfo is not None:
-            return str((value.astimezone(datetime.UTC).replace(tzinfo=None) - EPOCH) // datetime.timedelta(microseconds=1))
+            return str(
+                (value.astimezone(datetime.UTC).replace(tzinfo=None) - EPOCH) // datetime.timedelta(microseconds=1)
+            )
         case datetime.datetime():
             return value.isoformat()
         case bytes():

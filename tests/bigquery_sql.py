@@ -25,11 +25,17 @@ RESERVED_WORDS = """
 """
 RESERVED = frozenset(RESERVED_WORDS.split())
 # Names of types that other engines know and BigQuery does not.
-FOREIGN_TYPES = frozenset({"DOUBLE", "REAL", "FLOAT", "TEXT", "VARCHAR", "HUGEINT", "UBIGINT", "TIMESTAMPTZ", "FLOAT32", "INT32"})
+FOREIGN_TYPES = frozenset(
+    {"DOUBLE", "REAL", "FLOAT", "TEXT", "VARCHAR", "HUGEINT", "UBIGINT", "TIMESTAMPTZ", "FLOAT32", "INT32"}
+)
 # Functions that sqlglot has no class for, and that BigQuery has.
-KNOWN_ANONYMOUS = frozenset({"NET.HOST", "RANGE_BUCKET", "BIT_COUNT", "ERROR", "IEEE_DIVIDE", "IS_NAN", "IS_INF", "TO_JSON_STRING"})
+KNOWN_ANONYMOUS = frozenset(
+    {"NET.HOST", "RANGE_BUCKET", "BIT_COUNT", "ERROR", "IEEE_DIVIDE", "IS_NAN", "IS_INF", "TO_JSON_STRING"}
+)
 # How sqlglot spells functions that BigQuery does not have.
-UNKNOWN_FUNCTIONS = frozenset({"EPOCH_US", "GETVARIABLE", "ENUM_CODE", "LIST_EXTRACT", "READ_PARQUET", "HASH", "QUANTILE_CONT", "MEDIAN"})
+UNKNOWN_FUNCTIONS = frozenset(
+    {"EPOCH_US", "GETVARIABLE", "ENUM_CODE", "LIST_EXTRACT", "READ_PARQUET", "HASH", "QUANTILE_CONT", "MEDIAN"}
+)
 MAX_QUERY_CHARACTERS = 1_000_000
 
 
@@ -64,7 +70,10 @@ Locate = Callable[[str, str, str, float | None], str]
 def translate(text: str, project: str, parameters: dict[str, Any], locate: Locate) -> Translated:
     """The query for DuckDB. Raises Refused for what BigQuery would not run."""
     if len(text) > MAX_QUERY_CHARACTERS:
-        raise Refused("invalidQuery", f"The query is too large. The maximum standard SQL query length is {MAX_QUERY_CHARACTERS} characters")
+        raise Refused(
+            "invalidQuery",
+            f"The query is too large. The maximum standard SQL query length is {MAX_QUERY_CHARACTERS} characters",
+        )
     _check_tokens(text)
     try:
         statements = [s for s in sqlglot.parse(text, dialect=_Dialect) if s is not None]
@@ -105,7 +114,12 @@ def _check(query: exp.Expr) -> None:
             raise Refused("invalidQuery", f"Function not found: {node.sql_name()}")
         if isinstance(node, exp.Join) and node.side in ("LEFT", "RIGHT", "FULL"):
             _check_outer_join(node)
-        if isinstance(node, exp.Cast) and _is_text(node) and isinstance(node.this, exp.Sum) and not node.this.find(exp.Cast):
+        if (
+            isinstance(node, exp.Cast)
+            and _is_text(node)
+            and isinstance(node.this, exp.Sum)
+            and not node.this.find(exp.Cast)
+        ):
             raise Refused("invalidQuery", "a sum of INT64 may overflow here; add up a NUMERIC")
         # The MD5 of BigQuery is bytes; without TO_HEX around it a text would be something else here.
         if isinstance(node, exp.MD5Digest):
@@ -193,7 +207,8 @@ def _behave(node: exp.Expr) -> exp.Expr:
     if isinstance(node, exp.Bracket) and node.args.get("safe"):
         (place,) = node.expressions
         within = exp.Case().when(
-            exp.GTE(this=exp.Paren(this=place.copy()), expression=exp.convert(0)), exp.Paren(this=place) + exp.convert(1)
+            exp.GTE(this=exp.Paren(this=place.copy()), expression=exp.convert(0)),
+            exp.Paren(this=place) + exp.convert(1),
         )
         return exp.Anonymous(this="list_extract", expressions=[node.this, within])
     if isinstance(node, exp.Cast) and _is_text(node) and node.this.find(exp.Sum):
@@ -245,7 +260,9 @@ def _range_bucket(point: exp.Expr, edges: list[Any]) -> exp.Expr:
             .else_(within(middle + 1, high))
         )
 
-    return exp.Case().when(exp.Not(this=exp.Is(this=exp.Paren(this=point.copy()), expression=exp.null())), within(0, len(edges)))
+    return exp.Case().when(
+        exp.Not(this=exp.Is(this=exp.Paren(this=point.copy()), expression=exp.null())), within(0, len(edges))
+    )
 
 
 def scanned_columns(plan_text: str) -> set[tuple[str, str]]:

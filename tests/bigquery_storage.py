@@ -43,12 +43,21 @@ class Storage:
         self.streams: dict[str, Stream] = {}
         self.offsets: list[tuple[str, int]] = []  # every ReadRows: the stream and where it began
         self.server = grpc.server(futures.ThreadPoolExecutor(max_workers=8))
-        self.server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, {
-            "CreateReadSession": grpc.unary_unary_rpc_method_handler(
-                self.create_session, types.CreateReadSessionRequest.deserialize, types.ReadSession.serialize),
-            "ReadRows": grpc.unary_stream_rpc_method_handler(
-                self.read_rows, types.ReadRowsRequest.deserialize, types.ReadRowsResponse.serialize),
-        }),))  # fmt: skip
+        self.server.add_generic_rpc_handlers(
+            (
+                grpc.method_handlers_generic_handler(
+                    SERVICE,
+                    {
+                        "CreateReadSession": grpc.unary_unary_rpc_method_handler(
+                            self.create_session, types.CreateReadSessionRequest.deserialize, types.ReadSession.serialize
+                        ),
+                        "ReadRows": grpc.unary_stream_rpc_method_handler(
+                            self.read_rows, types.ReadRowsRequest.deserialize, types.ReadRowsResponse.serialize
+                        ),
+                    },
+                ),
+            )
+        )
         self.port = self.server.add_insecure_port("127.0.0.1:0")
         self.server.start()
 
@@ -63,15 +72,20 @@ class Storage:
             version = self.tables.locate((project, dataset, table), snapshot.timestamp() if snapshot else None)
         except Refused as refused:
             context.abort(CODES.get(refused.reason, grpc.StatusCode.INVALID_ARGUMENT), str(refused))
-        rows = self._rows(version.table, list(session.read_options.selected_fields), session.read_options.row_restriction)
+        rows = self._rows(
+            version.table, list(session.read_options.selected_fields), session.read_options.row_restriction
+        )
         compression = COMPRESSIONS.get(int(session.read_options.arrow_serialization_options.buffer_compression))
         num_streams = max(1, min(request.max_stream_count or 4, 4, -(-rows.num_rows // ROWS_PER_MESSAGE)))
         name = f"projects/{request.parent.split('/')[-1]}/locations/us/sessions/{uuid.uuid4().hex}"
         answer = types.ReadSession(
-            name=name, table=session.table, data_format=types.DataFormat.ARROW, estimated_row_count=rows.num_rows,
+            name=name,
+            table=session.table,
+            data_format=types.DataFormat.ARROW,
+            estimated_row_count=rows.num_rows,
             expire_time=datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=6),
             arrow_schema=types.ArrowSchema(serialized_schema=rows.schema.serialize().to_pybytes()),
-        )  # fmt: skip
+        )
         for number in range(num_streams if rows.num_rows else 0):
             low, high = (rows.num_rows * n // num_streams for n in (number, number + 1))
             stream = f"{name}/streams/{number}"
@@ -100,7 +114,8 @@ class Storage:
             data = _serialized(batch, options)
             self.wire.count("arrow", len(data))
             yield types.ReadRowsResponse(
-                arrow_record_batch=types.ArrowRecordBatch(serialized_record_batch=data, row_count=batch.num_rows), row_count=batch.num_rows
+                arrow_record_batch=types.ArrowRecordBatch(serialized_record_batch=data, row_count=batch.num_rows),
+                row_count=batch.num_rows,
             )
 
     def close(self) -> None:

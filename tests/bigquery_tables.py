@@ -15,7 +15,17 @@ from bigquery_sql import Refused, Translated, scanned_columns, translate
 
 LEAST_BILLED_BYTES = 10 * 2**20
 ANONYMOUS = "_anonymous"
-BYTES_OF_TYPE = {"INT64": 8, "FLOAT64": 8, "BOOL": 1, "DATE": 8, "DATETIME": 8, "TIMESTAMP": 8, "TIME": 8, "NUMERIC": 16, "BIGNUMERIC": 32}
+BYTES_OF_TYPE = {
+    "INT64": 8,
+    "FLOAT64": 8,
+    "BOOL": 1,
+    "DATE": 8,
+    "DATETIME": 8,
+    "TIMESTAMP": 8,
+    "TIME": 8,
+    "NUMERIC": 16,
+    "BIGNUMERIC": 32,
+}
 
 
 @dataclass
@@ -46,7 +56,10 @@ class Table:
         if seconds is None:
             return self.versions[-1]
         if seconds < time.time() - 7 * 86_400:
-            raise Refused("invalidQuery", f"Invalid time travel timestamp {int(seconds * 1000)} for table. Cannot read before 7 days ago")
+            raise Refused(
+                "invalidQuery",
+                f"Invalid time travel timestamp {int(seconds * 1000)} for table. Cannot read before 7 days ago",
+            )
         found = [version for version in self.versions if version.since <= seconds]
         if not found:
             raise Refused("invalidQuery", "Invalid snapshot time: the table did not exist then")
@@ -65,7 +78,9 @@ class Tables:
         self.found: dict[tuple[str, str, str], Table] = {}
         self.lock = threading.RLock()
 
-    def put(self, key: tuple[str, str, str], rows: pa.Table, types: dict[str, str] | None = None, since: float | None = None) -> Table:
+    def put(
+        self, key: tuple[str, str, str], rows: pa.Table, types: dict[str, str] | None = None, since: float | None = None
+    ) -> Table:
         """A new table, or a new version of one; `types` names BigQuery's type of columns that Arrow has none for."""
         with self.lock:
             known = self.found.setdefault(key, Table(since or time.time()))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,15 +16,16 @@ import pytest
 from servers import MysqlServer, PostgresServer, S3Server, mysql_server, postgres_server, s3_server
 from terminal import Terminal
 
+from cengine.datasources.register import Snapshot, take_snapshot
 from cengine.engines.duckdb import DuckDB
 from cengine.expressions.filters import parse_filter, with_columns
-from cengine.pipeline.register import Snapshot, take_snapshot
 from cengine.preprocess.source import Rows
 from cengine.sources import Parquet
 from cengine.store.project import open_project
 
 if TYPE_CHECKING:
     from bigquery_server import BigQueryServer
+    from playwright.sync_api import Browser
 
 MEMORY_BYTES = 2**29
 
@@ -37,6 +40,32 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["JAX_COMPILATION_CACHE_DIR"] = folder.name
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
     os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
+
+
+@pytest.fixture
+def install_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Path]]:
+    """Installs a package where Python finds it, for one test: `install_package("my-package", modules, entry_points)`.
+
+    `modules` maps a path in the folder of packages to its text. A module that was imported from there is forgotten
+    afterwards: two tests' packages may have one name.
+    """
+    folder = tmp_path / "site"
+
+    def install(name: str, modules: dict[str, str], entry_points: str, *, version: str = "1.0") -> Path:
+        info = folder / f"{name.replace('-', '_')}-{version}.dist-info"
+        metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+        files = {**modules, f"{info.name}/METADATA": metadata, f"{info.name}/entry_points.txt": entry_points}
+        for path, text in files.items():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_text(text)
+        monkeypatch.syspath_prepend(str(folder))
+        return folder
+
+    yield install
+    for name, module in list(sys.modules.items()):
+        places = [getattr(module, "__file__", None), *(getattr(module, "__path__", None) or ())]
+        if any(place and Path(place).is_relative_to(folder) for place in places):
+            del sys.modules[name]
 
 
 @pytest.fixture
@@ -117,3 +146,18 @@ def bigquery(monkeypatch: pytest.MonkeyPatch) -> Iterator[BigQueryServer]:
         monkeypatch.delenv("GOOGLE_CLOUD_PROJECT", raising=False)
         yield server
         assert server.broken == []
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium without a window."""
+    driver = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
+    program = os.environ.get("CENGINE_CHROMIUM") or shutil.which("chromium")
+    if program is None:
+        pytest.skip(
+            "there is no Chromium: install it (Debian: apt-get install chromium) or name it in CENGINE_CHROMIUM"
+        )
+    with driver.sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield opened
+        opened.close()

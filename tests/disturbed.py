@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from terminal import Terminal
 
-from cengine.training.model import load_model
+from cengine.learners.model import load_model
 
 # Every stage has something to do; the network's random state matters, and there are twelve checkpoints.
 YAML = """\
@@ -43,7 +43,10 @@ RESUME = ("pipeline", "resume", "mine")
 # A command that kills itself, by SIGKILL, the n-th time that Python is about to do something: `WHEN WHAT N WORDS ...`.
 # WHEN is an audit event (open, os.rename, os.remove, shutil.rmtree) or `sql`, which is after a statement and before its
 # commit; WHAT must be in what the event is about. The program itself is the one that everybody runs.
-SUICIDE = [sys.executable, "-c", """
+SUICIDE = [
+    sys.executable,
+    "-c",
+    """
 import os, runpy, signal, sys
 when, what, left = sys.argv[1], sys.argv[2], int(sys.argv[3])
 del sys.argv[1:4]
@@ -61,7 +64,8 @@ if when == "sql":
 else:
     sys.addaudithook(lambda name, about: happened(repr(about)) if name == when else None)
 runpy.run_module("cengine.cli.main", run_name="__main__")
-"""]  # fmt: skip
+""",
+]
 
 
 def registered(folder: Path, num_rows: int = 4000, text: str = YAML) -> Terminal:
@@ -93,10 +97,14 @@ class Outcome:
         """That of the newest run, which must have succeeded."""
         (newest,) = terminal("pipeline", "status", "--pipeline-id", "mine", "--json").json
         assert newest["status"] == "Succeeded", newest
-        (train,), (evaluate,) = (list((terminal.project.folder / "artifacts" / stage).glob("??/*")) for stage in ("Train", "Evaluate"))
+        (train,), (evaluate,) = (
+            list((terminal.project.folder / "artifacts" / stage).glob("??/*")) for stage in ("Train", "Evaluate")
+        )
         found = terminal("pipeline", "evaluate", "mine", "--json", "--no-open").json
         return Outcome(
-            load_model(train).get_weights(), [found["metrics"], found["slices"]], pq.read_table(evaluate / "predictions.parquet")
+            load_model(train).get_weights(),
+            [found["metrics"], found["slices"]],
+            pq.read_table(evaluate / "predictions.parquet"),
         )
 
     def assert_equal(self, other: Outcome) -> None:
@@ -115,9 +123,9 @@ def assert_whole(terminal: Terminal) -> None:
     assert (found["wrong"], found["findings"]) == (0, [])
     assert found["files"] > 10
     assert terminal.leftovers() == []
-    for run in terminal.project.records.all("runs"):
-        assert run["status"] not in ("Queued", "Running")
-        assert run["seconds"] is None or run["seconds"] >= 0
+    for run in terminal.project.records.runs.all():
+        assert run.status not in ("Queued", "Running")
+        assert run.seconds is None or run.seconds >= 0
 
 
 @dataclass(frozen=True)

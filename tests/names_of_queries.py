@@ -11,8 +11,35 @@ import cengine
 
 FOLDERS = ("preprocess", "evaluation", "pipeline", "engines", "expressions")
 # Calls whose texts are names in queries.
-NAMING = {"as_", "subquery", "alias_", "column", "to_table", "register", "new_name", "load_pairs", "free", "select", "query", "parquet"}
-KEYWORDS = ("count", "sum", "group", "order", "select", "from", "where", "end", "split", "mae", "value", "error", "bool")
+NAMING = {
+    "as_",
+    "subquery",
+    "alias_",
+    "column",
+    "to_table",
+    "register",
+    "new_name",
+    "load_pairs",
+    "free",
+    "select",
+    "query",
+    "parquet",
+}
+KEYWORDS = (
+    "count",
+    "sum",
+    "group",
+    "order",
+    "select",
+    "from",
+    "where",
+    "end",
+    "split",
+    "mae",
+    "value",
+    "error",
+    "bool",
+)
 _WORD = re.compile(r"\b(?=[a-z_])[A-Za-z0-9_]+")
 
 
@@ -43,7 +70,9 @@ def _names(node: ast.AST) -> Iterator[str]:
 
 
 def _called(function: ast.expr) -> str:
-    return function.attr if isinstance(function, ast.Attribute) else function.id if isinstance(function, ast.Name) else ""
+    return (
+        function.attr if isinstance(function, ast.Attribute) else function.id if isinstance(function, ast.Name) else ""
+    )
 
 
 def _texts(node: ast.AST) -> Iterator[str]:

@@ -140,10 +140,22 @@ def postgres_server() -> Iterator[PostgresServer]:
         made = subprocess.run(command, capture_output=True, text=True, **options)
         assert made.returncode == 0, made.stderr
         port = free_port()
-        settings = {"port": port, "listen_addresses": HOST, "unix_socket_directories": "", "fsync": "off", "max_connections": 100}
+        settings = {
+            "port": port,
+            "listen_addresses": HOST,
+            "unix_socket_directories": "",
+            "fsync": "off",
+            "max_connections": 100,
+        }
         words = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         # SIGINT is PostgreSQL's fast shutdown: it rolls back what goes on and leaves.
-        server = Server([str(programs / "postgres"), "-D", str(folder / "data"), *words], port, folder / "log", signal.SIGINT, **options)
+        server = Server(
+            [str(programs / "postgres"), "-D", str(folder / "data"), *words],
+            port,
+            folder / "log",
+            signal.SIGINT,
+            **options,
+        )
         server.start()
         postgres = PostgresServer(server)
         _wait_until_ready(postgres)
@@ -206,8 +218,13 @@ class S3Server:
     @property
     def environment(self) -> dict[str, str]:
         """What a program needs in its environment to find and use it."""
-        return {"AWS_ENDPOINT_URL": self.endpoint, "AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing-secret",
-                "AWS_DEFAULT_REGION": "us-east-1", "AWS_EC2_METADATA_DISABLED": "true"}  # fmt: skip
+        return {
+            "AWS_ENDPOINT_URL": self.endpoint,
+            "AWS_ACCESS_KEY_ID": "testing",
+            "AWS_SECRET_ACCESS_KEY": "testing-secret",
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
 
     def new_bucket(self) -> str:
         """The address of a new, empty bucket."""
@@ -220,8 +237,13 @@ class S3Server:
         import boto3
 
         words = self.environment
-        return boto3.client("s3", endpoint_url=self.endpoint, aws_access_key_id=words["AWS_ACCESS_KEY_ID"],
-                            aws_secret_access_key=words["AWS_SECRET_ACCESS_KEY"], region_name=words["AWS_DEFAULT_REGION"])  # fmt: skip
+        return boto3.client(
+            "s3",
+            endpoint_url=self.endpoint,
+            aws_access_key_id=words["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=words["AWS_SECRET_ACCESS_KEY"],
+            region_name=words["AWS_DEFAULT_REGION"],
+        )
 
 
 @contextlib.contextmanager
@@ -232,7 +254,11 @@ def s3_server(*, refuses: bool = False) -> Iterator[S3Server]:
     environment = {**os.environ, **({"INITIAL_NO_AUTH_ACTION_COUNT": "0"} if refuses else {})}
     port = free_port()
     server = Server(
-        [sys.executable, "-m", "moto.server", "-H", HOST, "-p", str(port)], port, folder / "log", signal.SIGKILL, env=environment
+        [sys.executable, "-m", "moto.server", "-H", HOST, "-p", str(port)],
+        port,
+        folder / "log",
+        signal.SIGKILL,
+        env=environment,
     )
     try:
         server.start()
@@ -283,7 +309,10 @@ def mysql_server() -> Iterator[MysqlServer]:
     pytest.importorskip("pymysql", reason="pymysql is not installed: pip install 'cengine-ml[mysql]'")
     import pymysql
 
-    program, install = shutil.which("mariadbd", path=f"{os.environ['PATH']}:/usr/sbin"), shutil.which("mariadb-install-db")
+    program, install = (
+        shutil.which("mariadbd", path=f"{os.environ['PATH']}:/usr/sbin"),
+        shutil.which("mariadb-install-db"),
+    )
     if program is None or install is None:
         pytest.skip("MariaDB is not installed: `make system` installs it where it may")
     folder = Path(tempfile.mkdtemp(prefix="cengine-mysql-"))
@@ -329,7 +358,15 @@ def gcs_server() -> Iterator[tuple[str, str]]:
     folder = Path(tempfile.mkdtemp(prefix="cengine-gcs-"))
     port = free_port()
     bucket = f"test-{uuid.uuid4().hex[:12]}"
-    words = ["-m", "gcp_storage_emulator", "start", f"--host={HOST}", f"--port={port}", "--in-memory", f"--default-bucket={bucket}"]
+    words = [
+        "-m",
+        "gcp_storage_emulator",
+        "start",
+        f"--host={HOST}",
+        f"--port={port}",
+        "--in-memory",
+        f"--default-bucket={bucket}",
+    ]
     server = Server([sys.executable, *words], port, folder / "log", signal.SIGTERM, cwd=folder)
     try:
         server.start()
@@ -356,8 +393,21 @@ def azure_server() -> Iterator[tuple[str, str]]:
     folder = Path(tempfile.mkdtemp(prefix="cengine-azure-"))
     port = free_port()
     account, key = "tests", base64.b64encode(secrets.token_bytes(32)).decode()
-    words = [f"--blobHost={HOST}", f"--blobPort={port}", f"--location={folder}", "--silent", "--skipApiVersionCheck", "--disableTelemetry"]
-    server = Server([program, *words], port, folder / "log", signal.SIGTERM, env={**os.environ, "AZURITE_ACCOUNTS": f"{account}:{key}"})
+    words = [
+        f"--blobHost={HOST}",
+        f"--blobPort={port}",
+        f"--location={folder}",
+        "--silent",
+        "--skipApiVersionCheck",
+        "--disableTelemetry",
+    ]
+    server = Server(
+        [program, *words],
+        port,
+        folder / "log",
+        signal.SIGTERM,
+        env={**os.environ, "AZURITE_ACCOUNTS": f"{account}:{key}"},
+    )
     try:
         server.start()
         container = f"test-{uuid.uuid4().hex[:12]}"

@@ -34,15 +34,35 @@ class SparkCluster:
     def start(self, num_workers: int, worker_megabytes: int) -> None:
         """Starts the master and its workers, and waits until all have come."""
         self._spark(
-            "master", "org.apache.spark.deploy.master.Master", "--host", HOST, "--port", str(self.port), "--webui-port", str(self.page)
+            "master",
+            "org.apache.spark.deploy.master.Master",
+            "--host",
+            HOST,
+            "--port",
+            str(self.port),
+            "--webui-port",
+            str(self.page),
         )
         self.wait(lambda state: state["status"] == "ALIVE")
         for number in range(num_workers):
             work = self.folder / f"worker-{number}"
-            self.workers.append(self._spark(
-                f"worker-{number}", "org.apache.spark.deploy.worker.Worker", "--host", HOST, "--webui-port", str(free_port()),
-                "--cores", "1", "--memory", f"{worker_megabytes}m", "--work-dir", str(work), self.master,
-            ))  # fmt: skip
+            self.workers.append(
+                self._spark(
+                    f"worker-{number}",
+                    "org.apache.spark.deploy.worker.Worker",
+                    "--host",
+                    HOST,
+                    "--webui-port",
+                    str(free_port()),
+                    "--cores",
+                    "1",
+                    "--memory",
+                    f"{worker_megabytes}m",
+                    "--work-dir",
+                    str(work),
+                    self.master,
+                )
+            )
         self.wait(lambda state: state["aliveworkers"] == num_workers)
 
     def _spark(self, name: str, main: str, *words: str) -> subprocess.Popen[bytes]:
@@ -51,9 +71,16 @@ class SparkCluster:
         jars = Path(pyspark.__file__).parent / "jars" / "*"
         # Not by spark-class: the process is to be the Java machine itself, for it is killed.
         command = ["java", "-Xmx256m", "-cp", str(jars), main, *words]
-        environment = {**os.environ, "SPARK_HOME": str(jars.parents[1]), "SPARK_LOCAL_IP": HOST, "SPARK_SCALA_VERSION": "2.13"}
+        environment = {
+            **os.environ,
+            "SPARK_HOME": str(jars.parents[1]),
+            "SPARK_LOCAL_IP": HOST,
+            "SPARK_SCALA_VERSION": "2.13",
+        }
         with (self.folder / f"{name}.log").open("ab") as log:
-            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, cwd=self.folder)
+            process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, cwd=self.folder
+            )
         self.processes.append(process)
         return process
 
@@ -75,7 +102,9 @@ class SparkCluster:
 
     def logs(self) -> str:
         """The ends of the logs."""
-        return "\n".join(f"--- {log.name}\n{log.read_text(errors='replace')[-1500:]}" for log in sorted(self.folder.glob("*.log")))
+        return "\n".join(
+            f"--- {log.name}\n{log.read_text(errors='replace')[-1500:]}" for log in sorted(self.folder.glob("*.log"))
+        )
 
     def stop(self) -> None:
         """Ends all."""

@@ -55,7 +55,11 @@ class Answer:
     def rows(self, headers: str) -> list[list[str]]:
         """The cells of the printed table whose header line has these columns."""
         lines = self.out.splitlines()
-        start = next(i for i, line in enumerate(lines) if [c.strip() for c in line.split("|")] == [c.strip() for c in headers.split("|")])
+        start = next(
+            i
+            for i, line in enumerate(lines)
+            if [c.strip() for c in line.split("|")] == [c.strip() for c in headers.split("|")]
+        )
         body = lines[start + 2 :]
         end = next((i for i, line in enumerate(body) if not line.strip()), len(body))
         return [[cell.strip() for cell in line.split("|")] for line in body[:end]]
@@ -108,7 +112,9 @@ class Terminal:
 class Typed:
     """A command that runs in a process of its own."""
 
-    def __init__(self, words: list[str], folder: Path, command: Sequence[str] = COMMAND, more: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, words: list[str], folder: Path, command: Sequence[str] = COMMAND, more: dict[str, str] | None = None
+    ) -> None:
         environment = {**os.environ, "CENGINE_PROJECT": str(folder), **(more or {})}
         # A shell that runs the tests in the background or behind nohup lets them ignore signals; the command is to hear them.
         typed = ["env", "--default-signal=INT,HUP", *command, *words]

@@ -31,19 +31,24 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def shortened(text: str) -> str:
     assert "train_steps: 1764" in text
-    return text.replace("train_steps: 1764", "train_steps: 60").replace("save_checkpoints_steps: 300", "save_checkpoints_steps: 30")
+    return text.replace("train_steps: 1764", "train_steps: 60").replace(
+        "save_checkpoints_steps: 300", "save_checkpoints_steps: 30"
+    )
 
 
 def run(arguments: list[str], folder: Path, answer: str = "") -> subprocess.CompletedProcess[str]:
     environment = {key: value for key, value in os.environ.items() if key != "CENGINE_PROJECT"}
     command = [sys.executable, "-m", "cengine.cli.main", *arguments]
-    return subprocess.run(command, cwd=folder, input=answer, capture_output=True, text=True, env=environment, timeout=300)
+    return subprocess.run(
+        command, cwd=folder, input=answer, capture_output=True, text=True, env=environment, timeout=300
+    )
 
 
 def test_the_commands_of_the_readme_work_in_order(folder: Path) -> None:
-    (block,) = re.findall(r"```console\n(.*?)```", README, re.S)
+    generate_trips(folder / "new-trips.csv", 50, num_stations=20)
+    lines = "".join(re.findall(r"```console\n(.*?)```", README, re.S)).splitlines()
     outputs = {}
-    for line in block.splitlines():
+    for line in lines:
         program, *arguments = shlex.split(line)
         assert program == "cengine"
         done = run(arguments, folder, answer="Y\n")
@@ -54,6 +59,7 @@ def test_the_commands_of_the_readme_work_in_order(folder: Path) -> None:
     assert "Succeeded" in outputs["status"]
     assert "always saying" in outputs["evaluate"]
     assert "by start_station_name" in outputs["evaluate"]
+    assert "50 rows predicted: predicted.parquet" in outputs["nyc_citibike_experiment"]
 
 
 @pytest.mark.slow
@@ -99,9 +105,51 @@ def test_the_commands_of_the_page_about_housekeeping_work_in_order(tmp_path: Pat
     assert run(["pipeline", "run", "trips", "--explain"], tmp_path).returncode == 0
 
 
+@pytest.mark.slow
+def test_the_page_about_exports_is_run(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "export.md").read_text()
+    text = (ROOT / "examples" / "trips.yaml").read_text()
+    (tmp_path / "trips.yaml").write_text(re.sub(r"(train_steps|epochs): [\d.]+", "train_steps: 200", text))
+    (block,) = re.findall(r"```console\n(.*?)```", page, re.S)
+    outputs = []
+    for line in block.splitlines():
+        program, *arguments = shlex.split(line)
+        assert program == "cengine"
+        done = run(arguments, tmp_path)
+        assert done.returncode == 0, (line, done.stderr)
+        outputs.append(done.stdout)
+    assert "20,000 made-up ones" in outputs[4]
+    assert "trips_model is whole" in outputs[-1]
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.S)
+    check = "\nassert years.shape == (2,) and ((years > 1900) & (years < 2020)).all()"
+    done = subprocess.run([sys.executable, "-c", code + check], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+def test_the_page_about_sql_is_run(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "sql.md").read_text()
+    text = (ROOT / "examples" / "trips.yaml").read_text()
+    (tmp_path / "trips.yaml").write_text(re.sub(r"(train_steps|epochs): [\d.]+", "train_steps: 200", text))
+    (block,) = re.findall(r"```console\n(.*?)```", page, re.S)
+    for line in block.splitlines():
+        program, *arguments = shlex.split(line)
+        assert program == "cengine"
+        done = run(arguments, tmp_path)
+        assert done.returncode == 0, (line, done.stderr)
+    assert "20,000 made-up ones" in done.stdout
+    shown = run(["export", "--help"], tmp_path).stdout
+    assert all(option in shown for option in re.findall(r"^\| `(--[a-z-]+)", page, re.M))
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.S)
+    check = "\nassert len(oldest.fetchall()) == 5"
+    done = subprocess.run([sys.executable, "-c", code + check], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 def test_the_python_of_the_readme_works(folder: Path) -> None:
     (code,) = re.findall(r"```python\n(.*?)```", README, re.S)
-    check = "\nassert len(predictions) == overall['num_rows'][0].as_py() and slices.num_rows > 1 and model.count_params() > 0"
+    check = "\nassert len(predictions) == overall['num_rows'][0].as_py() and slices.num_rows > 1 and model.network.count_params() > 0"
+    generate_trips(folder / "new-trips.csv", 50, num_stations=20)
     done = subprocess.run([sys.executable, "-c", code + check], cwd=folder, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert "always saying" in done.stdout
@@ -132,12 +180,19 @@ def test_the_yaml_of_the_configuration_page_is_valid() -> None:
 
 
 def test_the_page_of_words_is_current() -> None:
-    done = subprocess.run([sys.executable, str(ROOT / "docs" / "make_words.py"), "--check"], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "docs" / "make_words.py"), "--check"], capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
 
 
 def test_links_between_pages_lead_somewhere() -> None:
-    for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), ROOT / "CONTRIBUTING.md", ROOT / "examples" / "README.md"]:
+    for page in [
+        ROOT / "README.md",
+        *(ROOT / "docs").glob("*.md"),
+        ROOT / "CONTRIBUTING.md",
+        ROOT / "examples" / "README.md",
+    ]:
         for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
             if not target.startswith("http"):
                 assert (page.parent / target).exists(), f"{page.name}: {target}"
@@ -145,7 +200,14 @@ def test_links_between_pages_lead_somewhere() -> None:
 
 def test_nothing_names_a_registry_or_a_path_of_a_machine() -> None:
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True).stdout.split()
-    words = ["py" + "pi.org", "files.python" + "hosted", "/ro" + "ot/", "/ho" + "me/", "index" + "-url =", "registry.n" + "pmjs"]
+    words = [
+        "py" + "pi.org",
+        "files.python" + "hosted",
+        "/ro" + "ot/",
+        "/ho" + "me/",
+        "index" + "-url =",
+        "registry.n" + "pmjs",
+    ]
     for name in listed:
         text = (ROOT / name).read_text(errors="ignore") if (ROOT / name).is_file() else ""
         assert not [word for word in words if word in text], name

@@ -21,7 +21,20 @@ def test_the_former_spelling(header, name) -> None:
 
 
 def test_headers_stay_as_they_are() -> None:
-    headers = ["birth year", "Start Time", " padded ", "a.b", "select", "日本", "ä", "Ä", "x" * 200, 'a "b"', "a_b", "a b"]
+    headers = [
+        "birth year",
+        "Start Time",
+        " padded ",
+        "a.b",
+        "select",
+        "日本",
+        "ä",
+        "Ä",
+        "x" * 200,
+        'a "b"',
+        "a_b",
+        "a b",
+    ]
     assert told_apart(headers) == headers
 
 
@@ -52,7 +65,11 @@ def test_parts_that_spell_a_column_otherwise_have_one_name_for_it() -> None:
     assert names_over([["birth_year"], ["Birth Year"]]) == [["Birth Year"], ["Birth Year"]]
     assert names_over([["Birth Year"], ["birth_year"]]) == [["Birth Year"], ["Birth Year"]]
     assert names_over([["a", "b"], ["a", "c"]]) == [["a", "b"], ["a", "c"]]
-    assert names_over([["a b", "a_b"], ["A B", "a_b"]])[0] == names_over([["a b", "a_b"], ["A B", "a_b"]])[1] == ["A B", "a_b"]
+    assert (
+        names_over([["a b", "a_b"], ["A B", "a_b"]])[0]
+        == names_over([["a b", "a_b"], ["A B", "a_b"]])[1]
+        == ["A B", "a_b"]
+    )
 
 
 FOUND = [
@@ -95,7 +112,11 @@ def test_every_column_is_found_by_its_own_name(names) -> None:
 
 
 @given(
-    st.lists(st.text(st.sampled_from("abc:m "), max_size=12) | st.sampled_from(["mae", "column: mae", "column: column: mae"]), unique=True)
+    st.lists(
+        st.text(st.sampled_from("abc:m "), max_size=12)
+        | st.sampled_from(["mae", "column: mae", "column: column: mae"]),
+        unique=True,
+    )
 )
 def test_columns_set_aside_keep_apart(names) -> None:
     aside = [set_aside(name, lambda own: own in ("mae", "a")) for name in names]

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from cengine.store import leases, places, postgres
+from cengine.connections import patience
+from cengine.store import leases
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "teams.md").read_text()
@@ -28,9 +29,8 @@ def test_the_variables_are_read() -> None:
 
 
 def test_the_numbers_are_those_of_the_code() -> None:
-    assert f"for {postgres.PATIENCE_SECONDS:g} seconds" in PAGE.replace("\n", " ")
-    assert f"after {postgres.FIRST_PATIENCE_SECONDS:g} seconds" in PAGE.replace("\n", " ")
-    assert (places.PATIENCE_SECONDS, places.FIRST_PATIENCE_SECONDS) == (postgres.PATIENCE_SECONDS, postgres.FIRST_PATIENCE_SECONDS)
+    assert f"for {patience.PATIENCE_SECONDS:g} seconds" in PAGE.replace("\n", " ")
+    assert f"after {patience.FIRST_PATIENCE_SECONDS:g} seconds" in PAGE.replace("\n", " ")
     assert f"for {leases.LEASE_SECONDS:g} seconds is not waited for" in PAGE.replace("\n", " ")
 
 
@@ -51,7 +51,13 @@ def test_the_commands_work_in_order(folder) -> None:
     words = [shlex.split(line)[1:] for line in COMMANDS if line.startswith("cengine ")]
     assert len(words) == 4
     outputs = [
-        subprocess.run([sys.executable, "-m", "cengine.cli.main", *line], cwd=folder, env=environment, capture_output=True, text=True)
+        subprocess.run(
+            [sys.executable, "-m", "cengine.cli.main", *line],
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+        )
         for line in words
     ]
     assert [done.returncode for done in outputs] == [0] * 4, outputs

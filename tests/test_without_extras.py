@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -30,7 +31,12 @@ SOURCES_TYPED = {
     "iceberg": (["--path", "missing/metadata.json"], "iceberg"),
     "bq": (["--project", "my-project-1", "--dataset", "city", "--table", "t"], "bigquery"),
 }
-ENGINES_TYPED = {"duckdb": None, "spark": "spark", "postgres": None, "bigquery": None}  # the last two only read tables of their own
+ENGINES_TYPED = {
+    "duckdb": None,
+    "spark": "spark",
+    "postgres": None,
+    "bigquery": None,
+}  # the last two only read tables of their own
 
 
 class Bare:
@@ -61,9 +67,12 @@ def bare(tmp_path_factory) -> Bare:
 def test_the_main_job_needs_no_extra(bare) -> None:
     assert bare("--version").stdout.startswith("cengine ")
     for words in (
-        ("datasource", "create", "csv", "--name", "table", "--path", "table.csv"), ("pipeline", "push", "config.yaml", "first"),
-        ("pipeline", "run", "first", "--yes"), ("pipeline", "evaluate", "first", "--no-open"), ("doctor",),
-    ):  # fmt: skip
+        ("datasource", "create", "csv", "--name", "table", "--path", "table.csv"),
+        ("pipeline", "push", "config.yaml", "first"),
+        ("pipeline", "run", "first", "--yes"),
+        ("pipeline", "evaluate", "first", "--no-open"),
+        ("doctor",),
+    ):
         done = bare(*words)
         assert done.returncode == 0, done.stderr
 
@@ -85,7 +94,9 @@ def test_an_engine_names_the_extra_that_is_missing(bare, name) -> None:
     assert name in ENGINES_TYPED, "say which extra it needs"
     bare("datasource", "create", "csv", "--name", "table", "--path", "table.csv")
     # Of a split of its own nothing is stored: what another engine has made would need none.
-    (bare.folder / f"{name}.yaml").write_text(YAML.replace("split:\n", f"split:\n  seed: {sorted(ENGINES).index(name) + 7}\n"))
+    (bare.folder / f"{name}.yaml").write_text(
+        YAML.replace("split:\n", f"split:\n  seed: {sorted(ENGINES).index(name) + 7}\n")
+    )
     bare("pipeline", "push", f"{name}.yaml", name)
     done = bare("pipeline", "run", name, "--yes", "--engine", name)
     assert "bug" not in done.stderr
@@ -94,9 +105,24 @@ def test_an_engine_names_the_extra_that_is_missing(bare, name) -> None:
         assert f"-m pip install 'cengine-ml[{ENGINES_TYPED[name]}]'" in done.stderr
 
 
+def test_a_learner_names_the_extra_that_is_missing(bare) -> None:
+    bare("datasource", "create", "csv", "--name", "table", "--path", "table.csv")
+    yaml = re.sub(r"(?ms)^trainer:\n(  .*?\n)+", "trainer: {type: regression, architecture: boosted_trees}\n", YAML)
+    assert "boosted_trees" in yaml
+    (bare.folder / "trees.yaml").write_text(yaml)
+    done = bare("pipeline", "push", "trees.yaml", "trees")
+    assert done.returncode == 3
+    assert "boosted trees need the package lightgbm" in done.stderr
+    assert "-m pip install 'cengine-ml[trees]'" in done.stderr
+
+
 @pytest.mark.parametrize(
-    ("variable", "value", "extra"), [("CENGINE_STORE", "postgresql://me@localhost/records", "postgres"), ("CENGINE_ARTIFACTS", "s3://bucket/artifacts", "s3")]
-)  # fmt: skip
+    ("variable", "value", "extra"),
+    [
+        ("CENGINE_STORE", "postgresql://me@localhost/records", "postgres"),
+        ("CENGINE_ARTIFACTS", "s3://bucket/artifacts", "s3"),
+    ],
+)
 def test_a_shared_store_names_the_extra_that_is_missing(bare, variable, value, extra) -> None:
     done = bare("workspace", "show", **{variable: value})
     assert done.returncode == 7
@@ -107,6 +133,8 @@ def test_every_extra_of_the_project_is_tried() -> None:
     import tomllib
 
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    tried = {extra for _, extra in SOURCES_TYPED.values()} | set(ENGINES_TYPED.values()) | {"postgres", "s3"}
+    tried = {extra for _, extra in SOURCES_TYPED.values()} | set(ENGINES_TYPED.values()) | {"postgres", "s3", "trees"}
+    # Tests of their own: tests/exports/test_export_command.py, tests/serving/test_lean_process.py.
+    tried |= {"export", "serve"}
     # A notebook opens by itself, a keyring is asked if there is one, Azure's address is one of three.
     assert set(extras) - tried == {"notebook", "keyring", "azure"}

@@ -11,13 +11,22 @@ import pytest
 from names_of_queries import names_of_queries
 from terminal import Terminal
 
+from cengine.inspection.run import find_run
+from cengine.inspection.slicing import slice_run
 from cengine.names import Names
-from cengine.pipeline.finished import find_run
-from cengine.pipeline.slicing import slice_run
 
 NUM_ROWS = 400
 # What a table of predictions, a table of slices and encoded rows call their own columns, beside what queries do.
-STORED = ["split", "mae: low", "label: prediction", "prediction: prediction", "column: mae", "column: column: mae", "seen.year", "where"]
+STORED = [
+    "split",
+    "mae: low",
+    "label: prediction",
+    "prediction: prediction",
+    "column: mae",
+    "column: column: mae",
+    "seen.year",
+    "where",
+]
 SLICES = [
     "total",
     "ROWS",
@@ -58,7 +67,11 @@ def table() -> pa.Table:
     """Every other name in capitals: engines take both for the same. One column is named twice but for case, so it has another name."""
     names = [name.upper() if place % 2 else name for place, name in enumerate(names_of_queries())]
     lowered = {name.lower() for name in [*SLICES, *STORED, "prediction", "seen"]}
-    names = [*(name for name in names if name.lower() not in lowered), *SLICES, *(name for name in STORED if name not in SLICES)]
+    names = [
+        *(name for name in names if name.lower() not in lowered),
+        *SLICES,
+        *(name for name in STORED if name not in SLICES),
+    ]
     random = np.random.default_rng(0)
     numbers = {name.lower() for name in NUMBERS}
     columns = {name: random.integers(0, 3, NUM_ROWS) for name in names}
@@ -78,11 +91,14 @@ def typed(tmp_path_factory) -> Terminal:
     config = {
         "features": {name: {} for name in [*NUMBERS, *WORDS, "seen"] if Names(names).find(name)},
         "labels": {"prediction": {"loss": "mse", "metrics": ["mae"]}},
-        "split": {"categorize_by": "_group", "index_ratio": {"train": 0.7, "rest": 0.3},
-                  "where": ['"count" + "_first" >= 0', "n < 3", "ROWS >= 0", "seen is not null"]},
+        "split": {
+            "categorize_by": "_group",
+            "index_ratio": {"train": 0.7, "rest": 0.3},
+            "where": ['"count" + "_first" >= 0', "n < 3", "ROWS >= 0", "seen is not null"],
+        },
         "trainer": {"type": "regression", "train_steps": 10},
         "evaluator": {"slices": [[name] for name in SLICES if name in names] + [["split", "mae"]]},
-    }  # fmt: skip
+    }
     terminal("pipeline", "push", terminal.write("c.yaml", json.dumps(config)), "mine")
     terminal("pipeline", "run", "mine", "-y")
     return terminal
@@ -93,7 +109,7 @@ def evaluated(typed):
     """The evaluated rows with all of their columns under the names of the file, and their errors."""
     run = find_run(typed.project, "mine")
     rows = pa.concat_tables([pq.read_table(file) for file in run.snapshot.files]).to_pandas()
-    predicted = run.run.predictions().select(["_row_id", "prediction: prediction"]).to_pandas()
+    predicted = run.predictions().select(["_row_id", "prediction: prediction"]).to_pandas()
     found = rows.merge(predicted.rename(columns={"prediction: prediction": "_predicted"}), on="_row_id")
     return found.assign(_error=(found["prediction"] - found["_predicted"]).abs())
 
@@ -105,7 +121,9 @@ def expected(evaluated, names) -> dict:
 
 def measured(found) -> dict:
     keys = list(zip(*(found.table[key].to_pylist() for key in found.keys), strict=True))
-    return dict(zip(keys, zip(found.table["num_rows"].to_pylist(), found.table["mae"].to_pylist(), strict=True), strict=True))
+    return dict(
+        zip(keys, zip(found.table["num_rows"].to_pylist(), found.table["mae"].to_pylist(), strict=True), strict=True)
+    )
 
 
 def assert_same(found, wanted) -> None:
@@ -129,7 +147,9 @@ def test_every_column_can_be_sliced_by(typed, evaluated) -> None:
     for start in range(0, len(names), COLUMNS_AT_ONCE):
         chosen = names[start : start + COLUMNS_AT_ONCE]
         quoted = ", ".join(f'"{name}"' for name in chosen)
-        (found,) = slice_run(run, f"""{quoted} where "total" < 2 and "_SPLIT" >= 0 and "label: prediction" > 0""").tables
+        (found,) = slice_run(
+            run, f"""{quoted} where "total" < 2 and "_SPLIT" >= 0 and "label: prediction" > 0"""
+        ).tables
         passed = evaluated[(evaluated["total"] < 2) & (evaluated["label: prediction"] > 0)]
         assert_same(measured(found), expected(passed, chosen))
 

@@ -22,7 +22,9 @@ def answers(processes):
 
 def test_two_runs_of_one_pipeline(table) -> None:
     """The second waits for what the first is building, and takes it."""
-    text = YAML.replace("train_steps: 20", "train_steps: 3000").replace("checkpoints_steps: 10", "checkpoints_steps: 500")
+    text = YAML.replace("train_steps: 20", "train_steps: 3000").replace(
+        "checkpoints_steps: 10", "checkpoints_steps: 500"
+    )
     table("pipeline", "push", table.write("c.yaml", text), "mine")
     first = table.start("pipeline", "run", "mine", "-y", "--json")
     first.says("Split")
@@ -42,7 +44,9 @@ def test_two_runs_of_one_pipeline(table) -> None:
 def test_two_datasources_on_a_new_project(terminal) -> None:
     """The two race for the records too: both want to make the database."""
     paths = [terminal.write(f"{name}.csv", table_text(500, start)) for name, start in (("a", 0), ("b", 7))]
-    created = [terminal.start("datasource", "create", "csv", "--name", path.stem, "--path", path, "--json") for path in paths]
+    created = [
+        terminal.start("datasource", "create", "csv", "--name", path.stem, "--path", path, "--json") for path in paths
+    ]
     found = answers(created)
     assert {answer.json["id"] for answer in found} == {1, 2}
     listed = terminal("datasource", "list", "--json").json

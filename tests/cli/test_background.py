@@ -9,7 +9,11 @@ import time
 import pytest
 from terminal import YAML, table_text
 
-LONG = YAML.replace("train_steps: 20", "train_steps: 400000").replace("save_checkpoints_steps: 10", "save_checkpoints_steps: 2000")
+from cengine.store.rows import RunRow
+
+LONG = YAML.replace("train_steps: 20", "train_steps: 400000").replace(
+    "save_checkpoints_steps: 10", "save_checkpoints_steps: 2000"
+)
 PATIENCE_SECONDS = 90
 
 
@@ -34,14 +38,16 @@ def waited(terminal, key: str, *wanted: str) -> dict:
     raise AssertionError(f"still {found}")
 
 
-def at_work(terminal, key: str) -> dict:
+def at_work(terminal, key: str) -> RunRow:
     """The run's record once it trains."""
     until = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < until:
         (row,) = [
-            r for r in terminal.project.records.all("runs") if r["pipeline_id"] == terminal.project.records.find("pipelines", key)["id"]
+            r
+            for r in terminal.project.records.runs.all()
+            if r.pipeline_id == terminal.project.records.pipelines.find(key).id
         ]
-        if row["progress"] and row["progress"]["stage"] == "Train" and row["progress"]["rate"]:
+        if row.progress and row.progress["stage"] == "Train" and row.progress["rate"]:
             return row
         time.sleep(0.1)
     raise AssertionError(f"still {row}")
@@ -68,19 +74,19 @@ def test_a_run_is_cancelled_and_resumed(pushed) -> None:
     assert status(pushed, "long")["status"] == "Cancelled"
     assert "does not go on any more: it is cancelled" in pushed("pipeline", "cancel", "long", code=7).err
     pushed("pipeline", "resume", "long", "--detach")
-    assert at_work(pushed, "long")["attempt"] == 2
+    assert at_work(pushed, "long").attempt == 2
     assert "cannot be" not in pushed("pipeline", "status").out
     pushed("pipeline", "cancel", "long")
-    assert row["id"] == pushed.project.records.all("runs")[0]["id"]
+    assert row.id == pushed.project.records.runs.all()[0].id
 
 
 def test_a_killed_run_is_interrupted_and_resumed(pushed) -> None:
     pushed("pipeline", "run", "long", "-y", "--detach")
-    os.kill(at_work(pushed, "long")["process_id"], signal.SIGKILL)
+    os.kill(at_work(pushed, "long").process_id, signal.SIGKILL)
     found = waited(pushed, "long", "Interrupted")
     assert "without a word" in found["message"]
     pushed("pipeline", "resume", "long", "--detach")
-    assert at_work(pushed, "long")["attempt"] == 2
+    assert at_work(pushed, "long").attempt == 2
     pushed("pipeline", "cancel", "long")
 
 

@@ -75,7 +75,9 @@ def test_bad_yaml(table, case) -> None:
 
 
 def test_all_errors_at_once_in_the_files_order(table) -> None:
-    path = table.write("bad.yaml", YAML.replace("mse", "msee").replace("dense", "dens").replace("x: {}", "x: {filling: minn}"))
+    path = table.write(
+        "bad.yaml", YAML.replace("mse", "msee").replace("dense", "dens").replace("x: {}", "x: {filling: minn}")
+    )
     err = refused(table, "pipeline", "push", path, "mine", says=("'msee'", "'dens'", "'minn'")).err
     assert err.index("'minn'") < err.index("'msee'") < err.index("'dens'")
 
@@ -100,7 +102,9 @@ def test_split_that_is_empty(table) -> None:
     named = YAML.replace("index_ratio: {train: 0.8, eval: 0.2}", "categories: {train: [a, b], eval: [zebra]}")
     table("pipeline", "push", table.write("n.yaml", named), "named")
     refused(table, "pipeline", "run", "named", "-y", says=("not in column 'word': zebra",))
-    whole = YAML.replace("index_ratio: {train: 0.8, eval: 0.2}", "category_ratio: {train: 0.8, eval: 0.2}\n  where: word = 'a'")
+    whole = YAML.replace(
+        "index_ratio: {train: 0.8, eval: 0.2}", "category_ratio: {train: 0.8, eval: 0.2}\n  where: word = 'a'"
+    )
     table("pipeline", "push", table.write("w.yaml", whole), "whole")
     refused(table, "pipeline", "run", "whole", "-y", says=("split 'eval' has no rows", "train: 134"))
     status = table("pipeline", "status", "--json").json
@@ -109,7 +113,9 @@ def test_split_that_is_empty(table) -> None:
 
 
 def test_loss_that_is_not_a_number(table) -> None:
-    path = table.write("c.yaml", YAML.replace("train_steps: 20", "train_steps: 200\n  optimizer: {type: sgd, learning_rate: 1e30}"))
+    path = table.write(
+        "c.yaml", YAML.replace("train_steps: 20", "train_steps: 200\n  optimizer: {type: sgd, learning_rate: 1e30}")
+    )
     table("pipeline", "push", path, "mine")
     answer = table("pipeline", "run", 1, "-y", code=6)
     assert "not a number any more at step" in answer.err
@@ -173,7 +179,10 @@ BAD_FILES = {
     "damaged gzip": (damaged_gzip, ("t.csv.gz", "truncated or damaged")),
     "truncated Parquet": (lambda t: ("parquet", t.write("t.parquet", parquet_bytes(t)[:-100])), ("t.parquet",)),
     "Parquet header only": (lambda t: ("parquet", t.write("t.parquet", b"PAR1")), ("t.parquet",)),
-    "csv that is Parquet": (lambda t: ("csv", t.write("t.csv", parquet_bytes(t))), ("is a Parquet file", "create parquet")),
+    "csv that is Parquet": (
+        lambda t: ("csv", t.write("t.csv", parquet_bytes(t))),
+        ("is a Parquet file", "create parquet"),
+    ),
     "csv that is gzip": (lambda t: ("csv", t.write("t.csv", gzip.compress(b"x,y\n1,2\n"))), ("is gzip", ".gz")),
     "gz that is none": (lambda t: ("csv", t.write("t.csv.gz", table_text())), ("not gzip",)),
     "zst that is none": (lambda t: ("csv", t.write("t.csv.zst", table_text())), ("not zstd",)),
@@ -314,7 +323,13 @@ def test_unknown_id_tells_what_there_is(table) -> None:
     refused(table, "pipeline", "status", "--pipeline_id", 7, says=("there is no pipeline '7'", "1 (mine)"))
     refused(table, "pipeline", "run", "mien", says=("did you mean 'mine'?",))
     for command in ("show", "peek", "set", "commit", "delete"):
-        refused(table, "datasource", command, "tabel", says=("there is no datasource 'tabel'", "1 (table)", "did you mean 'table'?"))
+        refused(
+            table,
+            "datasource",
+            command,
+            "tabel",
+            says=("there is no datasource 'tabel'", "1 (table)", "did you mean 'table'?"),
+        )
     refused(table, "pipeline", "run", 1, "--datasource", 9, says=("there is no datasource '9'",))
     refused(table, "pipeline", "evaluate", "mine:4", says=("run 4", "never run"))
     refused(table, "pipeline", "evaluate", "mine:x", says=("not the number of a run",))
@@ -329,7 +344,17 @@ def test_nothing_there_yet(terminal) -> None:
 
 def test_names_that_are_taken_or_cannot_be(table) -> None:
     path = table.files / "table.csv"
-    refused(table, "datasource", "create", "csv", "--name", "table", "--path", path, says=("datasource named 'table' already", "commit"))
+    refused(
+        table,
+        "datasource",
+        "create",
+        "csv",
+        "--name",
+        "table",
+        "--path",
+        path,
+        says=("datasource named 'table' already", "commit"),
+    )
     for name in ("12", ""):
         refused(table, "datasource", "create", "csv", "--name", name, "--path", path, says=("cannot be a name",))
         refused(table, "pipeline", "push", table.write("c.yaml", YAML), name, says=("cannot be a name",))

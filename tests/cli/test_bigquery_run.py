@@ -16,6 +16,7 @@ import pytest
 from terminal import YAML as SMALL
 from terminal import Terminal, table_text
 
+from cengine.inspection.run import find_run
 from cengine.tables import ROW_ID
 
 PLACE = ("--project", "bigquery-public-data", "--dataset", "new_york", "--table", "trips", "--table_type", "public")
@@ -52,16 +53,18 @@ def trips(num_rows=3000):
     minutes = np.round(random.gamma(3, 5, num_rows), 2)
     stations = np.array(["Grove St", "Hamilton Park", "JC's", "é"], object)
     ages = random.integers(17, 70, num_rows)
-    return pa.table({
-        "minutes": minutes,
-        "station": pa.array(stations[random.choice(4, num_rows, p=[0.6, 0.25, 0.1, 0.05])].tolist()),
-        "rider": pa.array(np.array(["Subscriber", "Customer"], object)[random.integers(0, 2, num_rows)].tolist()),
-        "age": pa.array([None if i % 20 == 0 else int(age) for i, age in enumerate(ages)], pa.int64()),
-        "member": pa.array([bool(i % 3) for i in range(num_rows)]),
-        "weekday": pa.array((random.integers(0, 7, num_rows)).tolist()),
-        "note": pa.array([f"what nobody needs, number {i}, with many words to carry" for i in range(num_rows)]),
-        "fare": pa.array([None if i % 50 == 0 else round(2 + 0.4 * float(m), 2) for i, m in enumerate(minutes)]),
-    })  # fmt: skip
+    return pa.table(
+        {
+            "minutes": minutes,
+            "station": pa.array(stations[random.choice(4, num_rows, p=[0.6, 0.25, 0.1, 0.05])].tolist()),
+            "rider": pa.array(np.array(["Subscriber", "Customer"], object)[random.integers(0, 2, num_rows)].tolist()),
+            "age": pa.array([None if i % 20 == 0 else int(age) for i, age in enumerate(ages)], pa.int64()),
+            "member": pa.array([bool(i % 3) for i in range(num_rows)]),
+            "weekday": pa.array((random.integers(0, 7, num_rows)).tolist()),
+            "note": pa.array([f"what nobody needs, number {i}, with many words to carry" for i in range(num_rows)]),
+            "fare": pa.array([None if i % 50 == 0 else round(2 + 0.4 * float(m), 2) for i, m in enumerate(minutes)]),
+        }
+    )
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +97,13 @@ def run_there(server, folder):
     before = (server.wire.total, server.scanned_bytes, len(server.queries), len(server.storage.offsets))
     answers["run"] = terminal("pipeline", "run", 1, "-y")
     after = (server.wire.total, server.scanned_bytes, len(server.queries), len(server.storage.offsets))
-    spent = dict(zip(("received", "scanned", "queries", "streams"), (b - a for a, b in zip(before, after, strict=True)), strict=True))
+    spent = dict(
+        zip(
+            ("received", "scanned", "queries", "streams"),
+            (b - a for a, b in zip(before, after, strict=True)),
+            strict=True,
+        )
+    )
     return terminal, answers, spent
 
 
@@ -133,7 +142,9 @@ def test_the_split_is_the_same_there_as_here(run_there, run_here) -> None:
 
 
 def test_the_statistics_are_the_same_there_as_here(run_there, run_here) -> None:
-    there, here = (json.loads((artifact(terminal, "Fit") / "statistics.json").read_text()) for terminal in (run_there[0], run_here))
+    there, here = (
+        json.loads((artifact(terminal, "Fit") / "statistics.json").read_text()) for terminal in (run_there[0], run_here)
+    )
     assert there == here
 
 
@@ -267,7 +278,9 @@ def test_a_run_that_would_scan_too_much_is_not_begun(fresh, server) -> None:
         told = fresh("pipeline", "run", 1, "--explain").out
         assert re.search(r"BigQuery will scan about \d\d\.\d GB in \d+ queries of 4\.7 GB, € 0\.\d\d", told)
         answer = fresh("pipeline", "run", 1, "-y", "--max-gb-scanned", 20, code=5)
-        assert re.search(r"this run would scan about \d\d\.\d\d GB in \d+ queries, more than --max-gb-scanned 20", answer.err)
+        assert re.search(
+            r"this run would scan about \d\d\.\d\d GB in \d+ queries, more than --max-gb-scanned 20", answer.err
+        )
         assert server.scanned_bytes == before
         assert fresh("pipeline", "list", "--json").json[0]["runs"] == 0
     finally:
@@ -355,3 +368,21 @@ def test_a_filter_that_bigquery_does_not_run_is_told_before_the_run(fresh) -> No
     fresh("pipeline", "push", fresh.write("odd.yaml", text), "odd")
     answer = fresh("pipeline", "run", "odd", "-y")
     assert "succeeded" in answer.out  # said in BigQuery's words: LOWER(word) LIKE LOWER('A')
+
+
+def test_its_rows_are_predicted_where_they_are(run_there, server, folder) -> None:
+    """What comes here are encoded columns and the key, once; an interrupted command would take them up."""
+    terminal, *_ = run_there
+    target = folder / "predicted.parquet"
+    words = ("predict", "fares", "--input", "trips", "-o", target)
+    assert "name the columns that do: --keep COLUMN" in terminal(*words, code=7).err
+    before = server.wire.total
+    said = terminal(*words, "--keep", "note").out
+    assert "3,000 rows predicted" in said
+    assert "age: 150 (5.0 %) cells are missing" in said
+    assert server.wire.total - before < 600_000
+    found = pq.read_table(target).sort_by("note")
+    rows = trips().sort_by("note")
+    assert found["note"].to_pylist() == rows["note"].to_pylist()
+    expected = find_run(terminal.project, "fares").predict(rows)
+    np.testing.assert_allclose(found["prediction"], expected["prediction"], rtol=1e-6)

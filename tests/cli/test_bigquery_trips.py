@@ -17,7 +17,16 @@ SHARED = Path(__file__).parents[3] / "shared"
 TRIPS = SHARED / "data" / "citibike"
 POST = SHARED / "post" / "citibike.yaml"
 MOST_BYTES_SHARE = 0.30
-PLACE = ("--project", "bigquery-public-data", "--dataset", "new_york", "--table", "citibike_trips", "--table_type", "public")
+PLACE = (
+    "--project",
+    "bigquery-public-data",
+    "--dataset",
+    "new_york",
+    "--table",
+    "citibike_trips",
+    "--table_type",
+    "public",
+)
 
 pytestmark = [
     pytest.mark.real_data,

@@ -86,7 +86,9 @@ def test_the_least_recently_used_goes_until_the_size_is_kept(copy) -> None:
 def test_unused_for(copy) -> None:
     old = time.time() - 40 * 86400
     os.utime(stored(copy, "Train") / "artifact.json", (old, old))
-    assert [e["stage"] for e in copy("cache", "prune", "--unused-for", "30d", "-y", "--json").json["going"]] == ["Train"]
+    assert [e["stage"] for e in copy("cache", "prune", "--unused-for", "30d", "-y", "--json").json["going"]] == [
+        "Train"
+    ]
     assert "nothing is to go" in copy("cache", "prune", "--unused-for", "30d", "-y").out
 
 

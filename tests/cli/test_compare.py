@@ -32,15 +32,31 @@ def table(num_rows: int = NUM_ROWS) -> pa.Table:
     random = np.random.default_rng(0)
     x, z = random.normal(size=(2, num_rows))
     y = 3 * x + 2 * z + 10 + 0.5 * random.normal(size=num_rows)
-    return pa.table({"x": x, "z": z, "word": pa.array(np.array(list("abc"))[np.arange(num_rows) % 3]), "gender": np.arange(num_rows) % 4 % 3, "y": y,
-                     "rich": y > 10})  # fmt: skip
+    return pa.table(
+        {
+            "x": x,
+            "z": z,
+            "word": pa.array(np.array(list("abc"))[np.arange(num_rows) % 3]),
+            "gender": np.arange(num_rows) % 4 % 3,
+            "y": y,
+            "rich": y > 10,
+        }
+    )
 
 
 def yaml(features: str = "[x]", **replaced: str) -> str:
     text = YAML.replace("FEATURES", features)
     for old, new in replaced.items():
-        text = text.replace({"labels": "y: {loss: mse, metrics: [mae, rmse]}", "ratio": "ratio: {train: 0.6, eval: 0.3, test: 0.1}",
-                             "seed": "train_steps: 200", "slices": "slices: [[word], [word, gender]]", "type": "type: regression"}[old], new)  # fmt: skip
+        text = text.replace(
+            {
+                "labels": "y: {loss: mse, metrics: [mae, rmse]}",
+                "ratio": "ratio: {train: 0.6, eval: 0.3, test: 0.1}",
+                "seed": "train_steps: 200",
+                "slices": "slices: [[word], [word, gender]]",
+                "type": "type: regression",
+            }[old],
+            new,
+        )
     return text
 
 
@@ -89,9 +105,9 @@ def test_two_models_and_the_difference_of_each_row(typed) -> None:
     assert cells(answer, "mae", "1:1")[10] == "450"
 
     found = run_of(typed("pipeline", "compare", "1:1", "2:1", "--json"), "1:1")
-    from cengine.pipeline.finished import find_run
+    from cengine.inspection.run import find_run
 
-    one, two = (find_run(typed.project, name).run.predictions().to_pandas() for name in ("one", "two"))
+    one, two = (find_run(typed.project, name).predictions().to_pandas() for name in ("one", "two"))
     both = one[one["_split"] == 1].merge(two, on="_row_id", suffixes=("", "_two"))
     errors = (both["label: y"] - both["prediction: y"]).abs() - (both["label: y"] - both["prediction: y_two"]).abs()
     against = found["metrics"]["mae"]["against"]
@@ -103,8 +119,12 @@ def test_two_models_and_the_difference_of_each_row(typed) -> None:
 
 
 def test_another_seed_is_within_the_noise_or_nearly_nothing(typed) -> None:
-    against = run_of(typed("pipeline", "compare", "two", "again", "--against", "two", "--json"), "3:1")["metrics"]["mae"]["against"]
-    one = run_of(typed("pipeline", "compare", "two", "one", "--against", "two", "--json"), "1:1")["metrics"]["mae"]["against"]
+    against = run_of(typed("pipeline", "compare", "two", "again", "--against", "two", "--json"), "3:1")["metrics"][
+        "mae"
+    ]["against"]
+    one = run_of(typed("pipeline", "compare", "two", "one", "--against", "two", "--json"), "1:1")["metrics"]["mae"][
+        "against"
+    ]
     assert abs(against["difference"]) < one["difference"] / 10
     assert (against["verdict"] == "noise") == (against["low"] <= 0 <= against["high"])
 
@@ -141,11 +161,15 @@ def test_metrics_and_slices_that_one_yaml_does_not_name_are_measured(typed) -> N
     for split in ("eval", "test"):
         own, other = (run_of(answer, run["key"], split)["metrics"] for run in answer.json["runs"])
         for name in ("mae", "rmse", "r2"):
-            assert {key: own[name][key] for key in ("model", "low", "high", "constant", "constant_is", "skill")} == pytest.approx(
+            assert {
+                key: own[name][key] for key in ("model", "low", "high", "constant", "constant_is", "skill")
+            } == pytest.approx(
                 {key: other[name][key] for key in ("model", "low", "high", "constant", "constant_is", "skill")}
             )
     sets = {(tuple(found["columns"]), found["split"]): found for found in label["slices"]}
-    assert set(sets) == {(columns, split) for columns in (("word",), ("word", "gender"), ("gender",)) for split in ("eval", "test")}
+    assert set(sets) == {
+        (columns, split) for columns in (("word",), ("word", "gender"), ("gender",)) for split in ("eval", "test")
+    }
     for found in sets.values():
         own, other = found["runs"].values()
         assert own == other
@@ -161,7 +185,10 @@ def test_rows_that_only_one_evaluated_are_not_compared(typed) -> None:
     assert found["num_rows"] == 450
     assert 150 < found["num_common"] < 300
     sentence = found["metrics"]["mae"]["against"]["sentence"]
-    assert f"Compared over the {found['num_common']} rows that both evaluated; {450 - found['num_common']} of two" in sentence
+    assert (
+        f"Compared over the {found['num_common']} rows that both evaluated; {450 - found['num_common']} of two"
+        in sentence
+    )
     assert f"and {750 - found['num_common']} of rows 5:1 are not comparable." in sentence
     # Only one of them has a split `test`.
     test = next(split for split in label_of(answer)["splits"] if split["name"] == "test")
@@ -195,8 +222,8 @@ def test_the_page(typed) -> None:
 
 
 def test_many_runs_have_a_short_name(typed) -> None:
-    from cengine.pipeline.compare import comparison_file
-    from cengine.pipeline.finished import find_run
+    from cengine.inspection.compare import comparison_file
+    from cengine.inspection.run import find_run
 
     runs = [find_run(typed.project, "one")] * 200
     assert len(comparison_file(typed.project, runs).name) < 60

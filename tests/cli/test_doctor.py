@@ -32,7 +32,11 @@ def test_a_folder_without_a_project_stays_so(terminal) -> None:
     assert list(terminal.folder.iterdir()) == []
     assert {"python", "versions", "cores", "memory", "disk", "clock", "libraries", "devices"} <= found.keys()
     assert "keras" in found["libraries"][0]["text"]
-    assert "cpu" in found["devices"][0]["text"] or "gpu" in found["devices"][0]["text"] or "cuda" in found["devices"][0]["text"]
+    assert (
+        "cpu" in found["devices"][0]["text"]
+        or "gpu" in found["devices"][0]["text"]
+        or "cuda" in found["devices"][0]["text"]
+    )
 
 
 def test_a_project_at_work(terminal) -> None:
@@ -46,10 +50,10 @@ def test_a_project_at_work(terminal) -> None:
     child = subprocess.Popen([sys.executable, "-c", "pass"])
     lost = identity_of(child.pid)
     child.wait()
-    terminal.project.records.update("runs", 1, status=RUNNING, process=lost, heartbeat_at=now(), ended_at=None)
+    terminal.project.records.runs.update(1, status=RUNNING, process=lost, heartbeat_at=now(), ended_at=None)
     found = findings(terminal)
     assert ("warning", "cengine pipeline resume 1:1") in [(f["state"], f["mend"]) for f in found["runs"]]
-    terminal.project.records.update("runs", 1, heartbeat_at="2100-01-01T00:00:00+00:00")
+    terminal.project.records.runs.update(1, heartbeat_at="2100-01-01T00:00:00+00:00")
     assert "in the future" in findings(terminal)["clock"][-1]["text"]
     terminal.project.folder.chmod(0o755)
     assert findings(terminal)["project"][0]["mend"].startswith("chmod 700 ")
@@ -74,16 +78,28 @@ def test_a_broken_project_is_a_problem(terminal, damage) -> None:
         folder.write_text("a file")
     found = findings(terminal, code=1)
     (problem,) = [finding for same in found.values() for finding in same if finding["state"] == "problem"]
-    words = {"records": "is damaged", "newer": "newer cengine", "settings": "prices.cpu_hours", "a file": "is no folder"}
+    words = {
+        "records": "is damaged",
+        "newer": "newer cengine",
+        "settings": "prices.cpu_hours",
+        "a file": "is no folder",
+    }
     assert words[damage] in problem["text"]
 
 
 def test_a_broken_installation_is_named(tmp_path) -> None:
     """A library that does not import, one that kills its process, and one that is not what it seems."""
-    for name, text in {"keras": "raise ImportError('no such symbol: PyFoo')", "pyarrow": "import os; os.abort()"}.items():
+    for name, text in {
+        "keras": "raise ImportError('no such symbol: PyFoo')",
+        "pyarrow": "import os; os.abort()",
+    }.items():
         (tmp_path / name).mkdir()
         (tmp_path / name / "__init__.py").write_text(text)
-        environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}", "CENGINE_PROJECT": str(tmp_path / "p")}
+        environment = {
+            **os.environ,
+            "PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}",
+            "CENGINE_PROJECT": str(tmp_path / "p"),
+        }
         command = [sys.executable, "-m", "cengine.cli.main", "doctor"]
         done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path)
         assert done.returncode == 1, done.stderr
@@ -101,8 +117,14 @@ def test_a_requirement_that_is_not_met_is_named(tmp_path) -> None:
         "Metadata-Version: 2.1\nName: cengine-ml\nVersion: 9.0\nRequires-Dist: click>=900\nRequires-Dist: no-such-thing>=1\n"
         "Provides-Extra: moon\nRequires-Dist: no-moon>=2; extra == 'moon'\n"
     )
-    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}", "CENGINE_PROJECT": str(tmp_path / "p")}
-    done = subprocess.run([sys.executable, "-m", "cengine.cli.main", "doctor"], capture_output=True, text=True, env=environment)
+    environment = {
+        **os.environ,
+        "PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}",
+        "CENGINE_PROJECT": str(tmp_path / "p"),
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "cengine.cli.main", "doctor"], capture_output=True, text=True, env=environment
+    )
     assert done.returncode == 1
     assert "no-such-thing is not installed" in done.stdout
     assert "pip install 'no-such-thing>=1'" in done.stdout
@@ -113,5 +135,7 @@ def test_a_requirement_that_is_not_met_is_named(tmp_path) -> None:
 
 def test_it_is_light() -> None:
     heavy = "('keras', 'jax', 'duckdb', 'pyarrow', 'sqlalchemy')"
-    code = f"import sys, cengine.cli.doctor, cengine.pipeline.health; print([name for name in {heavy} if name in sys.modules])"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=Path.home()).stdout == "[]\n"
+    code = f"import sys, cengine.cli.doctor, cengine.doctor.health; print([name for name in {heavy} if name in sys.modules])"
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=Path.home()).stdout == "[]\n"
+    )

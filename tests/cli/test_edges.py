@@ -66,14 +66,24 @@ def test_a_project_on_a_disk_that_can_only_be_read_can_be_looked_at(run_once) ->
         shown = run_once("pipeline", "evaluate", "first", "--no-open")
         page = next(line for line in shown.out.splitlines() if line.startswith("page:")).split()[1]
         assert (Path.cwd() / page).read_text().startswith("<!doctype html>")
-        for words in (("pipeline", "run", "first"), ("datasource", "set", "table"), ("datasource", "delete", "table", "--yes")):
+        for words in (
+            ("pipeline", "run", "first"),
+            ("datasource", "set", "table"),
+            ("datasource", "delete", "table", "--yes"),
+        ):
             answer = run_once(*words, code=7)
             assert "cannot write" in answer.err
     assert sorted(path for path in run_once.folder.rglob("*") if ".locks" not in path.parts) == kept
 
 
 def test_a_reading_command_makes_no_project(terminal, tmp_path) -> None:
-    for words in (("datasource", "list"), ("pipeline", "list"), ("pipeline", "status"), ("cache", "list"), ("workspace", "list")):
+    for words in (
+        ("datasource", "list"),
+        ("pipeline", "list"),
+        ("pipeline", "status"),
+        ("cache", "list"),
+        ("workspace", "list"),
+    ):
         terminal(*words)
     assert "there are no datasources yet" in terminal("datasource", "show", code=7).err
     assert "there are no pipelines yet" in terminal("pipeline", "evaluate", "1", code=7).err
@@ -121,7 +131,12 @@ def test_what_is_removed_is_the_link(run_once) -> None:
 # Damaged files
 
 
-SMALL = [("Split", "split.json"), ("Fit", "statistics.json"), ("Evaluate", "results.json"), ("Transform", "encoded.parquet")]
+SMALL = [
+    ("Split", "split.json"),
+    ("Fit", "statistics.json"),
+    ("Evaluate", "results.json"),
+    ("Transform", "encoded.parquet"),
+]
 
 
 @pytest.mark.parametrize(("stage", "name"), SMALL)
@@ -146,7 +161,9 @@ def test_a_damaged_artifact_is_named_with_what_mends_it(run_once, stage, name, d
 def limited(terminal: Terminal, kilobytes: int, *words: str) -> subprocess.CompletedProcess[str]:
     """A command in a shell that `ulimit -v` has limited."""
     command = ["bash", "-c", f'ulimit -v {kilobytes}; exec "$@"', "limited", *COMMAND, *words]
-    return subprocess.run(command, capture_output=True, text=True, env={**os.environ, "CENGINE_PROJECT": str(terminal.folder)})
+    return subprocess.run(
+        command, capture_output=True, text=True, env={**os.environ, "CENGINE_PROJECT": str(terminal.folder)}
+    )
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems do not keep to ulimit -v")
@@ -182,7 +199,7 @@ def test_a_secret_in_an_address_is_neither_shown_nor_kept(terminal, kind, option
 
 
 def test_addresses_without_a_secret_are_left_alone() -> None:
-    from cengine.sources.addresses import hidden
+    from cengine.connections.addresses import hidden
 
     for text in (
         "s3://bucket/part-?.csv",

@@ -30,7 +30,9 @@ def talk(folder: Path, arguments: list[str], answers: tuple[str, ...] = ()) -> t
     """The exit code and all that a terminal showed; an answer is typed whenever a question stands there."""
     terminal, inner = pty.openpty()
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": "120", "CENGINE_PROJECT": str(folder)}
-    process = subprocess.Popen([*COMMAND, *arguments], cwd=folder, env=environment, stdin=inner, stdout=inner, stderr=inner)
+    process = subprocess.Popen(
+        [*COMMAND, *arguments], cwd=folder, env=environment, stdin=inner, stdout=inner, stderr=inner
+    )
     os.close(inner)
     shown, waiting, until = b"", list(answers), time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < until:

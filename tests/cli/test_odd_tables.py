@@ -13,7 +13,9 @@ HUGE = ["1e300", "-1e300", "1.7976931348623157e308"]
 
 def evaluated(terminal: Terminal, rows: list[str], yaml: str = YAML) -> tuple[dict, str]:
     """What is measured of the model, and what the run said."""
-    terminal("datasource", "create", "csv", "--name", "table", "--path", terminal.write("table.csv", "\n".join(rows) + "\n"))
+    terminal(
+        "datasource", "create", "csv", "--name", "table", "--path", terminal.write("table.csv", "\n".join(rows) + "\n")
+    )
     terminal("pipeline", "push", terminal.write("config.yaml", yaml), "first")
     said = terminal("pipeline", "run", "first", "--yes").out
     return terminal("pipeline", "evaluate", "first", "--json", "--no-open").json, said
@@ -33,7 +35,9 @@ def test_one_huge_number_in_a_feature_ends_nothing_and_hides_nobody(terminal, hu
 
 
 def test_a_split_of_a_few_rows_is_said_to_tell_little(terminal) -> None:
-    yaml = YAML.replace("categorize_by: word\n  index_ratio: {train: 0.8, eval: 0.2}", "ratio: {train: 0.9, eval: 0.08, test: 0.02}")
+    yaml = YAML.replace(
+        "categorize_by: word\n  index_ratio: {train: 0.8, eval: 0.2}", "ratio: {train: 0.9, eval: 0.08, test: 0.02}"
+    )
     found, said = evaluated(terminal, table_text(100).splitlines(), yaml)
     assert "fewer than 10 rows are in eval, test: too few to tell how good a model is" in said
     assert {row["num_rows"] for row in found["metrics"]} == {8, 2}

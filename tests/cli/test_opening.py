@@ -54,7 +54,9 @@ def without_display(environment) -> dict:
 
 def say(statement: str, environment: dict) -> subprocess.CompletedProcess:
     code = f"from pathlib import Path\nfrom cengine.cli.opening import open_notebook, open_page\n{statement}"
-    return subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=PATIENCE_SECONDS)
+    return subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=PATIENCE_SECONDS
+    )
 
 
 def test_a_page_is_opened_without_noise_and_without_waiting(tmp_path, desk) -> None:
@@ -74,20 +76,28 @@ def test_an_address_is_opened_as_it_is(tmp_path, desk) -> None:
 
 
 def test_without_a_display_nothing_is_opened(tmp_path, desk) -> None:
-    answer = say("print(open_page(Path('report.html')))\nopen_notebook(Path('a folder/report.ipynb'))", without_display(desk))
-    assert answer.stdout == "False\nthere is no display to open it on; where there is one: jupyter lab 'a folder/report.ipynb'\n"
+    answer = say(
+        "print(open_page(Path('report.html')))\nopen_notebook(Path('a folder/report.ipynb'))", without_display(desk)
+    )
+    assert (
+        answer.stdout
+        == "False\nthere is no display to open it on; where there is one: jupyter lab 'a folder/report.ipynb'\n"
+    )
     assert (answer.returncode, answer.stderr) == (0, "")
 
 
 def test_without_jupyterlab_it_says_how_to_get_it(desk) -> None:
-    answer = say("import importlib.util\nimportlib.util.find_spec = lambda name: None\nopen_notebook(Path('report.ipynb'))", desk)
+    answer = say(
+        "import importlib.util\nimportlib.util.find_spec = lambda name: None\nopen_notebook(Path('report.ipynb'))", desk
+    )
     assert answer.stdout.startswith("JupyterLab is not installed, the notebook is not opened: ")
     assert "-m pip install 'cengine-ml[notebook]'" in answer.stdout
     assert (answer.returncode, answer.stderr) == (0, "")
 
 
 @pytest.mark.skipif(
-    importlib.util.find_spec("jupyterlab") is None, reason="JupyterLab is not installed: pip install 'cengine-ml[notebook]'"
+    importlib.util.find_spec("jupyterlab") is None,
+    reason="JupyterLab is not installed: pip install 'cengine-ml[notebook]'",
 )
 def test_jupyterlab_shows_a_notebook_in_a_hidden_folder(tmp_path, desk) -> None:
     notebook = tmp_path / ".cengine" / "reports" / "run-1-1" / "report.ipynb"
@@ -100,10 +110,14 @@ def test_jupyterlab_shows_a_notebook_in_a_hidden_folder(tmp_path, desk) -> None:
     command = ["env", "--default-signal=INT", sys.executable, "-c", code]
     # A terminal of its own, so that Ctrl-C reaches nobody else.
     with (tmp_path / "log").open("w") as log:
-        process = subprocess.Popen(command, env=desk, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+        process = subprocess.Popen(
+            command, env=desk, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+        )
     try:
         redirect = waited_for(
-            lambda: process.poll() is None and (tmp_path / "opened").exists() and (tmp_path / "opened").read_text().strip()
+            lambda: (
+                process.poll() is None and (tmp_path / "opened").exists() and (tmp_path / "opened").read_text().strip()
+            )
         )
         page = Path(unquote(urlsplit(redirect).path)).read_text() if redirect.startswith("file:") else redirect
         (address,) = re.findall(r"http://(?:localhost|127\.0\.0\.1):\d+/lab/tree/report\.ipynb\?token=\w+", page)[:1]
@@ -113,7 +127,9 @@ def test_jupyterlab_shows_a_notebook_in_a_hidden_folder(tmp_path, desk) -> None:
             assert json.load(answer)["content"]["cells"][0]["source"] == "# it is this one"
         with urllib.request.urlopen(address, timeout=20) as answer:
             assert "JupyterLab" in answer.read().decode()
-        process.send_signal(signal.SIGINT)  # the process we started has become Jupyter, which asks nothing where nobody can answer
+        process.send_signal(
+            signal.SIGINT
+        )  # the process we started has become Jupyter, which asks nothing where nobody can answer
         assert process.wait(PATIENCE_SECONDS) == 0
     finally:
         if process.poll() is None:

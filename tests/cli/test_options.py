@@ -49,11 +49,16 @@ def test_json_is_json_and_the_table_is_none(finished, name) -> None:
 @pytest.mark.parametrize("option", ["--pipeline_id", "--pipeline-id"])
 def test_underscores_and_hyphens_are_the_same(finished, option) -> None:
     assert "Succeeded" in finished("pipeline", "status", option, "mine").out
-    assert finished("pipeline", "evaluate", "mine", "--min_count", 1).out == finished("pipeline", "evaluate", "mine", "--min-count", 1).out
+    assert (
+        finished("pipeline", "evaluate", "mine", "--min_count", 1).out
+        == finished("pipeline", "evaluate", "mine", "--min-count", 1).out
+    )
 
 
 def test_slices_are_chosen_sorted_and_bounded(finished) -> None:
-    rows = finished("pipeline", "evaluate", "mine", "--slice", "word", "--sort", "mae").rows("word | rows | mae | mae 95 %")
+    rows = finished("pipeline", "evaluate", "mine", "--slice", "word", "--sort", "mae").rows(
+        "word | rows | mae | mae 95 %"
+    )
     errors = [float(row[2]) for row in rows]
     assert errors == sorted(errors, reverse=True)
     assert len(rows) == 3
@@ -77,13 +82,28 @@ def test_peek_and_show(finished) -> None:
     assert len(one) == 5
     assert set(one[0]) == {"x", "word", "y"}
     columns = {c["name"]: c for c in finished("datasource", "show", "--json").json["columns"]}
-    assert columns["word"] == {"name": "word", "type": "string", "nulls": 0, "distinct": 3, "min": "a", "mean": None, "max": "c"}
-    assert (columns["x"]["type"], columns["x"]["min"], columns["x"]["max"], columns["x"]["distinct"]) == ("float", 0.0, 10.0, 101)
+    assert columns["word"] == {
+        "name": "word",
+        "type": "string",
+        "nulls": 0,
+        "distinct": 3,
+        "min": "a",
+        "mean": None,
+        "max": "c",
+    }
+    assert (columns["x"]["type"], columns["x"]["min"], columns["x"]["max"], columns["x"]["distinct"]) == (
+        "float",
+        0.0,
+        10.0,
+        101,
+    )
 
 
 def test_several_datasources(terminal) -> None:
     for name, rows in (("one", 100), ("two", 200)):
-        terminal("datasource", "create", "csv", "--name", name, "--path", terminal.write(f"{name}.csv", table_text(rows)))
+        terminal(
+            "datasource", "create", "csv", "--name", name, "--path", terminal.write(f"{name}.csv", table_text(rows))
+        )
     assert [row["active"] for row in terminal("datasource", "list", "--json").json] == [False, True]
     terminal("datasource", "set", 1)
     assert [row["active"] for row in terminal("datasource", "list", "--json").json] == [True, False]
@@ -134,7 +154,11 @@ def test_answering_no_runs_nothing(terminal) -> None:
     environment = {**os.environ, "CENGINE_PROJECT": str(terminal.folder)}
     command = [sys.executable, "-m", "cengine.cli.main", "pipeline", "run", "mine"]
     refused = subprocess.run(command, input="n\n", capture_output=True, text=True, env=environment, check=False)
-    assert (refused.returncode, "run it? [Y/n]" in refused.stdout, "nothing was run" in refused.stdout) == (1, True, True)
+    assert (refused.returncode, "run it? [Y/n]" in refused.stdout, "nothing was run" in refused.stdout) == (
+        1,
+        True,
+        True,
+    )
     agreed = subprocess.run(command, input="Y\n", capture_output=True, text=True, env=environment, check=False)
     assert agreed.returncode == 0
     assert terminal("pipeline", "list", "--json").json[0]["runs"] == 1

@@ -27,7 +27,10 @@ pytestmark = [
 def config() -> str:
     """The post's YAML, for two passes over these trips."""
     text = POST.read_text()
-    for long, short in (("train_steps: 230000", "train_steps: 1764"), ("save_checkpoints_steps: 15000", "save_checkpoints_steps: 441")):
+    for long, short in (
+        ("train_steps: 230000", "train_steps: 1764"),
+        ("save_checkpoints_steps: 15000", "save_checkpoints_steps: 441"),
+    ):
         assert long in text
         text = text.replace(long, short)
     return text
@@ -40,7 +43,9 @@ def run_once(tmp_path_factory, config):
     terminal = Terminal(folder / "project", folder)
     path = terminal.write("citibike.yaml", config)
     answers = {
-        "create": terminal("datasource", "create", "csv", "--name", "citibike_trips", "--path", f"{TRIPS}/JC-2018*.csv.gz"),
+        "create": terminal(
+            "datasource", "create", "csv", "--name", "citibike_trips", "--path", f"{TRIPS}/JC-2018*.csv.gz"
+        ),
         "sources": terminal("datasource", "list"),
         "push": terminal("pipeline", "push", path, "nyc_citibike_experiment"),
         "run": terminal("pipeline", "run", 1, "-y"),
@@ -58,7 +63,10 @@ def metrics(terminal, key=1):
 def states(terminal, key) -> list[str]:
     """`stored` or `to run` for each stage."""
     return [
-        row[1] for row in terminal("pipeline", "run", key, "--explain").rows("Stage | State | Size | Time | 4 of 5 times | Memory | Saves")
+        row[1]
+        for row in terminal("pipeline", "run", key, "--explain").rows(
+            "Stage | State | Size | Time | 4 of 5 times | Memory | Saves"
+        )
     ]
 
 
@@ -66,7 +74,9 @@ def test_the_table_is_registered_as_in_the_post(run_once) -> None:
     _, answers = run_once
     assert "->" not in answers["create"].out
     assert f"{NUM_ROWS:,} rows read, 15 columns" in answers["create"].out
-    ((selection, number, name, rows, columns, size),) = answers["sources"].rows("Selection | ID | Name | Rows | Cols | Size (MB)")
+    ((selection, number, name, rows, columns, size),) = answers["sources"].rows(
+        "Selection | ID | Name | Rows | Cols | Size (MB)"
+    )
     assert (selection, number, name, rows, columns) == ("*", "1", "citibike_trips", str(NUM_ROWS), "15")
     assert 1 < float(size) < 100
 
@@ -101,7 +111,9 @@ def test_the_model_is_better_than_the_median(run_once) -> None:
 
 def test_every_row_is_in_a_split_and_every_evaluated_row_in_a_slice(run_once) -> None:
     terminal, answers = run_once
-    found = re.search(rf"split: train ([\d,]+), eval ([\d,]+) rows in {NUM_STATIONS} groups of start station name", answers["run"].out)
+    found = re.search(
+        rf"split: train ([\d,]+), eval ([\d,]+) rows in {NUM_STATIONS} groups of start station name", answers["run"].out
+    )
     train, evaluated = (int(number.replace(",", "")) for number in found.groups())
     assert NUM_ROWS - 100 < train + evaluated <= NUM_ROWS
     assert abs(evaluated - 0.1 * (train + evaluated)) < NUM_STATIONS
@@ -129,7 +141,9 @@ def test_a_second_run_finds_all_stored(run_once) -> None:
 
 def test_another_trainer_reuses_what_stands_before_it(run_once, config) -> None:
     terminal, _ = run_once
-    path = terminal.write("trainer.yaml", config.replace("units: 64", "units: 8").replace("train_steps: 1764", "train_steps: 50"))
+    path = terminal.write(
+        "trainer.yaml", config.replace("units: 64", "units: 8").replace("train_steps: 1764", "train_steps: 50")
+    )
     terminal("pipeline", "push", path, "trainer")
     assert states(terminal, "trainer") == ["stored", "stored", "stored", "to run", "to run"]
     again = terminal("pipeline", "run", "trainer", "-y")
@@ -144,7 +158,9 @@ def test_another_evaluator_reuses_the_model(run_once, config) -> None:
     terminal(
         "pipeline",
         "push",
-        terminal.write("slices.yaml", config.replace("  gender: {}\n  start_station_name", "  usertype: {}\n  start_station_name")),
+        terminal.write(
+            "slices.yaml", config.replace("  gender: {}\n  start_station_name", "  usertype: {}\n  start_station_name")
+        ),
         "slices",
     )
     assert states(terminal, "slices") == ["stored", "stored", "stored", "stored", "to run"]

@@ -9,7 +9,9 @@ import pytest
 from servers import PostgresServer
 from terminal import YAML, Terminal, table_text
 
-LONG = YAML.replace("train_steps: 20", "train_steps: 400000").replace("save_checkpoints_steps: 10", "save_checkpoints_steps: 2000")
+LONG = YAML.replace("train_steps: 20", "train_steps: 400000").replace(
+    "save_checkpoints_steps: 10", "save_checkpoints_steps: 2000"
+)
 PATIENCE_SECONDS = 120
 
 
@@ -17,7 +19,11 @@ PATIENCE_SECONDS = 120
 def shared(postgres, s3, monkeypatch) -> str:
     """The environment of both: the address of the store."""
     address = postgres.new_database()
-    for name, value in {**s3.environment, "CENGINE_STORE": address, "CENGINE_ARTIFACTS": f"{s3.new_bucket()}/team"}.items():
+    for name, value in {
+        **s3.environment,
+        "CENGINE_STORE": address,
+        "CENGINE_ARTIFACTS": f"{s3.new_bucket()}/team",
+    }.items():
         monkeypatch.setenv(name, value)
     return address
 
@@ -90,7 +96,11 @@ def test_each_has_an_active_datasource_and_workspace(ada, bob) -> None:
 def test_the_password_is_nowhere(ada, postgres, shared) -> None:
     ada("pipeline", "run", "mine", "-y", "--detach")
     ada("pipeline", "attach", "mine")
-    said = ada("pipeline", "evaluate", "mine", "--no-open").out + ada("pipeline", "logs", "mine").out + ada("doctor", code=None).out
+    said = (
+        ada("pipeline", "evaluate", "mine", "--no-open").out
+        + ada("pipeline", "logs", "mine").out
+        + ada("doctor", code=None).out
+    )
     words = [PostgresServer.password, shared.split(":")[2].split("@")[0], os.environ["AWS_SECRET_ACCESS_KEY"]]
     assert not [word for word in words if word in said]
     files = [path for path in ada.project.folder.rglob("*") if path.is_file() and not path.is_symlink()]

@@ -15,13 +15,20 @@ HOSTILE = '"; DROP TABLE x; --, <script>'
 def table() -> pa.Table:
     random = np.random.default_rng(0)
     x = random.normal(size=NUM_ROWS)
-    return pa.table({
-        "x": x, "word": pa.array(np.array(list("abc"))[np.arange(NUM_ROWS) % 3]), "y": 3 * x + 10 + random.normal(size=NUM_ROWS),
-        "gender": pa.array([(0, 1, 2, None)[i % 4] for i in range(NUM_ROWS)]), "Start Time": pa.array(np.arange(NUM_ROWS) * 10**9).cast(pa.timestamp("us")),
-        HOSTILE: pa.array(["it's", "\x1b[31mred", "🚲"] * (NUM_ROWS // 3)), "share": pa.array([None, 1.0, 2.0] * (NUM_ROWS // 3)),
-        "rich": pa.array(x > 0.3), "kind": pa.array(np.array(["low", "mid", "high"])[np.digitize(x, [-0.7, 0.7])]),
-        "where": pa.array(np.arange(NUM_ROWS) % 2),
-    })  # fmt: skip
+    return pa.table(
+        {
+            "x": x,
+            "word": pa.array(np.array(list("abc"))[np.arange(NUM_ROWS) % 3]),
+            "y": 3 * x + 10 + random.normal(size=NUM_ROWS),
+            "gender": pa.array([(0, 1, 2, None)[i % 4] for i in range(NUM_ROWS)]),
+            "Start Time": pa.array(np.arange(NUM_ROWS) * 10**9).cast(pa.timestamp("us")),
+            HOSTILE: pa.array(["it's", "\x1b[31mred", "🚲"] * (NUM_ROWS // 3)),
+            "share": pa.array([None, 1.0, 2.0] * (NUM_ROWS // 3)),
+            "rich": pa.array(x > 0.3),
+            "kind": pa.array(np.array(["low", "mid", "high"])[np.digitize(x, [-0.7, 0.7])]),
+            "where": pa.array(np.arange(NUM_ROWS) % 2),
+        }
+    )
 
 
 CLASSES = YAML.replace("y: {loss: mse, metrics: [mae]}", "LABEL").replace("type: regression", "type: classification")
@@ -34,8 +41,15 @@ def typed(tmp_path_factory) -> Terminal:
     terminal = Terminal(folder / "project", folder)
     pq.write_table(table(), folder / "t.parquet")
     terminal("datasource", "create", "parquet", "--name", "t", "--path", folder / "t.parquet")
-    terminal("pipeline", "push", terminal.write("c.yaml", YAML.replace("metrics: [mae]", "metrics: [mae, rmse]")), "number")
-    terminal("pipeline", "push", terminal.write("b.yaml", CLASSES.replace("LABEL", "rich: {metrics: [accuracy, auc]}")), "two")
+    terminal(
+        "pipeline", "push", terminal.write("c.yaml", YAML.replace("metrics: [mae]", "metrics: [mae, rmse]")), "number"
+    )
+    terminal(
+        "pipeline",
+        "push",
+        terminal.write("b.yaml", CLASSES.replace("LABEL", "rich: {metrics: [accuracy, auc]}")),
+        "two",
+    )
     terminal("pipeline", "push", terminal.write("k.yaml", CLASSES.replace("LABEL", "kind: {}")), "three")
     terminal(
         "pipeline",
@@ -51,11 +65,11 @@ def typed(tmp_path_factory) -> Terminal:
 @pytest.fixture(scope="module")
 def evaluated(typed):
     """The evaluated rows of the first run with all of their columns, and their errors."""
-    from cengine.pipeline.finished import find_run
+    from cengine.inspection.run import find_run
 
     run = find_run(typed.project, "number")
     rows = pa.concat_tables([pq.read_table(file) for file in run.snapshot.files]).to_pandas()
-    found = rows.merge(run.run.predictions().to_pandas()[["_row_id", "prediction: y"]], on="_row_id")
+    found = rows.merge(run.predictions().to_pandas()[["_row_id", "prediction: y"]], on="_row_id")
     return found.assign(error=(found["y"] - found["prediction: y"]).abs())
 
 
@@ -132,7 +146,8 @@ def test_order_and_number_of_slices(typed) -> None:
     assert "slices)" not in typed("pipeline", "slice", "1", "gender, word", "--rows", 2, "--all").out
     least = min(row["num_rows"] for row in found)
     assert all(
-        row["num_rows"] > least for row in slices(typed("pipeline", "slice", "1", "gender, word", "--min-count", least + 1, "--json"))
+        row["num_rows"] > least
+        for row in slices(typed("pipeline", "slice", "1", "gender, word", "--min-count", least + 1, "--json"))
     )
     assert "there is no metric 'mea'" in typed("pipeline", "slice", "1", "word", "--sort", "mea", code=7).err
     assert "did you mean 'mae'?" in typed("pipeline", "slice", "1", "word", "--sort", "mea", code=7).err

@@ -53,8 +53,11 @@ def pushed(terminal, tmp_path):
 
 
 def stage_folders(terminal):
-    stages = terminal.project.records.all("runs")[-1]["stages"]
-    return {s["name"]: (s["fingerprint"], terminal.project.artifacts.find(s["name"], s["fingerprint"]).folder) for s in stages}
+    stages = terminal.project.records.runs.all()[-1].stages
+    return {
+        s["name"]: (s["fingerprint"], terminal.project.artifacts.find(s["name"], s["fingerprint"]).folder)
+        for s in stages
+    }
 
 
 def assert_the_same(one, other):
@@ -74,7 +77,9 @@ def assert_the_same(one, other):
 @pytest.mark.heavy
 def test_a_run_on_workers_is_the_run_of_this_machine(pushed) -> None:
     spark, here = pushed
-    told = spark("pipeline", "run", "p", "-y", "--engine", "spark", "--master", MASTER, "--workers", 2, "--cpus_per_worker", 1).out
+    told = spark(
+        "pipeline", "run", "p", "-y", "--engine", "spark", "--master", MASTER, "--workers", 2, "--cpus_per_worker", 1
+    ).out
     assert f"split, statistics and encoding on spark, at {MASTER}, 2 workers, 1 CPUs each" in told
     here("pipeline", "run", "p", "-y")
     assert_the_same(spark, here)
@@ -92,7 +97,9 @@ def test_a_lost_worker_does_not_fail_the_run(pushed) -> None:
         settings = f"engine: {{name: spark, master: '{cluster.master}', workers: 2, cpus_per_worker: 1}}\n"
         (spark.project.folder / "settings.yaml").write_text(settings)
         environment = {**os.environ, "CENGINE_PROJECT": str(spark.folder)}
-        run = subprocess.Popen([*COMMAND, "pipeline", "run", "p", "-y"], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        run = subprocess.Popen(
+            [*COMMAND, "pipeline", "run", "p", "-y"], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
         cluster.wait(lambda state: any(app["cores"] == 2 for app in state["activeapps"]))
         os.kill(cluster.workers[0].pid, signal.SIGKILL)
         cluster.workers[0].wait()
@@ -112,7 +119,9 @@ def test_workers_without_enough_memory_are_told_of(pushed) -> None:
         (spark.project.folder / "settings.yaml").write_text(settings)
         told = spark("pipeline", "run", "p", "-y", code=None)
     assert told.code != 0
-    assert f"no worker of {cluster.master} has taken the job within 4 seconds; each must have 900m of memory" in told.err
+    assert (
+        f"no worker of {cluster.master} has taken the job within 4 seconds; each must have 900m of memory" in told.err
+    )
     assert "spark.executor.memory" in told.err
     assert spark.leftovers() == []
 
@@ -149,23 +158,47 @@ def test_an_engine_that_does_not_fit_is_refused_before_anything_runs(words, says
     assert told.code not in (0, 70)
     for text in says:
         assert text in told.err
-    assert small.project.records.all("runs") == []
+    assert small.project.records.runs.all() == []
 
 
 @pytest.mark.spark
 def test_without_a_master_that_answers_it_says_so(small) -> None:
     port = free_port()
-    refused(small, "--engine", "spark", "--master", f"spark://127.0.0.1:{port}",
-            says=(f"no master of Spark answers at spark://127.0.0.1:{port}", "is it up?"))  # fmt: skip
-    refused(small, "--engine", "spark", "--master", "mesos://x", says=("'mesos://x' is not a master of Spark", "spark://HOST:7077"))
-    refused(small, "--engine", "spark", "--master", "yarn", says=("HADOOP_CONF_DIR, which is not set",),
-            environment={"HADOOP_CONF_DIR": "", "YARN_CONF_DIR": ""})  # fmt: skip
+    refused(
+        small,
+        "--engine",
+        "spark",
+        "--master",
+        f"spark://127.0.0.1:{port}",
+        says=(f"no master of Spark answers at spark://127.0.0.1:{port}", "is it up?"),
+    )
+    refused(
+        small,
+        "--engine",
+        "spark",
+        "--master",
+        "mesos://x",
+        says=("'mesos://x' is not a master of Spark", "spark://HOST:7077"),
+    )
+    refused(
+        small,
+        "--engine",
+        "spark",
+        "--master",
+        "yarn",
+        says=("HADOOP_CONF_DIR, which is not set",),
+        environment={"HADOOP_CONF_DIR": "", "YARN_CONF_DIR": ""},
+    )
 
 
 def test_without_java_it_says_what_to_install(small, tmp_path) -> None:
     environment = {"PATH": str(tmp_path), "JAVA_HOME": ""}
     refused(
-        small, "--engine", "spark", says=("Spark needs Java 17 or newer, and there is none here", "openjdk-17"), environment=environment
+        small,
+        "--engine",
+        "spark",
+        says=("Spark needs Java 17 or newer, and there is none here", "openjdk-17"),
+        environment=environment,
     )
     refused(small, "--engine", "spark", says=(f"JAVA_HOME is {tmp_path}",), environment={"JAVA_HOME": str(tmp_path)})
 
@@ -173,4 +206,10 @@ def test_without_java_it_says_what_to_install(small, tmp_path) -> None:
 @pytest.mark.skipif(shutil.which("java") is None, reason="there is no Java")
 def test_without_pyspark_it_says_the_command(small) -> None:
     python = "import sys; sys.modules['pyspark'] = None; from cengine.cli.main import main; main()"
-    refused(small, "--engine", "spark", says=("PySpark, which is not installed", "pip install 'cengine-ml[spark]'"), python=python)
+    refused(
+        small,
+        "--engine",
+        "spark",
+        says=("PySpark, which is not installed", "pip install 'cengine-ml[spark]'"),
+        python=python,
+    )

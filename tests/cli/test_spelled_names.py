@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from terminal import Terminal
 
-from cengine.pipeline.finished import find_run
+from cengine.inspection.run import find_run
 
 NUM_ROWS = 300
 YAML = """\
@@ -30,7 +30,12 @@ evaluator:
 
 def text(header: str = "Trip Duration,usertype,birth year,Start Station Name") -> str:
     random = np.random.default_rng(0)
-    cells = zip(random.integers(0, 9999, NUM_ROWS), random.integers(0, 2, NUM_ROWS), random.integers(1950, 1999, NUM_ROWS), strict=True)
+    cells = zip(
+        random.integers(0, 9999, NUM_ROWS),
+        random.integers(0, 2, NUM_ROWS),
+        random.integers(1950, 1999, NUM_ROWS),
+        strict=True,
+    )
     return header + "\n" + "".join(f"{a},{'ab'[b]},{c},station {c % 3}\n" for a, b, c in cells)
 
 
@@ -49,7 +54,7 @@ def test_results_name_columns_as_the_table_does(typed) -> None:
     run = find_run(typed.project, "mine")
     assert [feature.name for feature in run.resolved.features] == ["Trip Duration", "usertype"]
     assert [found.columns for found in run.results.slices] == [("usertype",), ("Start Station Name",)]
-    assert "prediction: birth year" in run.run.predictions().column_names
+    assert "prediction: birth year" in run.predictions().column_names
     answer = typed("pipeline", "evaluate", "mine", "--no-open", "--slice", "USERTYPE")
     assert "model of birth year" in answer.out
     assert "by usertype" in answer.out
@@ -63,7 +68,9 @@ def test_the_yaml_is_given_back_as_it_was_written(typed) -> None:
     assert "by: start_station_name" in pulled
 
 
-@pytest.mark.parametrize("asked", ["start_station_name where birth_year > 1970", '"START STATION NAME" where "Birth Year" > 1970'])
+@pytest.mark.parametrize(
+    "asked", ["start_station_name where birth_year > 1970", '"START STATION NAME" where "Birth Year" > 1970']
+)
 def test_slices_are_asked_for_in_any_spelling(typed, asked) -> None:
     found = typed("pipeline", "slice", "mine", asked, "--json").json
     assert found["columns"] == ["Start Station Name"]
@@ -98,7 +105,9 @@ def test_a_name_that_several_columns_may_have_is_refused(terminal) -> None:
     terminal("datasource", "create", "csv", "--name", "t", "--path", terminal.files / "t.csv")
     config = YAML.replace("start_station_name", "usertype").replace("  usertype: {}\n", "")
     answer = terminal("pipeline", "validate", terminal.write("c.yaml", config), code=3)
-    assert answer.err.count("'birth_year' may be any of the columns 'birth year', 'Birth-Year'") == 2  # the label, the filter
+    assert (
+        answer.err.count("'birth_year' may be any of the columns 'birth year', 'Birth-Year'") == 2
+    )  # the label, the filter
     assert "write the name as the table has it, case and blanks included" in answer.err
 
 
@@ -110,16 +119,19 @@ def test_a_datasource_of_version_0_1_goes_on(terminal) -> None:
     terminal("pipeline", "push", terminal.write("c.yaml", YAML.replace("Birth Year", "Birth_Year")), "mine")
     terminal("pipeline", "run", "mine", "-y")
     records = terminal.project.records
-    record = records.find("datasources", "t")
-    records.update("datasources", record["id"], options={**record["options"], "keep_headers": False})
+    record = records.datasources.find("t")
+    records.datasources.update(record.id, options={**record.options, "keep_headers": False})
     terminal.write("t.csv", text())
     said = terminal("datasource", "commit", "t").out
     assert "birth_year -> birth year (as in the file; a YAML may go on writing birth_year)" in said
     assert "snapshot 2 of t: 300 rows" in said
     terminal("pipeline", "run", "mine", "-y")
-    assert find_run(terminal.project, "mine:1").heads[0].label.name == "birth_year"
-    assert find_run(terminal.project, "mine:2").heads[0].label.name == "birth year"
+    assert find_run(terminal.project, "mine:1").targets[0].name == "birth_year"
+    assert find_run(terminal.project, "mine:2").targets[0].name == "birth year"
     assert terminal("pipeline", "evaluate", "mine:1", "--no-open").code == 0
     compared = terminal("pipeline", "compare", "mine:1", "mine:2", "--json").json
     assert [label["name"] for label in compared["labels"]] == ["birth year"]
-    assert {tuple(found["columns"]) for found in compared["labels"][0]["slices"]} == {("usertype",), ("Start Station Name",)}
+    assert {tuple(found["columns"]) for found in compared["labels"][0]["slices"]} == {
+        ("usertype",),
+        ("Start Station Name",),
+    }

@@ -26,9 +26,19 @@ def table() -> pd.DataFrame:
     random = np.random.default_rng(0)
     part = np.where(np.arange(NUM_ROWS) % 5 == 0, "new", "old")
     amount = random.gamma(2.0, 10.0, NUM_ROWS) + np.where(part == "new", 30, 0)
-    word = np.where((part == "new") & (random.random(NUM_ROWS) < 0.5), "<b>fresh</b>", random.choice(["a", "b, c"], NUM_ROWS))
-    found = pd.DataFrame({"part": part, "amount": amount, "word": word, "flag": random.random(NUM_ROWS) < 0.25,
-                          "at": pd.Timestamp("2018-06-01") + pd.to_timedelta(np.arange(NUM_ROWS), "h"), "y": amount * 2})  # fmt: skip
+    word = np.where(
+        (part == "new") & (random.random(NUM_ROWS) < 0.5), "<b>fresh</b>", random.choice(["a", "b, c"], NUM_ROWS)
+    )
+    found = pd.DataFrame(
+        {
+            "part": part,
+            "amount": amount,
+            "word": word,
+            "flag": random.random(NUM_ROWS) < 0.25,
+            "at": pd.Timestamp("2018-06-01") + pd.to_timedelta(np.arange(NUM_ROWS), "h"),
+            "y": amount * 2,
+        }
+    )
     found.loc[found.index % 10 == 1, "amount"] = np.nan
     return found
 

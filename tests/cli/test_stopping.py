@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import re
@@ -18,10 +19,10 @@ from terminal import YAML, Terminal, table_text
 
 from cengine import stopping
 from cengine.cli import main
-from cengine.pipeline.fingerprint import fingerprint
+from cengine.digests import fingerprint
+from cengine.learners.checkpoints import read_newest
+from cengine.learners.model import load_model
 from cengine.stopping import Reason, Stopped
-from cengine.training.checkpoints import read_newest
-from cengine.training.model import load_model
 
 PATIENCE_SECONDS = 120
 EVERY = 20_000
@@ -58,7 +59,8 @@ def newest(terminal, name: str) -> dict:
 
 
 def record(terminal) -> dict:
-    return (terminal.project.records.all("runs") or [{"progress": None, "status": "none yet"}])[-1]
+    rows = terminal.project.records.runs.all()
+    return dataclasses.asdict(rows[-1]) if rows else {"progress": None, "status": "none yet"}
 
 
 def waited(happened):
@@ -133,7 +135,10 @@ def test_a_run_in_the_background_is_terminated_or_cancelled(here) -> None:
     trains(here)
     os.kill(record(here)["process_id"], signal.SIGTERM)
     waited(lambda: record(here)["status"] != "Running")
-    assert (record(here)["status"], record(here)["message"]) == ("Interrupted", "terminated (SIGTERM); resume it, or run again")
+    assert (record(here)["status"], record(here)["message"]) == (
+        "Interrupted",
+        "terminated (SIGTERM); resume it, or run again",
+    )
     first = read_newest(checkpoints(here)).step
     assert first % EVERY
     here("pipeline", "resume", "endless", "--detach")
@@ -149,7 +154,10 @@ def test_ctrl_c_twice_ends_at_once(here) -> None:
     for _ in range(2):
         typed.process.send_signal(signal.SIGINT)
         time.sleep(0.3)
-    assert typed.answer().code in (130, -signal.SIGINT)  # the second may find Python on its way out, for which shells say 130 too
+    assert typed.answer().code in (
+        130,
+        -signal.SIGINT,
+    )  # the second may find Python on its way out, for which shells say 130 too
     assert newest(here, "endless")["status"] == "Interrupted"
 
 
@@ -183,7 +191,7 @@ def test_out_of_time_the_best_so_far_is_evaluated_and_forgotten(here, tmp_path) 
     answer = here("pipeline", "run", "long", "-y", "--max-minutes", "0.02")
     found = newest(here, "long")
     assert found["status"] == "Succeeded"
-    assert "by --max-minutes 0.02; the best checkpoint, of step" in found["message"]
+    assert "by --max-minutes 0.02; what was reached, of step" in found["message"]
     assert found["message"] in answer.out
     training = result(here)[1]
     assert training["num_steps"] < training["planned_steps"] == NUM_STEPS
@@ -222,7 +230,8 @@ def test_out_of_time_before_there_is_a_model(here) -> None:
     answer = here("pipeline", "run", "endless", "-y", "--max-minutes", "0.0001", code=8)
     # A moment so short may end within a stage or between two.
     assert re.search(
-        r"--max-minutes 0\.0001 was reached (in|before) (Split|Fit|Transform|Train); there is no model to evaluate yet", answer.err
+        r"--max-minutes 0\.0001 was reached (in|before) (Split|Fit|Transform|Train); there is no model to evaluate yet",
+        answer.err,
     )
     assert newest(here, "endless")["status"] == "Interrupted"
     assert "is used up" in here("pipeline", "resume", "endless", code=7).err
@@ -231,7 +240,9 @@ def test_out_of_time_before_there_is_a_model(here) -> None:
     here("pipeline", "cancel", "endless")
 
 
-@pytest.mark.parametrize("words", [("--max-minutes", "0"), ("--max-minutes", "-1"), ("--max-minutes", "soon"), ("--max-cost", "0")])
+@pytest.mark.parametrize(
+    "words", [("--max-minutes", "0"), ("--max-minutes", "-1"), ("--max-minutes", "soon"), ("--max-cost", "0")]
+)
 def test_limits_that_are_none(here, words) -> None:
     assert here("pipeline", "run", "long", "-y", *words, code=2).out == ""
     assert here("pipeline", "runs", "long", "--json").json == []

@@ -14,7 +14,9 @@ from pathlib import Path
 import pytest
 from terminal import YAML, Terminal, table_text
 
-LONG = YAML.replace("train_steps: 20", "train_steps: 400000").replace("save_checkpoints_steps: 10", "save_checkpoints_steps: 2000")
+LONG = YAML.replace("train_steps: 20", "train_steps: 400000").replace(
+    "save_checkpoints_steps: 10", "save_checkpoints_steps: 2000"
+)
 MAX_PARALLEL = 2
 PATIENCE_SECONDS = 540
 SAMPLE_SECONDS = 0.02
@@ -49,7 +51,7 @@ class Sampler:
 
     def _sample(self) -> None:
         while not self._over.wait(SAMPLE_SECONDS):
-            self.most = max(self.most, sum(run["status"] == "Running" for run in self.records.all("runs")))
+            self.most = max(self.most, sum(run.status == "Running" for run in self.records.runs.all()))
             self.num_samples += 1
 
 
@@ -58,16 +60,31 @@ def start(terminal: Terminal, *commands: list[str]) -> subprocess.Popen[str]:
     environment = {**os.environ, "CENGINE_PROJECT": str(terminal.folder)}
     pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     words = json.dumps([[str(word) for word in command] for command in commands])
-    return subprocess.Popen([sys.executable, "-c", WORKER, words], text=True, env=environment, start_new_session=True, **pipes)
+    return subprocess.Popen(
+        [sys.executable, "-c", WORKER, words], text=True, env=environment, start_new_session=True, **pipes
+    )
 
 
 def commands_of(number: int, yaml: Path, long: Path | None) -> list[list[object]]:
     """What the process of this number does: its own pipelines, and the one that all have."""
     run = ["-y", "--max-parallel", MAX_PARALLEL]
     pushed = [["pipeline", "push", yaml, f"own-{number}"], ["pipeline", "push", yaml, "same"]]
-    ended = [["pipeline", "push", long, f"long-{number}"], ["pipeline", "run", f"long-{number}", *run, "--detach"],
-             ["pipeline", "cancel", f"long-{number}"]] if long else []  # fmt: skip
-    return [*pushed, *ended, ["pipeline", "run", "same", *run], ["pipeline", "run", f"own-{number}", *run], ["pipeline", "list"]]
+    ended = (
+        [
+            ["pipeline", "push", long, f"long-{number}"],
+            ["pipeline", "run", f"long-{number}", *run, "--detach"],
+            ["pipeline", "cancel", f"long-{number}"],
+        ]
+        if long
+        else []
+    )
+    return [
+        *pushed,
+        *ended,
+        ["pipeline", "run", "same", *run],
+        ["pipeline", "run", f"own-{number}", *run],
+        ["pipeline", "list"],
+    ]
 
 
 def check_together(terminals: list[Terminal], num_processes: int, num_long: int) -> None:
@@ -77,7 +94,8 @@ def check_together(terminals: list[Terminal], num_processes: int, num_long: int)
     yaml, long = first.write("c.yaml", YAML), first.write("long.yaml", LONG)
     with Sampler(first) as sampler:
         processes = [
-            start(terminals[i % len(terminals)], *commands_of(i, yaml, long if i < num_long else None)) for i in range(num_processes)
+            start(terminals[i % len(terminals)], *commands_of(i, yaml, long if i < num_long else None))
+            for i in range(num_processes)
         ]
         told = [process.communicate(timeout=PATIENCE_SECONDS) for process in processes]
     assert [process.returncode for process in processes] == [0] * num_processes, "\n".join(err for _, err in told)
@@ -85,18 +103,22 @@ def check_together(terminals: list[Terminal], num_processes: int, num_long: int)
     assert sampler.num_samples > 20
 
     records = first.project.store
-    pipelines = {row["name"]: row["id"] for row in records.all("pipelines")}
+    pipelines = {row.name: row.id for row in records.pipelines.all()}
     names = ["same", *(f"own-{i}" for i in range(num_processes)), *(f"long-{i}" for i in range(num_long))]
     assert sorted(pipelines) == sorted(names)
     assert len(set(pipelines.values())) == len(names)
-    runs = records.all("runs")
-    assert sorted(run["number"] for run in runs if run["pipeline_id"] == pipelines["same"]) == list(range(1, num_processes + 1))
+    runs = records.runs.all()
+    assert sorted(run.number for run in runs if run.pipeline_id == pipelines["same"]) == list(
+        range(1, num_processes + 1)
+    )
     for name, pipeline in pipelines.items():
-        found = [run["status"] for run in runs if run["pipeline_id"] == pipeline]
-        expected = ["Cancelled"] if name.startswith("long-") else ["Succeeded"] * (num_processes if name == "same" else 1)
+        found = [run.status for run in runs if run.pipeline_id == pipeline]
+        expected = (
+            ["Cancelled"] if name.startswith("long-") else ["Succeeded"] * (num_processes if name == "same" else 1)
+        )
         assert found == expected, name
     # All are the same to the cache, the long ones up to their training: each stage was built by one run, whichever.
-    stages = [stage for run in runs for stage in run["stages"] if stage["seconds"] is not None]
+    stages = [stage for run in runs for stage in run.stages if stage["seconds"] is not None]
     built = Counter(stage["name"] for stage in stages if not stage["reused"])
     assert built == dict.fromkeys(STAGES, 1)
     for terminal in terminals:

@@ -15,13 +15,16 @@ import psutil
 import pytest
 from terminal import YAML, Terminal, Typed, table_text
 
-from cengine.pipeline.tensorboard import chosen_runs
+from cengine.inspection.tensorboard import chosen_runs
 from cengine.store.project import Project
+from cengine.store.rows import PipelineRow
 
 PATIENCE_SECONDS = 60
 RELOAD_SECONDS = 5
 WIDE = YAML.replace("units: 4", "units: 9")
-ENDLESS = YAML.replace("train_steps: 20", "train_steps: 5000000").replace("save_checkpoints_steps: 10", "save_checkpoints_steps: 500")
+ENDLESS = YAML.replace("train_steps: 20", "train_steps: 5000000").replace(
+    "save_checkpoints_steps: 10", "save_checkpoints_steps: 500"
+)
 
 
 @pytest.fixture(scope="module")
@@ -56,14 +59,18 @@ class Server:
             self.typed.kill()
 
     def get(self, path: str, **parameters: str) -> bytes:
-        with urllib.request.urlopen(f"{self.address}data/{path}?{urllib.parse.urlencode(parameters)}", timeout=20) as answer:
+        with urllib.request.urlopen(
+            f"{self.address}data/{path}?{urllib.parse.urlencode(parameters)}", timeout=20
+        ) as answer:
             return answer.read()
 
     def json(self, path: str, **parameters: str):
         return json.loads(self.get(path, **parameters))
 
     def post(self, path: str, **body: object):
-        request = urllib.request.Request(self.address + "data/" + path, json.dumps(body).encode(), {"Content-Type": "application/json"})
+        request = urllib.request.Request(
+            self.address + "data/" + path, json.dumps(body).encode(), {"Content-Type": "application/json"}
+        )
         with urllib.request.urlopen(request, timeout=20) as answer:
             return json.loads(answer.read())
 
@@ -95,7 +102,9 @@ def test_it_says_what_it_shows(server) -> None:
 
 
 def test_only_this_machine_can_ask(server) -> None:
-    (listening,) = [c for c in psutil.Process(server.typed.process.pid).net_connections() if c.status == psutil.CONN_LISTEN]
+    (listening,) = [
+        c for c in psutil.Process(server.typed.process.pid).net_connections() if c.status == psutil.CONN_LISTEN
+    ]
     assert listening.laddr.ip == "127.0.0.1"
 
 
@@ -109,8 +118,12 @@ def test_scalars(server) -> None:
 
 def test_graph(server) -> None:
     info = server.json("plugin/graphs/info")
-    assert {name: about["run_graph"] for name, about in info.items()} == dict.fromkeys(("birth_year-1", "birth_year-2", "b-wide-b-1"), True)
-    graph = server.get("plugin/graphs/graph", run="b-wide-b-1", limit_attr_size="1024", large_attrs_key="_too_large_attrs").decode()
+    assert {name: about["run_graph"] for name, about in info.items()} == dict.fromkeys(
+        ("birth_year-1", "birth_year-2", "b-wide-b-1"), True
+    )
+    graph = server.get(
+        "plugin/graphs/graph", run="b-wide-b-1", limit_attr_size="1024", large_attrs_key="_too_large_attrs"
+    ).decode()
     assert re.findall(r'^  name: "(\w+)"$', graph, re.M)[-3:] == ["dense", "output_0", "unit_0"]
     assert "_too_large_attrs" not in graph
 
@@ -126,10 +139,15 @@ def test_histograms(server) -> None:
 def test_hyperparameters(server) -> None:
     experiment = server.post("plugin/hparams/experiment")
     assert sorted(info["name"] for info in experiment["hparamInfos"] if info["differs"]) == ["layers", "num_weights"]
-    found = server.post("plugin/hparams/session_groups", allowedStatuses=["STATUS_SUCCESS"], startIndex=0, sliceSize=9, colParams=[])
+    found = server.post(
+        "plugin/hparams/session_groups", allowedStatuses=["STATUS_SUCCESS"], startIndex=0, sliceSize=9, colParams=[]
+    )
     sessions = {group["name"]: group for group in found["sessionGroups"]}
     assert {name: group["hparams"]["layers"] for name, group in sessions.items()} == {
-        "birth_year-1": "dense(4)", "birth_year-2": "dense(4)", "b-wide-b-1": "dense(9)"}  # fmt: skip
+        "birth_year-1": "dense(4)",
+        "birth_year-2": "dense(4)",
+        "b-wide-b-1": "dense(9)",
+    }
     kept = next(v for v in sessions["b-wide-b-1"]["metricValues"] if v["name"] == {"tag": "mae", "group": ""})
     points = server.json("plugin/scalars/scalars", run="b-wide-b-1/eval", tag="mae")
     assert [kept["trainingStep"], kept["value"]] in [[step, value] for _, step, value in points]
@@ -164,7 +182,11 @@ def test_a_run_that_is_going_on(terminal) -> None:
             assert first
             server.waits_for(lambda: steps() > first)
             statuses = server.post(
-                "plugin/hparams/session_groups", allowedStatuses=["STATUS_UNKNOWN"], startIndex=0, sliceSize=9, colParams=[]
+                "plugin/hparams/session_groups",
+                allowedStatuses=["STATUS_UNKNOWN"],
+                startIndex=0,
+                sliceSize=9,
+                colParams=[],
             )
             assert [group["name"] for group in statuses["sessionGroups"]] == ["endless-1"]
     finally:
@@ -177,7 +199,9 @@ def test_runs_that_begin_and_end_while_they_are_shown(terminal, tmp_path) -> Non
     """The files of a run move when its training is complete: afterwards every step is there, once."""
     shutil.copytree(terminal.folder, tmp_path / "project", symlinks=True)
     other = Terminal(tmp_path / "project", terminal.files)
-    longer = YAML.replace("train_steps: 20", "train_steps: 60000").replace("save_checkpoints_steps: 10", "save_checkpoints_steps: 2000")
+    longer = YAML.replace("train_steps: 20", "train_steps: 60000").replace(
+        "save_checkpoints_steps: 10", "save_checkpoints_steps: 2000"
+    )
     other("pipeline", "push", other.write("l.yaml", longer), "longer")
     before = unfinished(other)
     run = other.start("pipeline", "run", "longer", "-y")
@@ -191,7 +215,11 @@ def test_runs_that_begin_and_end_while_they_are_shown(terminal, tmp_path) -> Non
 
         def ended() -> list[str]:
             found = server.post(
-                "plugin/hparams/session_groups", allowedStatuses=["STATUS_SUCCESS"], startIndex=0, sliceSize=9, colParams=[]
+                "plugin/hparams/session_groups",
+                allowedStatuses=["STATUS_SUCCESS"],
+                startIndex=0,
+                sliceSize=9,
+                colParams=[],
             )
             return [group["name"] for group in found["sessionGroups"] if group["name"] == "longer-1"]
 
@@ -221,23 +249,33 @@ def test_links_are_relative_so_that_the_project_can_be_moved(terminal, tmp_path)
     assert links(chosen_runs(moved, ["birth_year"])) == links(chosen_runs(terminal.project, ["birth_year"]))
 
 
+def pipeline_row(row_id: int, name: str) -> PipelineRow:
+    return PipelineRow(row_id, name, "c.yaml", "", 1, "", 1)
+
+
 @pytest.mark.parametrize(("name", "shown"), [
     ("birth year", "birth-year"), ("a/b\\c", "a-b-c"), ("..", "pipeline.1"), ("🚲", "pipeline.1"), ("größe", "größe"), ("-x-", "x"),
     ("x" * 300, "x" * 60), ("عنوان\u202e", "عنوان"), ("a\nb\0c", "a-b-c"), ("", "pipeline.1"), ("CON.1", "CON-1"),
 ])  # fmt: skip
 def test_names_of_pipelines_become_names_of_folders(name, shown) -> None:
-    from cengine.pipeline.tensorboard import _names_of
+    from cengine.inspection.tensorboard import _names_of
 
-    assert _names_of([{"id": 1, "name": name}]) == {1: shown}
+    assert _names_of([pipeline_row(1, name)]) == {1: shown}
     assert len(shown.encode()) < 200
 
 
 def test_names_that_would_be_the_same_are_told_apart() -> None:
-    from cengine.pipeline.tensorboard import _names_of
+    from cengine.inspection.tensorboard import _names_of
 
     names = {3: "a b", 4: "a-b", 5: "A b", 6: "other", 7: "!", 8: "?"}
-    assert _names_of([{"id": i, "name": name} for i, name in names.items()]) == {
-        3: "a-b.3", 4: "a-b.4", 5: "A-b.5", 6: "other", 7: "pipeline.7", 8: "pipeline.8"}  # fmt: skip
+    assert _names_of([pipeline_row(i, name) for i, name in names.items()]) == {
+        3: "a-b.3",
+        4: "a-b.4",
+        5: "A-b.5",
+        6: "other",
+        7: "pipeline.7",
+        8: "pipeline.8",
+    }
 
 
 def test_the_same_choice_has_the_same_folder_and_loses_what_is_not_chosen(terminal) -> None:

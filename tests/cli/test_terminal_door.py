@@ -13,9 +13,19 @@ from pathlib import Path
 import pytest
 from terminal import COMMAND, Terminal
 
-from cengine.cli.output import REPLACEMENT, cell, safe
+from cengine.cli.output import cell
+from cengine.terminal import REPLACEMENT, safe
 
-PRINTING = {"print", "Console", "sys.stdout.write", "sys.stderr.write", "click.echo", "click.secho", "click.confirm", "click.prompt"}
+PRINTING = {
+    "print",
+    "Console",
+    "sys.stdout.write",
+    "sys.stderr.write",
+    "click.echo",
+    "click.secho",
+    "click.confirm",
+    "click.prompt",
+}
 SOURCE = Path(__file__).parents[2] / "src" / "cengine"
 # Colours of our own are other sequences; this one comes from the data alone.
 MARK = "\x1b[35;44mMARK"
@@ -33,7 +43,9 @@ def on_a_terminal(folder: Path, *words: object) -> str:
     """What a command shows on a terminal of its own."""
     ours, theirs = pty.openpty()
     environment = {**os.environ, "CENGINE_PROJECT": str(folder), "TERM": "xterm", "COLUMNS": "100"}
-    process = subprocess.Popen([*COMMAND, *map(str, words)], stdin=theirs, stdout=theirs, stderr=theirs, env=environment)
+    process = subprocess.Popen(
+        [*COMMAND, *map(str, words)], stdin=theirs, stdout=theirs, stderr=theirs, env=environment
+    )
     os.close(theirs)
     seen = bytearray()
 
@@ -65,7 +77,9 @@ def project(terminal: Terminal) -> Terminal:
     return terminal
 
 
-@pytest.mark.parametrize("words", [("datasource", "show"), ("datasource", "peek"), ("datasource", "statistics"), ("pipeline", "template")])
+@pytest.mark.parametrize(
+    "words", [("datasource", "show"), ("datasource", "peek"), ("datasource", "statistics"), ("pipeline", "template")]
+)
 def test_a_reading_command_shows_no_sequence_of_the_table(project, words) -> None:
     shown = on_a_terminal(project.folder, *words)
     assert "mark" in shown.lower()
@@ -87,7 +101,11 @@ def test_a_run_and_its_log_show_no_sequence_of_the_table(project) -> None:
     shown = on_a_terminal(project.folder, "pipeline", "run", "odd", "--yes")
     assert "succeeded" in shown
     assert MARK not in shown
-    for words in (("pipeline", "logs", "odd"), ("pipeline", "evaluate", "odd", "--no-open"), ("pipeline", "statistics", "odd")):
+    for words in (
+        ("pipeline", "logs", "odd"),
+        ("pipeline", "evaluate", "odd", "--no-open"),
+        ("pipeline", "statistics", "odd"),
+    ):
         shown = on_a_terminal(project.folder, *words)
         assert len(shown) > 20
         assert MARK not in shown
@@ -95,8 +113,15 @@ def test_a_run_and_its_log_show_no_sequence_of_the_table(project) -> None:
 
 @pytest.mark.parametrize("evil", EVIL)
 def test_errors_show_no_sequence_of_what_was_given(terminal, evil) -> None:
-    yaml = terminal.write("odd.yaml", f"features: {{{json.dumps(evil)}: {{}}}}\nlabels: {{y: {{loss: {json.dumps(evil)}}}}}\n")
-    for words in (("pipeline", "validate", yaml), ("datasource", "show", evil), ("--traceback", "datasource", "show", evil), (evil,)):
+    yaml = terminal.write(
+        "odd.yaml", f"features: {{{json.dumps(evil)}: {{}}}}\nlabels: {{y: {{loss: {json.dumps(evil)}}}}}\n"
+    )
+    for words in (
+        ("pipeline", "validate", yaml),
+        ("datasource", "show", evil),
+        ("--traceback", "datasource", "show", evil),
+        (evil,),
+    ):
         answer = terminal(*words, code=None)
         assert answer.code != 0
         assert "MARK" in answer.out + answer.err
@@ -130,11 +155,11 @@ def test_safe_keeps_what_people_write() -> None:
     assert cell("two\nlines") == f"two{REPLACEMENT}lines"
 
 
-def test_nothing_prints_but_by_the_one_door() -> None:
+def test_nothing_prints_but_by_the_doors() -> None:
     """Whoever prints in another way prints what a table holds as it is."""
     found = []
     for path in SOURCE.rglob("*.py"):
-        if path == SOURCE / "cli" / "output.py":
+        if path in (SOURCE / "cli" / "output.py", SOURCE / "terminal.py"):
             continue
         for node in ast.walk(ast.parse(path.read_text())):
             if not isinstance(node, ast.Call):

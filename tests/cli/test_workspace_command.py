@@ -79,7 +79,11 @@ def test_names_that_cannot_be(two, name) -> None:
 
 
 def test_one_that_is_not_there(two) -> None:
-    for words in (("workspace", "set", "taem"), ("workspace", "show", "taem"), ("--workspace", "taem", "datasource", "list")):
+    for words in (
+        ("workspace", "set", "taem"),
+        ("workspace", "show", "taem"),
+        ("--workspace", "taem", "datasource", "list"),
+    ):
         assert "did you mean 'team'?" in two(*words, code=7).err
     assert two("workspace", "show", "--json").json["name"] == "team"
 

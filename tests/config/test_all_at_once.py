@@ -48,7 +48,9 @@ def test_ten_mistakes_are_told_at_once() -> None:
 
 
 def test_where_the_trainer_cannot_be_read_its_task_is_not_guessed() -> None:
-    file = parse_config(yaml(trainer="trainer: {type: regresion}", labels="labels: {usertype: {metrics: [auc]}}"), "c.yaml", partly=True)
+    file = parse_config(
+        yaml(trainer="trainer: {type: regresion}", labels="labels: {usertype: {metrics: [auc]}}"), "c.yaml", partly=True
+    )
     with pytest.raises(ConfigError) as caught:
         check(file, SCHEMA)
     assert [p.message for p in caught.value.problems] == ["unknown type 'regresion'"]
@@ -56,8 +58,16 @@ def test_where_the_trainer_cannot_be_read_its_task_is_not_guessed() -> None:
 
 def test_a_block_that_is_missing_hides_nothing() -> None:
     with pytest.raises(ConfigError) as caught:
-        check(parse_config("features: {x: {}}\nlabels: {birth_year: {}}\ntrainer: {type: regression}\n", "c.yaml", partly=True), SCHEMA)
-    assert [p.message for p in caught.value.problems] == ["the block 'split' is missing", "there is no column 'x' in the datasource"]
+        check(
+            parse_config(
+                "features: {x: {}}\nlabels: {birth_year: {}}\ntrainer: {type: regression}\n", "c.yaml", partly=True
+            ),
+            SCHEMA,
+        )
+    assert [p.message for p in caught.value.problems] == [
+        "the block 'split' is missing",
+        "there is no column 'x' in the datasource",
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -131,12 +141,27 @@ def test_outputs_that_no_label_has(name: str, label: str, message: str) -> None:
     assert (str(problem.location), problem.message) == ("c.yaml:4:46", message)
 
 
-@pytest.mark.parametrize(("name", "label", "message"), [
-    ("sigmoid", "birth_year: {transform: scale_to_z_score}", "last_activation 'sigmoid' gives numbers from 0 to 1, but label 'birth_year' after "
-     "scale_to_z_score reaches at least from -1 to 1: a part of it cannot be predicted"),
-    ("relu", "price: {}", "last_activation 'relu' gives no number below 0, but label 'price' lies from -3.5 to 90: a part of it cannot be predicted"),
-    ("tanh", "price: {}", "last_activation 'tanh' gives numbers from -1 to 1, but label 'price' lies from -3.5 to 90: a part of it cannot be predicted"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "label", "message"),
+    [
+        (
+            "sigmoid",
+            "birth_year: {transform: scale_to_z_score}",
+            "last_activation 'sigmoid' gives numbers from 0 to 1, but label 'birth_year' after "
+            "scale_to_z_score reaches at least from -1 to 1: a part of it cannot be predicted",
+        ),
+        (
+            "relu",
+            "price: {}",
+            "last_activation 'relu' gives no number below 0, but label 'price' lies from -3.5 to 90: a part of it cannot be predicted",
+        ),
+        (
+            "tanh",
+            "price: {}",
+            "last_activation 'tanh' gives numbers from -1 to 1, but label 'price' lies from -3.5 to 90: a part of it cannot be predicted",
+        ),
+    ],
+)
 def test_outputs_that_some_labels_have(name: str, label: str, message: str) -> None:
     _, warnings = checked(**activation(name, label))
     assert [(str(w.location), w.message) for w in warnings] == [("c.yaml:4:46", message)]
@@ -152,24 +177,44 @@ def test_outputs_that_reach_the_label(name: str, label: str) -> None:
 
 
 def test_a_filter_brings_a_label_within_reach() -> None:
-    blocks = activation("relu", "price: {}") | {"split": "split: {ratio: {train: 0.9, eval: 0.1}, where: [price > 0.001]}"}
+    blocks = activation("relu", "price: {}") | {
+        "split": "split: {ratio: {train: 0.9, eval: 0.1}, where: [price > 0.001]}"
+    }
     assert checked(**blocks)[1] == ()
 
 
-@pytest.mark.parametrize(("label", "trainer", "found"), [
-    ("member: {metrics: [auc, top_k]}", "type: classification", [("2:34", "metric 'top_k' does not fit label 'member', which has two classes")]),
-    ("usertype: {loss: sparse_categorical_crossentropy, metrics: [auc]}", "type: classification",
-     [("2:70", "metric 'auc' does not fit label 'usertype', which has classes")]),
-    ("birth_year: {metrics: [accuracy]}", "type: regression", [("2:33", "metric 'accuracy' does not fit type 'regression'")]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("label", "trainer", "found"),
+    [
+        (
+            "member: {metrics: [auc, top_k]}",
+            "type: classification",
+            [("2:34", "metric 'top_k' does not fit label 'member', which has two classes")],
+        ),
+        (
+            "usertype: {loss: sparse_categorical_crossentropy, metrics: [auc]}",
+            "type: classification",
+            [("2:70", "metric 'auc' does not fit label 'usertype', which has classes")],
+        ),
+        (
+            "birth_year: {metrics: [accuracy]}",
+            "type: regression",
+            [("2:33", "metric 'accuracy' does not fit type 'regression'")],
+        ),
+    ],
+)
 def test_metrics_that_do_not_fit_their_label(label: str, trainer: str, found: list[tuple[str, str]]) -> None:
     assert refused(labels=f"labels: {{{label}}}", trainer=f"trainer: {{{trainer}}}") == found
 
 
 def test_a_metric_of_the_evaluator_that_fits_no_label() -> None:
-    assert refused(evaluator="evaluator: {usertype: {}, metrics: [rmse, auc]}") == [("5:43", "metric 'auc' fits no label")]
+    assert refused(evaluator="evaluator: {usertype: {}, metrics: [rmse, auc]}") == [
+        ("5:43", "metric 'auc' fits no label")
+    ]
     assert checked(
-        labels="labels: {usertype: {}}", trainer="trainer: {type: classification}", evaluator="evaluator: {metrics: [auc, top_k]}"
+        labels="labels: {usertype: {}}",
+        trainer="trainer: {type: classification}",
+        evaluator="evaluator: {metrics: [auc, top_k]}",
     )
 
 

@@ -13,15 +13,21 @@ from cengine.tables import Column, TableSchema
 
 SCHEMA = TableSchema(
     (
-        Column("tripduration", "BIGINT", "integer", 0, 60, 9_000_000), Column("start_station_id", "BIGINT", "integer", 0, 3183, 3792),
-        Column("start_station_name", "VARCHAR", "string", 3), Column("usertype", "VARCHAR", "string", 0),
-        Column("member", "BOOLEAN", "boolean", 0), Column("price", "DOUBLE", "float", 10, -3.5, 90.0),
-        Column("starttime", "TIMESTAMP", "timestamp", 0), Column("birth_year", "BIGINT", "integer", 40, 1887, 2002),
-        Column("always", "INTEGER", "integer", 0, 7, 7), Column("empty", "INTEGER", "integer", 1000), Column("tags", "VARCHAR[]", None),
+        Column("tripduration", "BIGINT", "integer", 0, 60, 9_000_000),
+        Column("start_station_id", "BIGINT", "integer", 0, 3183, 3792),
+        Column("start_station_name", "VARCHAR", "string", 3),
+        Column("usertype", "VARCHAR", "string", 0),
+        Column("member", "BOOLEAN", "boolean", 0),
+        Column("price", "DOUBLE", "float", 10, -3.5, 90.0),
+        Column("starttime", "TIMESTAMP", "timestamp", 0),
+        Column("birth_year", "BIGINT", "integer", 40, 1887, 2002),
+        Column("always", "INTEGER", "integer", 0, 7, 7),
+        Column("empty", "INTEGER", "integer", 1000),
+        Column("tags", "VARCHAR[]", None),
         Column("zone_id", "SMALLINT", "integer", 0, 1, 20),
     ),
     1000,
-)  # fmt: skip
+)
 
 
 def checked(tmp_path=None, **blocks):
@@ -74,8 +80,16 @@ def test_a_whole_message() -> None:
 
 FEATURES = [
     ("usertype: {filling: mean}", "1:32", "filling 'mean' does not apply to column 'usertype' (string)"),
-    ("price: {filling: {method: custom, custom_value: x}}", "1:29", "custom_value 'x' is no float, the kind of column 'price'"),
-    ("member: {filling: {method: custom, custom_value: 1}}", "1:30", "custom_value 1 is no boolean, the kind of column 'member'"),
+    (
+        "price: {filling: {method: custom, custom_value: x}}",
+        "1:29",
+        "custom_value 'x' is no float, the kind of column 'price'",
+    ),
+    (
+        "member: {filling: {method: custom, custom_value: 1}}",
+        "1:30",
+        "custom_value 1 is no boolean, the kind of column 'member'",
+    ),
     ("usertype: {transform: log}", "1:34", "transform 'log' does not apply to column 'usertype' (string)"),
     (
         "price: {transform: compute_and_apply_vocabulary}",
@@ -84,7 +98,11 @@ FEATURES = [
     ),
     ("price: {transform: calendar}", "1:31", "transform 'calendar' does not apply to column 'price' (float)"),
     ("price: {transform: [bucketize, log]}", "1:43", "transform 'log' does not apply to what 'bucketize' gives (code)"),
-    ("starttime: {transform: [calendar, log]}", "1:36", "calendar gives several columns and must be the last transform"),
+    (
+        "starttime: {transform: [calendar, log]}",
+        "1:36",
+        "calendar gives several columns and must be the last transform",
+    ),
     (
         "tripduration: {filling: mean, transform: hash_strings}",
         "1:53",
@@ -93,7 +111,11 @@ FEATURES = [
     ("usertype: {transform: no_transform}", "1:12", "feature 'usertype' is a string; a network reads numbers"),
     ("starttime: {transform: no_transform}", "1:12", "feature 'starttime' is a timestamp; a network reads numbers"),
     ("price: {encoding: one_hot}", "1:30", "encoding 'one_hot' is for codes, but scale_to_z_score gives a number"),
-    ("usertype: {encoding: periodic}", "1:33", "encoding 'periodic' is for numbers, but compute_and_apply_vocabulary gives a code"),
+    (
+        "usertype: {encoding: periodic}",
+        "1:33",
+        "encoding 'periodic' is for numbers, but compute_and_apply_vocabulary gives a code",
+    ),
 ]
 
 
@@ -162,7 +184,9 @@ def test_filters_that_can_be_used(tmp_path) -> None:
 
 
 def test_a_text_that_is_no_time_is_refused_before_a_row_is_read(tmp_path) -> None:
-    ((place, message),) = refused(tmp_path, split="split: {ratio: {train: 0.5, eval: 0.5}, where: [\"starttime > 'yesterday'\"]}")
+    ((place, message),) = refused(
+        tmp_path, split="split: {ratio: {train: 0.5, eval: 0.5}, where: [\"starttime > 'yesterday'\"]}"
+    )
     assert place.startswith("3:")
     assert "'yesterday'" in message or '"yesterday"' in message
 
@@ -174,7 +198,9 @@ def test_a_slice_may_be_by_a_column_that_is_called_like_a_metric() -> None:
 
 
 def test_a_warm_up_needs_its_target() -> None:
-    trainer = "trainer: {type: regression, optimizer: {type: adam, learning_rate: {type: cosine_decay, warmup_steps: 10}}}"
+    trainer = (
+        "trainer: {type: regression, optimizer: {type: adam, learning_rate: {type: cosine_decay, warmup_steps: 10}}}"
+    )
     with pytest.raises(ConfigError, match="warmup_steps and warmup_target go together"):
         parse_config(yaml(trainer=trainer), "c.yaml")
 
@@ -188,22 +214,37 @@ def test_an_empty_list_is_not_the_default(blocks) -> None:
 
 
 WARNINGS = [
-    ({"features": "features: {birth_year: {}, price: {}}"}, "1:12",
-     "'birth_year' is a label and a feature too: the network is told the answer", "remove it from features"),
+    (
+        {"features": "features: {birth_year: {}, price: {}}"},
+        "1:12",
+        "'birth_year' is a label and a feature too: the network is told the answer",
+        "remove it from features",
+    ),
     ({"features": "features: {always: {}}"}, "1:12", "feature 'always' has one value only: 7", "remove it"),
     ({"features": "features: {empty: {}}"}, "1:12", "feature 'empty' is null in every row", "remove it"),
-    ({"features": "features: {start_station_id: {}}"}, "1:12",
-     "feature 'start_station_id' looks like an identifier, and is scaled as a quantity",
-     "`transform: compute_and_apply_vocabulary` lets the network learn each value by itself"),
-    ({"trainer": "trainer: {type: regression, train_steps: 10, save_checkpoints_steps: 20}"}, "4:70",
-     "save_checkpoints_steps (20) is more than train_steps (10): one checkpoint, at the end", None),
-]  # fmt: skip
+    (
+        {"features": "features: {start_station_id: {}}"},
+        "1:12",
+        "feature 'start_station_id' looks like an identifier, and is scaled as a quantity",
+        "`transform: compute_and_apply_vocabulary` lets the network learn each value by itself",
+    ),
+    (
+        {"trainer": "trainer: {type: regression, train_steps: 10, save_checkpoints_steps: 20}"},
+        "4:70",
+        "save_checkpoints_steps (20) is more than train_steps (10): one checkpoint, at the end",
+        None,
+    ),
+]
 
 
 @pytest.mark.parametrize(("blocks", "place", "message", "note"), WARNINGS)
 def test_warnings(blocks, place, message, note) -> None:
     _, (warning,) = checked(**blocks)
-    assert (str(warning.location), warning.message, warning.notes) == (f"c.yaml:{place}", message, (note,) if note else ())
+    assert (str(warning.location), warning.message, warning.notes) == (
+        f"c.yaml:{place}",
+        message,
+        (note,) if note else (),
+    )
 
 
 def test_a_warnings_text() -> None:

@@ -64,13 +64,17 @@ def test_a_message_tells_the_range() -> None:
         check(parse_config(yaml(split=where("birth_year > 2002 AND tripduration > 0")), "c.yaml"), SCHEMA)
     (problem,) = caught.value.problems
     assert str(problem.location) == "c.yaml:3:49"
-    assert problem.notes == ("in the table birth_year lies between 1887 and 2002; tripduration lies between 60 and 9000000, never null",)
+    assert problem.notes == (
+        "in the table birth_year lies between 1887 and 2002; tripduration lies between 60 and 9000000, never null",
+    )
 
 
 def test_filters_that_no_row_passes_together() -> None:
     split = "split: {ratio: {train: 0.9, eval: 0.1}, where: [birth_year > 1980, usertype = 'x', birth_year < 1970]}"
     place = f"3:{split.index('birth_year < 1970') + 1}"
-    assert refused(split=split) == [(place, "no row passes this filter and those before it: they leave no value of 'birth_year'")]
+    assert refused(split=split) == [
+        (place, "no row passes this filter and those before it: they leave no value of 'birth_year'")
+    ]
 
 
 @pytest.mark.parametrize(("text", "message"), [
@@ -87,7 +91,14 @@ def test_a_text_is_not_compared_with_a_number(text: str, message: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["usertype = '1'", "length(usertype) > 3", "starttime > '2018-01-01'", "CAST(usertype AS BIGINT) = 1", "member = true"]
+    "text",
+    [
+        "usertype = '1'",
+        "length(usertype) > 3",
+        "starttime > '2018-01-01'",
+        "CAST(usertype AS BIGINT) = 1",
+        "member = true",
+    ],
 )
 def test_what_may_be_compared(text: str) -> None:
     assert mismatches(filter_of(text), SCHEMA) == []
@@ -104,11 +115,12 @@ ATOMS = st.sampled_from(["x", "y", "z", "-x", "(y)"])
 NUMBERS = st.sampled_from(["-3", "-2.5", "0", "1", "1.5", "2", "3", "1e3", "0.1"])
 COMPARED = st.tuples(ATOMS, st.sampled_from(["<", "<=", ">", ">=", "=", "<>"]), st.one_of(NUMBERS, ATOMS)).map(" ".join)
 LEAVES = st.one_of(
-    COMPARED, COMPARED.map(lambda text: " ".join(reversed(text.split(" ")))),
+    COMPARED,
+    COMPARED.map(lambda text: " ".join(reversed(text.split(" ")))),
     st.tuples(ATOMS, NUMBERS, NUMBERS).map(lambda t: f"{t[0]} BETWEEN {t[1]} AND {t[2]}"),
     st.tuples(ATOMS, st.lists(NUMBERS, min_size=1, max_size=3)).map(lambda t: f"{t[0]} IN ({', '.join(t[1])})"),
     st.sampled_from(["x IS NULL", "y IS NOT NULL", "z IS NULL", "true", "NULL"]),
-)  # fmt: skip
+)
 FILTERS = st.recursive(
     LEAVES,
     lambda inner: st.one_of(
@@ -141,11 +153,17 @@ def measured(rows: dict[str, list]) -> TableSchema:
 @given(WHOLE, st.data(), FILTERS)
 def test_nothing_is_claimed_that_is_not_so(engine, x: list[int | None], data, text: str) -> None:
     same = {"min_size": len(x), "max_size": len(x)}
-    rows = {"x": x, "y": data.draw(st.lists(st.one_of(st.none(), st.integers(-3, 3)), **same)), "z": data.draw(st.lists(FRACTIONS, **same))}
+    rows = {
+        "x": x,
+        "y": data.draw(st.lists(st.one_of(st.none(), st.integers(-3, 3)), **same)),
+        "z": data.draw(st.lists(FRACTIONS, **same)),
+    }
     schema = measured(rows)
     filter_ = filter_of(text, schema)
     types = {"x": pa.int64(), "y": pa.int64(), "z": pa.float64()}
-    engine.register("facts", pa.table({name: pa.array(values, types[name], from_pandas=False) for name, values in rows.items()}))
+    engine.register(
+        "facts", pa.table({name: pa.array(values, types[name], from_pandas=False) for name, values in rows.items()})
+    )
     found = {row["found"] for row in engine.fetch(f"SELECT {filter_.sql('duckdb')} AS found FROM facts").to_pylist()}
     assert found <= outcomes(filter_, schema)
     if True in found:

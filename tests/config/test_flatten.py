@@ -12,11 +12,14 @@ from cengine.tables import Column, TableSchema
 
 SCHEMA = TableSchema(
     (
-        Column("i", "BIGINT", "integer"), Column("s", "VARCHAR", "string"), Column("a.b", "DOUBLE", "float"),
-        Column("y", "DOUBLE", "float"), Column("k", "VARCHAR", "string"),
+        Column("i", "BIGINT", "integer"),
+        Column("s", "VARCHAR", "string"),
+        Column("a.b", "DOUBLE", "float"),
+        Column("y", "DOUBLE", "float"),
+        Column("k", "VARCHAR", "string"),
     ),
     100,
-)  # fmt: skip
+)
 
 
 def settings(tasks=None, **blocks):
@@ -50,10 +53,19 @@ def test_every_default_is_told() -> None:
         "labels.y.loss": "mse",
         "labels.y.metrics": ["mae", "rmse", "r2"],
     }
-    assert (found["split.ratio.train"], found["split.ratio.eval"], found["split.where"], found["split.seed"]) == (0.9, 0.1, [], 0)
-    assert (found["trainer.layers[0]"], found["trainer.layers[0].units"], found["trainer.layers[0].activation"]) == ("dense", 8, "relu")
-    assert found["trainer.train_batch_size"] == 256
-    assert found["trainer.optimizer"] == "adam"
+    assert (found["split.ratio.train"], found["split.ratio.eval"], found["split.where"], found["split.seed"]) == (
+        0.9,
+        0.1,
+        [],
+        0,
+    )
+    assert (found["trainer.layers[0]"], found["trainer.layers[0].units"], found["trainer.layers[0].activation"]) == (
+        "dense",
+        8,
+        "relu",
+    )
+    # They follow from the number of rows where nothing is said of the length.
+    assert (found["trainer.train_batch_size"], found["trainer.optimizer"]) == (None, None)
     assert found["evaluator.slices"] == []
 
 
@@ -61,9 +73,10 @@ def test_words_within_words_and_several_words() -> None:
     optimizer = "{type: adam, learning_rate: {type: cosine_decay, initial_learning_rate: 0.1}}"
     layer = "{type: dense, units: 8, kernel_regularizer: {l2: 0.5}}"
     found = settings(
-        features="features: {i: {transform: [log, scale_to_0_1]}}", labels="labels: {y: {}}",
+        features="features: {i: {transform: [log, scale_to_0_1]}}",
+        labels="labels: {y: {}}",
         trainer=f"trainer: {{type: regression, layers: [{layer}], optimizer: {optimizer}}}",
-    )  # fmt: skip
+    )
     assert (found["features.i.transform[0]"], found["features.i.transform[1]"]) == ("log", "scale_to_0_1")
     assert found["trainer.optimizer.learning_rate"] == "cosine_decay"
     assert found["trainer.optimizer.learning_rate.initial_learning_rate"] == 0.1
@@ -77,9 +90,10 @@ def test_names_that_could_be_taken_for_paths_stand_in_quotes() -> None:
 
 def test_what_follows_from_the_number_of_classes() -> None:
     blocks = {
-        "features": "features: [i]", "labels": "labels: {k: {}}",
+        "features": "features: [i]",
+        "labels": "labels: {k: {}}",
         "trainer": "trainer: {type: classification, layers: [{type: dense, units: 8}]}",
-    }  # fmt: skip
+    }
     found = settings(**blocks)
     assert (found["labels.k.task"], found["labels.k.loss"], found["labels.k.metrics"]) == (BY_CLASSES,) * 3
     found = settings({"k": "binary"}, **blocks)

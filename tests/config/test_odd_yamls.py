@@ -30,7 +30,11 @@ NESTED = {
         "starttime": {},
     },
     "labels": {
-        "birth_year": {"loss": {"type": "huber", "delta": 2.0}, "metrics": ["mae", {"type": "rmse"}], "transform": "scale_to_z_score"}
+        "birth_year": {
+            "loss": {"type": "huber", "delta": 2.0},
+            "metrics": ["mae", {"type": "rmse"}],
+            "transform": "scale_to_z_score",
+        }
     },
     "split": {
         "categorize": {"by": "start_station_name"},
@@ -50,7 +54,12 @@ NESTED = {
         "num_output_units": 1,
         "optimizer": {
             "type": "adam",
-            "learning_rate": {"type": "exponential_decay", "initial_learning_rate": 0.01, "decay_steps": 10, "decay_rate": 0.9},
+            "learning_rate": {
+                "type": "exponential_decay",
+                "initial_learning_rate": 0.01,
+                "decay_steps": 10,
+                "decay_rate": 0.9,
+            },
         },
         "train_steps": 20,
         "train_batch_size": 64,
@@ -64,7 +73,11 @@ NESTED = {
 FLAT = {
     "features": ["tripduration", "usertype"],
     "labels": {"member": {"loss": "binary_crossentropy", "metrics": "auc"}},
-    "split": {"categorize_by": "usertype", "categories": {"train": ["a", "b"], "eval": ["c", 1]}, "where": "birth_year > 1900"},
+    "split": {
+        "categorize_by": "usertype",
+        "categories": {"train": ["a", "b"], "eval": ["c", 1]},
+        "where": "birth_year > 1900",
+    },
     "trainer": {"type": "classification", "optimizer": "adam", "epochs": 2.5, "early_stopping": 3},
     "evaluator": {"usertype": {}, "metrics": "accuracy"},
     "default": {"string": {"transform": {"method": "hash_strings", "parameters": {"hash_buckets": 9}}}},
@@ -90,7 +103,13 @@ class Raw(str):
 def emitted(value: Any) -> str:
     """The value in flow style."""
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{key if isinstance(key, Raw) else json.dumps(key)}: {emitted(item)}" for key, item in value.items()) + "}"
+        return (
+            "{"
+            + ", ".join(
+                f"{key if isinstance(key, Raw) else json.dumps(key)}: {emitted(item)}" for key, item in value.items()
+            )
+            + "}"
+        )
     if isinstance(value, list):
         return "[" + ", ".join(map(emitted, value)) + "]"
     return value if isinstance(value, Raw) else json.dumps(value)
@@ -166,7 +185,10 @@ def test_anything_in_many_places(odd: str) -> None:
 
 
 @settings(max_examples=80, deadline=None)
-@given(st.sampled_from((NESTED, FLAT)), st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, len(ODD) - 1)), min_size=2, max_size=4))
+@given(
+    st.sampled_from((NESTED, FLAT)),
+    st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, len(ODD) - 1)), min_size=2, max_size=4),
+)
 def test_several_odd_things_at_once(config: dict[str, Any], changes: list[tuple[int, int]]) -> None:
     places = list(paths(config))
     for place, odd in changes:
@@ -184,8 +206,16 @@ def refused(text: str) -> tuple[str, str]:
 @pytest.mark.parametrize(
     ("blocks", "place", "message"),
     [
-        ({"trainer": "trainer: {type: regression, layers: [{type: {dense: 8}}]}"}, "4:45", "expected the name of a layer, found a mapping"),
-        ({"trainer": "trainer: {type: regression, optimizer: {type: [adam]}}"}, "4:47", "expected the name of an optimizer, found a list"),
+        (
+            {"trainer": "trainer: {type: regression, layers: [{type: {dense: 8}}]}"},
+            "4:45",
+            "expected the name of a layer, found a mapping",
+        ),
+        (
+            {"trainer": "trainer: {type: regression, optimizer: {type: [adam]}}"},
+            "4:47",
+            "expected the name of an optimizer, found a list",
+        ),
         ({"trainer": "trainer: {type: {name: regression}}"}, "4:17", "'type' must be a name, found a mapping"),
         ({"features": "features: {a: {filling: {method: 3}}}"}, "1:34", "expected the name of a filling, found 3"),
         ({"labels": "labels: {a: {loss: {type: null}}}"}, "2:21", "expected the name of a loss, found nothing"),
@@ -206,8 +236,11 @@ def test_a_message_says_how_a_word_is_written() -> None:
     [
         ("a: " + "[" * 500, "1:53", "values are nested more than 50 levels deep"),
         ("\n".join(f"{'  ' * level}a:" for level in range(60)), "50:99", "values are nested more than 50 levels deep"),
-        ("\n".join(["l0: &l0 [1]", *(f"l{n}: &l{n} [*l{n - 1}]" for n in range(1, 90))]), "1:10",
-         "values are nested more than 50 levels deep once aliases are expanded"),
+        (
+            "\n".join(["l0: &l0 [1]", *(f"l{n}: &l{n} [*l{n - 1}]" for n in range(1, 90))]),
+            "1:10",
+            "values are nested more than 50 levels deep once aliases are expanded",
+        ),
         ("a: 1\n? [b]\n: 2", "2:3", "a key is a name, found a list or a mapping"),
         ("a: !!bool maybe", "1:4", "'maybe' cannot be read as true or false"),
         ("a: " + "9" * 5000, "1:4", f"'{'9' * 20}...' cannot be read as a whole number"),
@@ -217,7 +250,7 @@ def test_a_message_says_how_a_word_is_written() -> None:
         ("a: 1\nb: \x07", "2:4", "YAML does not allow the character U+0007"),
         ("a: 1\nnull: 2\n'null': 3", "3:1", "the key 'null' is given twice"),
     ],
-)  # fmt: skip
+)
 def test_what_yaml_allows_and_a_configuration_does_not(text: str, place: str, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         parse_document(text, "c.yaml")
@@ -232,5 +265,12 @@ def test_fifty_levels_are_read() -> None:
 def test_keys_and_times_are_as_they_are_written() -> None:
     text = "{null: a, true: b, 1.50: c, 0x1F: d, 2018-06-01: e, '': f, t: 2018-06-01 12:00:00+05:00, d: 2020-13-45}"
     assert parse_document(text).root.plain() == {
-        "null": "a", "true": "b", "1.50": "c", "0x1F": "d", "2018-06-01": "e", "": "f", "t": "2018-06-01 12:00:00+05:00", "d": "2020-13-45",
-    }  # fmt: skip
+        "null": "a",
+        "true": "b",
+        "1.50": "c",
+        "0x1F": "d",
+        "2018-06-01": "e",
+        "": "f",
+        "t": "2018-06-01 12:00:00+05:00",
+        "d": "2020-13-45",
+    }

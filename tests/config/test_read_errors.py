@@ -96,12 +96,24 @@ def test_missing_blocks() -> None:
 
 LATER = [
     ("autoencoder", {"trainer": "trainer: {type: autoencoder}"}, "autoencoders (type `autoencoder`)"),
-    ("sequence", {"trainer": "trainer: {type: regression, architecture: sequence}"}, "sequences (architecture `sequence`)"),
-    ("sequential", {"trainer": "trainer: {type: regression, architecture: sequential}"}, "sequences (architecture `sequential`)"),
+    (
+        "sequence",
+        {"trainer": "trainer: {type: regression, architecture: sequence}"},
+        "sequences (architecture `sequence`)",
+    ),
+    (
+        "sequential",
+        {"trainer": "trainer: {type: regression, architecture: sequential}"},
+        "sequences (architecture `sequential`)",
+    ),
     ("timeseries", {"timeseries": "timeseries: {}"}, "time series (block `timeseries`)"),
     ("custom_code", {"custom_code": "custom_code: {}"}, "your own code (block `custom_code`)"),
     ("forward", {"features": "features: {a: {filling: forward}}"}, "filling `forward`, for time series"),
-    ("backwards", {"features": "features: {a: {filling: {method: backwards}}}"}, "filling `backwards`, for time series"),
+    (
+        "backwards",
+        {"features": "features: {a: {filling: {method: backwards}}}"},
+        "filling `backwards`, for time series",
+    ),
     ("own", {"features": "features: {a: {transform: my.module:function}}"}, "your own code (custom_code)"),
     ("own layer", {"trainer": "trainer: {type: regression, layers: [{type: 'm:f'}]}"}, "your own code (custom_code)"),
 ]
@@ -221,7 +233,11 @@ OTHERS = [
     ("default: {flot: {}}", "5:11", "unknown kind of column 'flot'"),
     ("default: {float: {loss: mse}}", "5:19", "unknown key 'loss'"),
     ("preprocessing: []", "5:16", "'preprocessing' must be kinds of columns, found a list"),
-    ("default: {}\npreprocessing: {}", "6:1", "'preprocessing' is another name of the block on line 5; keep one of the two"),
+    (
+        "default: {}\npreprocessing: {}",
+        "6:1",
+        "'preprocessing' is another name of the block on line 5; keep one of the two",
+    ),
     ("evaluater: {}", "5:1", "unknown block 'evaluater'"),
     ("version: '1'", "5:10", "version '1' is not known"),
     ("version: true", "5:10", "version True is not known"),
@@ -254,7 +270,8 @@ def test_near_misses(blocks, note) -> None:
 
 
 @pytest.mark.parametrize(
-    ("word", "known", "expected"), [("xyz", ["mse"], ()), ("", ["mse"], ()), ("eams", ["same", "mean"], ("did you mean 'same'?",))]
+    ("word", "known", "expected"),
+    [("xyz", ["mse"], ()), ("", ["mse"], ()), ("eams", ["same", "mean"], ("did you mean 'same'?",))],
 )
 def test_near_miss_says_nothing_where_nothing_is_near(word, known, expected) -> None:
     assert near_miss(word, known) == expected

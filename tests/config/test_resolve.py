@@ -11,11 +11,15 @@ from cengine.tables import Column, TableSchema
 
 SCHEMA = TableSchema(
     (
-        Column("b", "BOOLEAN", "boolean"), Column("i", "BIGINT", "integer"), Column("f", "DOUBLE", "float"),
-        Column("s", "VARCHAR", "string"), Column("t", "TIMESTAMP", "timestamp"), Column("y", "DOUBLE", "float"),
+        Column("b", "BOOLEAN", "boolean"),
+        Column("i", "BIGINT", "integer"),
+        Column("f", "DOUBLE", "float"),
+        Column("s", "VARCHAR", "string"),
+        Column("t", "TIMESTAMP", "timestamp"),
+        Column("y", "DOUBLE", "float"),
     ),
     100,
-)  # fmt: skip
+)
 
 
 def resolved(**blocks):
@@ -41,14 +45,18 @@ def test_built_in_defaults() -> None:
 
 def test_the_files_defaults_replace_built_in_ones_step_by_step() -> None:
     found = resolved(
-        features="features: [i, f]", labels="labels: {y: {}}", default="default: {integer: {filling: max}, float: {transform: log}}"
+        features="features: [i, f]",
+        labels="labels: {y: {}}",
+        default="default: {integer: {filling: max}, float: {transform: log}}",
     )
     assert [words(f) for f in found.features] == [("max", "scale_to_z_score"), ("max", "log")]
 
 
 def test_overrides_replace_the_defaults_of_that_step_only() -> None:
     features = "features: {i: {transform: [log, scale_to_0_1]}, f: {filling: median, encoding: periodic}}"
-    found = resolved(features=features, labels="labels: {y: {}}", default="default: {integer: {filling: max, transform: bucketize}}")
+    found = resolved(
+        features=features, labels="labels: {y: {}}", default="default: {integer: {filling: max, transform: bucketize}}"
+    )
     assert [words(f) for f in found.features] == [("max", "log", "scale_to_0_1"), ("median", "scale_to_z_score")]
     assert found.features[1].encoding.name == "periodic"
 
@@ -57,7 +65,9 @@ def test_labels_take_no_transform_and_no_filling_unless_the_file_says_so() -> No
     defaults = "default: {float: {filling: max, transform: scale_to_z_score}}"
     (label,) = resolved(features="features: [i]", labels="labels: {y: {}}", default=defaults).labels
     assert (label.filling, [word.name for word in label.transforms]) == (None, ["no_transform"])
-    (label,) = resolved(features="features: [i]", labels="labels: {y: {filling: median, transform: log}}", default=defaults).labels
+    (label,) = resolved(
+        features="features: [i]", labels="labels: {y: {filling: median, transform: log}}", default=defaults
+    ).labels
     assert (label.filling.name, [word.name for word in label.transforms]) == ("median", ["log"])
 
 
@@ -94,9 +104,13 @@ def test_metrics_are_the_labels_and_the_evaluators_or_those_of_the_task() -> Non
 
 
 def test_slices_are_told_once() -> None:
-    assert resolved(features="features: [i]", labels="labels: {y: {}}", evaluator="evaluator: [s, [s], [s, b], b, s]").slices == (
-        ("s",), ("s", "b"), ("b",),
-    )  # fmt: skip
+    assert resolved(
+        features="features: [i]", labels="labels: {y: {}}", evaluator="evaluator: [s, [s], [s, b], b, s]"
+    ).slices == (
+        ("s",),
+        ("s", "b"),
+        ("b",),
+    )
 
 
 def test_identity_of_a_feature_tells_words_parameters_and_kind() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import string
 from io import StringIO
 from pathlib import Path
 
@@ -12,10 +13,10 @@ from ruamel.yaml import YAML
 
 from cengine.config.read import load_config, parse_config
 from cengine.config.template import to_yaml
+from cengine.metrics.table import METRICS
 from cengine.networks.encodings import ENCODINGS
 from cengine.networks.layers import LAYERS
 from cengine.networks.losses import LOSSES
-from cengine.networks.metrics import METRICS
 from cengine.networks.optimizers import OPTIMIZERS, SCHEDULES
 from cengine.tables import KINDS
 from cengine.transforms import FILLINGS, TRANSFORMS
@@ -39,6 +40,13 @@ def check_fixed_point(text):
     second = parse_config(to_yaml(nested)).config
     assert second == first
     assert second.to_nested() == nested
+
+
+@pytest.mark.parametrize("first", string.punctuation)
+def test_a_text_that_begins_with_a_mark_of_yaml_comes_back(first) -> None:
+    texts = [first, f"{first}0", f"{first} a", f"{first}{first}"]
+    written_here = to_yaml({"a": {"b": {text: text for text in texts}, "c": texts}})
+    assert YAML(typ="safe", pure=True).load(written_here) == {"a": {"b": {text: text for text in texts}, "c": texts}}
 
 
 @pytest.mark.real_data
@@ -103,12 +111,23 @@ def maybe(strategies):
     return st.fixed_dictionaries({}, optional=strategies)
 
 
-NAMES = st.text(st.characters(exclude_categories=("Cs", "Cc", "Zl", "Zp"), exclude_characters="\ufeff\ufffe\uffff"), min_size=1, max_size=8)
-COLUMN = {"filling": words(FILLINGS), "transform": st.lists(words(TRANSFORMS), min_size=1, max_size=3),
-          "resampling": words(RESAMPLINGS)}  # fmt: skip
+NAMES = st.text(
+    st.characters(exclude_categories=("Cs", "Cc", "Zl", "Zp"), exclude_characters="\ufeff\ufffe\uffff"),
+    min_size=1,
+    max_size=8,
+)
+COLUMN = {
+    "filling": words(FILLINGS),
+    "transform": st.lists(words(TRANSFORMS), min_size=1, max_size=3),
+    "resampling": words(RESAMPLINGS),
+}
 FEATURE = maybe({**COLUMN, "encoding": words(ENCODINGS)})
-LABEL = maybe({**COLUMN, "loss": words(LOSSES, "type"), "metrics": st.lists(words(METRICS, "type"), min_size=1, max_size=3)})
-SHARES = st.sampled_from([{"train": 0.9, "eval": 0.1}, {"eval": 0.25, "train": 0.5, "test_2": 0.25}, {"a": 0.001, "train": 0.999}])
+LABEL = maybe(
+    {**COLUMN, "loss": words(LOSSES, "type"), "metrics": st.lists(words(METRICS, "type"), min_size=1, max_size=3)}
+)
+SHARES = st.sampled_from(
+    [{"train": 0.9, "eval": 0.1}, {"eval": 0.25, "train": 0.5, "test_2": 0.25}, {"a": 0.001, "train": 0.999}]
+)
 RATE = st.one_of(st.floats(1e-9, 10.0), words(SCHEDULES, "type"))
 OPTIMIZER = st.one_of(
     words(OPTIMIZERS, "type"),
@@ -119,7 +138,9 @@ OPTIMIZER = st.one_of(
 @st.composite
 def splits(draw):
     way = draw(st.sampled_from(["ratio", "index_ratio", "category_ratio", "categories", "nested"]))
-    found = draw(maybe({"where": st.lists(NAMES, min_size=1, max_size=2), "seed": st.integers(0, 2**40), "index_by": NAMES}))
+    found = draw(
+        maybe({"where": st.lists(NAMES, min_size=1, max_size=2), "seed": st.integers(0, 2**40), "index_by": NAMES})
+    )
     if way == "categories":
         values = st.lists(st.one_of(NAMES, st.integers(), st.booleans(), st.none()), min_size=1, max_size=3)
         train = draw(values)
@@ -139,10 +160,15 @@ CONFIG = st.fixed_dictionaries(
         "trainer": st.fixed_dictionaries(
             {"type": st.sampled_from(["regression", "classification"])},
             optional={
-                "layers": st.lists(words(LAYERS, "type"), max_size=3), "optimizer": OPTIMIZER, "train_steps": st.integers(1, 10**9),
-                "last_activation": st.sampled_from(["linear", "sigmoid"]), "num_output_units": st.integers(1, 9),
-                "early_stopping": st.sampled_from([True, False, 4, {"patience": 2, "min_delta": 0.5}]), "seed": st.integers(0, 9),
-                "train_batch_size": st.integers(1, 10**6), "save_checkpoints_steps": st.integers(1, 10**6),
+                "layers": st.lists(words(LAYERS, "type"), max_size=3),
+                "optimizer": OPTIMIZER,
+                "train_steps": st.integers(1, 10**9),
+                "last_activation": st.sampled_from(["linear", "sigmoid"]),
+                "num_output_units": st.integers(1, 9),
+                "early_stopping": st.sampled_from([True, False, 4, {"patience": 2, "min_delta": 0.5}]),
+                "seed": st.integers(0, 9),
+                "train_batch_size": st.integers(1, 10**6),
+                "save_checkpoints_steps": st.integers(1, 10**6),
             },
         ),
     },
@@ -150,12 +176,16 @@ CONFIG = st.fixed_dictionaries(
         "version": st.just(1),
         "evaluator": st.one_of(
             st.dictionaries(NAMES.filter(lambda n: n not in ("slices", "metrics")), st.just({}), max_size=3),
-            maybe({"slices": st.lists(st.one_of(NAMES, st.lists(NAMES, min_size=1, max_size=3)), max_size=3),
-                   "metrics": st.lists(words(METRICS, "type"), min_size=1, max_size=2)}),
+            maybe(
+                {
+                    "slices": st.lists(st.one_of(NAMES, st.lists(NAMES, min_size=1, max_size=3)), max_size=3),
+                    "metrics": st.lists(words(METRICS, "type"), min_size=1, max_size=2),
+                }
+            ),
         ),
         "default": st.dictionaries(st.sampled_from(KINDS), maybe(COLUMN), max_size=3),
     },
-)  # fmt: skip
+)
 
 
 @settings(max_examples=150, deadline=None)
@@ -165,6 +195,10 @@ def test_any_config(config) -> None:
 
 
 def test_every_word_is_generated() -> None:
-    required = [name for table in (FILLINGS, TRANSFORMS, RESAMPLINGS, ENCODINGS, LAYERS, LOSSES, METRICS, OPTIMIZERS, SCHEDULES)
-                for name, word in table.items() if any(field.is_required() for field in word.model_fields.values())]  # fmt: skip
+    required = [
+        name
+        for table in (FILLINGS, TRANSFORMS, RESAMPLINGS, ENCODINGS, LAYERS, LOSSES, METRICS, OPTIMIZERS, SCHEDULES)
+        for name, word in table.items()
+        if any(field.is_required() for field in word.model_fields.values())
+    ]
     assert set(required) <= set(PARAMETERS)

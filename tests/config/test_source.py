@@ -70,7 +70,11 @@ def test_keys_are_texts() -> None:
 
 
 def test_aliases_stand_for_their_values() -> None:
-    assert parse_document("a: &x {b: 1}\nc: *x\nd: {<<: *x, e: 2}").root.plain() == {"a": {"b": 1}, "c": {"b": 1}, "d": {"b": 1, "e": 2}}
+    assert parse_document("a: &x {b: 1}\nc: *x\nd: {<<: *x, e: 2}").root.plain() == {
+        "a": {"b": 1},
+        "c": {"b": 1},
+        "d": {"b": 1, "e": 2},
+    }
 
 
 def test_windows_line_ends_and_byte_order_mark(tmp_path) -> None:
@@ -110,7 +114,9 @@ def test_duplicate_keys(text, key, lines) -> None:
         assert problem.notes == (f"it also stands on line {lines[1]}; keep one of the two",)
 
 
-@pytest.mark.parametrize("text", ["a: !!python/object/apply:os.system [ls]", "a: !mine 3", "a: !!set {b, c}", "a: !!binary aGk="])
+@pytest.mark.parametrize(
+    "text", ["a: !!python/object/apply:os.system [ls]", "a: !mine 3", "a: !!set {b, c}", "a: !!binary aGk="]
+)
 def test_tags_construct_nothing(text) -> None:
     problem = failure(text)
     assert "tag" in problem.message
@@ -120,7 +126,10 @@ def test_tags_construct_nothing(text) -> None:
 def test_alias_bomb_ends_at_once() -> None:
     levels = [f"l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 10)}]" for n in range(1, 12)]
     started = time.process_time()
-    assert failure("l0: &l0 x\n" + "\n".join(levels)).message == "'c.yaml' has more than 200,000 values once its aliases are expanded"
+    assert (
+        failure("l0: &l0 x\n" + "\n".join(levels)).message
+        == "'c.yaml' has more than 200,000 values once its aliases are expanded"
+    )
     assert time.process_time() - started < 10  # expanded it would take years
 
 
@@ -129,7 +138,8 @@ def test_alias_to_itself_is_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["a: [1, 2", "a: b: c", "a: 'x", "{", "a: *nothing", "- a\nb: c", "a: 1\n  b: 2", "%YAML 9.9\n---\na: 1", "\x00"]
+    "text",
+    ["a: [1, 2", "a: b: c", "a: 'x", "{", "a: *nothing", "- a\nb: c", "a: 1\n  b: 2", "%YAML 9.9\n---\na: 1", "\x00"],
 )
 def test_broken_syntax_is_an_error_of_ours(text) -> None:
     assert "c.yaml" in failure(text).render()
@@ -137,7 +147,9 @@ def test_broken_syntax_is_an_error_of_ours(text) -> None:
 
 @pytest.mark.parametrize("text", ["", "   \n", "# only a comment\n", "---\n", "null"])
 def test_empty(text) -> None:
-    assert failure(text).render() == "error: 'c.yaml' is empty\n   = `cengine pipeline template` writes one to begin with"
+    assert (
+        failure(text).render() == "error: 'c.yaml' is empty\n   = `cengine pipeline template` writes one to begin with"
+    )
 
 
 @pytest.mark.parametrize("text", ["- a\n- b\n", "just words", "3"])
@@ -154,14 +166,21 @@ def test_missing_file_names_its_neighbours(tmp_path) -> None:
         (tmp_path / name).touch()
     with pytest.raises(ConfigError) as caught:
         read_document(tmp_path / "trip.yaml")
-    assert caught.value.render() == f"error: there is no file '{tmp_path}/trip.yaml'\n   = files there: other.yml, trips.yaml"
+    assert (
+        caught.value.render()
+        == f"error: there is no file '{tmp_path}/trip.yaml'\n   = files there: other.yml, trips.yaml"
+    )
 
 
 def test_files_that_are_no_configuration(tmp_path) -> None:
     binary, large = tmp_path / "binary.yaml", tmp_path / "large.yaml"
     binary.write_bytes(b"PAR1\xff\xfe\x00")
     large.write_bytes(b"a" * (MAX_FILE_BYTES + 1))
-    for path, message in ((binary, "is not a text file (UTF-8)"), (large, "is larger than 4 MB"), (tmp_path, "cannot read")):
+    for path, message in (
+        (binary, "is not a text file (UTF-8)"),
+        (large, "is larger than 4 MB"),
+        (tmp_path, "cannot read"),
+    ):
         with pytest.raises(ConfigError) as caught:
             read_document(path)
         assert message in caught.value.render()

@@ -28,7 +28,11 @@ def test_the_posts_yaml_reads_as_it_stands() -> None:
     assert config.split.names == ("train", "eval")
     assert config.split.where == ("birth_year > 1900",)
     assert [layer.units for layer in config.trainer.layers] == [64, 32]
-    assert (config.trainer.train_steps, config.trainer.train_batch_size, config.trainer.eval_batch_size) == (230_000, 256, 256)
+    assert (config.trainer.train_steps, config.trainer.train_batch_size, config.trainer.eval_batch_size) == (
+        230_000,
+        256,
+        256,
+    )
     assert config.trainer.optimizer == Adam()
     assert config.evaluator.slices == (("birth_year",), ("gender",), ("start_station_name",))
     assert set(config.preprocessing) == {"boolean", "float", "integer", "string"}
@@ -64,7 +68,11 @@ def test_transforms(text, words) -> None:
 @pytest.mark.parametrize("value", ["''", "x", "3", "2.5", "true"])
 def test_custom_values_keep_their_type(value) -> None:
     expected = {"''": "", "x": "x", "3": 3, "2.5": 2.5, "true": True}[value]
-    found = read(features=f"features: {{a: {{filling: {{method: custom, parameters: {{custom_value: {value}}}}}}}}}").features["a"].filling
+    found = (
+        read(features=f"features: {{a: {{filling: {{method: custom, parameters: {{custom_value: {value}}}}}}}}}")
+        .features["a"]
+        .filling
+    )
     assert found.custom_value == expected
     assert type(found.custom_value) is type(expected)
 
@@ -72,9 +80,18 @@ def test_custom_values_keep_their_type(value) -> None:
 @pytest.mark.parametrize(
     ("flat", "nested"),
     [
-        ("{categorize_by: g, index_ratio: {train: 0.9, eval: 0.1}}", "{categorize: {by: g}, index: {ratio: {train: 0.9, eval: 0.1}}}"),
-        ("{categorize_by: g, category_ratio: {train: 0.9, eval: 0.1}}", "{categorize: {by: g, ratio: {train: 0.9, eval: 0.1}}}"),
-        ("{categorize_by: g, categories: {train: [1], eval: [x]}}", "{categorize: {by: g, categories: {train: [1], eval: [x]}}}"),
+        (
+            "{categorize_by: g, index_ratio: {train: 0.9, eval: 0.1}}",
+            "{categorize: {by: g}, index: {ratio: {train: 0.9, eval: 0.1}}}",
+        ),
+        (
+            "{categorize_by: g, category_ratio: {train: 0.9, eval: 0.1}}",
+            "{categorize: {by: g, ratio: {train: 0.9, eval: 0.1}}}",
+        ),
+        (
+            "{categorize_by: g, categories: {train: [1], eval: [x]}}",
+            "{categorize: {by: g, categories: {train: [1], eval: [x]}}}",
+        ),
         ("{index_by: t, index_ratio: {train: 0.9, eval: 0.1}}", "{index: {by: t, ratio: {train: 0.9, eval: 0.1}}}"),
         ("{index_by: t, index: {ratio: {train: 0.9, eval: 0.1}}}", "{index: {by: t, ratio: {train: 0.9, eval: 0.1}}}"),
         ("{ratio: {train: 0.9, eval: 0.1}, where: x > 1}", "{ratio: {train: 0.9, eval: 0.1}, where: [x > 1], seed: 0}"),
@@ -138,7 +155,9 @@ def test_optimizers(text, optimizer) -> None:
     assert found == (optimizer or SGD(learning_rate=CosineDecay()))
 
 
-@pytest.mark.parametrize(("text", "patience"), [("true", 3), ("5", 5), ("{patience: 5}", 5), ("{}", 3), ("false", None), ("null", None)])
+@pytest.mark.parametrize(
+    ("text", "patience"), [("true", 3), ("5", 5), ("{patience: 5}", 5), ("{}", 3), ("false", None), ("null", None)]
+)
 def test_early_stopping(text, patience) -> None:
     found = read(trainer=f"trainer: {{type: regression, early_stopping: {text}}}").trainer.early_stopping
     assert (found.patience if found else None) == patience
@@ -161,11 +180,13 @@ def test_the_default_numbers_of_a_trainer() -> None:
     trainer = read().trainer
     assert (trainer.architecture, trainer.train_batch_size, trainer.train_steps, trainer.epochs, trainer.seed) == (
         "feedforward",
-        256,
+        None,
         None,
         None,
         0,
     )
+    trainer = read(trainer="trainer: {type: regression, epochs: 1}").trainer
+    assert (trainer.train_batch_size, trainer.optimizer.name, trainer.early_stopping) == (256, "adam", None)
 
 
 def test_readme_style_yaml_with_aliases() -> None:

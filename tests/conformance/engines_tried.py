@@ -83,7 +83,8 @@ class BigQueryText(Engine):
         name = self.new_name("files")
         parts = [self.inner.parquet([file], file_row_number=True).sql("duckdb") for file in files]
         numbered = [
-            f"SELECT * EXCLUDE (file_row_number), {n * 2**40} + file_row_number AS {POSITION} FROM {part}" for n, part in enumerate(parts)
+            f"SELECT * EXCLUDE (file_row_number), {n * 2**40} + file_row_number AS {POSITION} FROM {part}"
+            for n, part in enumerate(parts)
         ]
         self.inner.connection.execute(f"CREATE TEMP VIEW {name} AS {' UNION ALL '.join(numbered)}")
         table = exp.to_table(name)
@@ -101,7 +102,9 @@ class BigQueryText(Engine):
     def fetch(self, query: exp.Expr, progress: Progress | None = None) -> pa.Table:
         return self.inner.fetch(self._through(query), progress)
 
-    def write(self, query: exp.Expr, target: Path, progress: Progress | None = None, schema: pa.Schema | None = None) -> int:
+    def write(
+        self, query: exp.Expr, target: Path, progress: Progress | None = None, schema: pa.Schema | None = None
+    ) -> int:
         if is_positioned(query):
             query = exp.select("*").from_(query.subquery("ordered")).order_by(column(POSITION))
         table = self.fetch(query, progress)
@@ -116,7 +119,9 @@ class BigQueryText(Engine):
         """The query as BigQuery is told it, read again as BigQuery reads it."""
         parsed = sqlglot.parse_one(render(query, "bigquery"), dialect="bigquery")
         for kind in parsed.find_all(exp.DataType):
-            if kind.is_type("bigdecimal"):  # whole numbers of 38 digits before the point, which DuckDB's decimals have not
+            if kind.is_type(
+                "bigdecimal"
+            ):  # whole numbers of 38 digits before the point, which DuckDB's decimals have not
                 kind.replace(exp.DataType.build("int128"))
         for like in [*parsed.find_all(exp.Like)]:  # there the backslash is the escape of every pattern
             like.replace(exp.Escape(this=like.copy(), expression=exp.Literal.string("\\")))
@@ -126,7 +131,9 @@ class BigQueryText(Engine):
 
 
 @contextmanager
-def opened(name: str, scratch: Path, request: pytest.FixtureRequest, more: Sequence[tuple[str, str]] = ()) -> Iterator[Engine]:
+def opened(
+    name: str, scratch: Path, request: pytest.FixtureRequest, more: Sequence[tuple[str, str]] = ()
+) -> Iterator[Engine]:
     """An engine of this name; the test is skipped where what it needs is not here."""
     settings: dict[str, object] = {}
     if name == "postgres":
@@ -138,7 +145,13 @@ def opened(name: str, scratch: Path, request: pytest.FixtureRequest, more: Seque
             "spark.sql.shuffle.partitions": "4",
             **dict(more),
         }
-    setup = Setup(scratch, memory_bytes=2**29, threads=2, master=SPARK_MASTER if name == "spark" else None, settings=settings,
-                  folders=[Path(tempfile.gettempdir())])  # fmt: skip
+    setup = Setup(
+        scratch,
+        memory_bytes=2**29,
+        threads=2,
+        master=SPARK_MASTER if name == "spark" else None,
+        settings=settings,
+        folders=[Path(tempfile.gettempdir())],
+    )
     with (BigQueryText if name == "bigquery" else engine_class(name)).open(setup) as engine:
         yield engine

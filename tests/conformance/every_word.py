@@ -46,10 +46,21 @@ def columns():
 
 
 COLUMNS = columns()
-TYPES = {"boolean": pa.bool_(), "integer": pa.int64(), "float": pa.float64(), "string": pa.string(), "timestamp": pa.timestamp("us")}
+TYPES = {
+    "boolean": pa.bool_(),
+    "integer": pa.int64(),
+    "float": pa.float64(),
+    "string": pa.string(),
+    "timestamp": pa.timestamp("us"),
+}
 # A filling for each kind that leaves the other words something to do.
-FILLING = {"boolean": FILLINGS["max"](), "integer": FILLINGS["min"](), "float": FILLINGS["max"](),
-           "string": FILLINGS["custom"](custom_value="(none)"), "timestamp": FILLINGS["min"]()}  # fmt: skip
+FILLING = {
+    "boolean": FILLINGS["max"](),
+    "integer": FILLINGS["min"](),
+    "float": FILLINGS["max"](),
+    "string": FILLINGS["custom"](custom_value="(none)"),
+    "timestamp": FILLINGS["min"](),
+}
 FILLED_WITH = {kind: word.model_dump() for kind, word in FILLING.items()}
 # Parameters beside the defaults, so that each is seen to act.
 PARAMETERS = {
@@ -74,7 +85,11 @@ CASES = [
     for parameters in PARAMETERS.get(name, [{}])
 ]
 INVERTIBLE = [
-    (name, kind) for name, word in TRANSFORMS.items() if issubclass(word, InvertibleTransform) for kind in word.accepts if kind != "code"
+    (name, kind)
+    for name, word in TRANSFORMS.items()
+    if issubclass(word, InvertibleTransform)
+    for kind in word.accepts
+    if kind != "code"
 ]
 
 

@@ -21,13 +21,13 @@ from test_metrics import made_rows, roles
 from cengine.config.read import parse_config
 from cengine.config.resolve import Feature, Label, Resolved
 from cengine.config.schema import Categorize, SplitConfig
+from cengine.datasources.register import take_snapshot
 from cengine.evaluation.slices import measure
 from cengine.expressions.build import bigint, column, finite
 from cengine.expressions.filters import parse_filter, with_columns
 from cengine.expressions.keys import seeded_key, text_hash
+from cengine.metrics.table import METRICS
 from cengine.networks.encodings import Auto
-from cengine.networks.metrics import METRICS
-from cengine.pipeline.register import take_snapshot
 from cengine.preprocess.apply import write_encoded
 from cengine.preprocess.describe import describe
 from cengine.preprocess.fit import fit
@@ -37,11 +37,22 @@ from cengine.preprocess.value_counts import microseconds
 from cengine.sources import Parquet
 from cengine.store.project import open_project
 from cengine.tables import ROW_ID
+from cengine.testing.engines import close
 from cengine.transforms import FILLINGS, TRANSFORMS
 
-WORD_CASES = [case.values for case in CASES if not (case.values[0] == "no_transform" and case.values[1] in ("string", "timestamp"))]
+WORD_CASES = [
+    case.values
+    for case in CASES
+    if not (case.values[0] == "no_transform" and case.values[1] in ("string", "timestamp"))
+]
 FILLING_CASES = [(name, kind) for name, word in FILLINGS.items() for kind in word.accepts]
-GIVEN = {"boolean": True, "integer": -7, "float": 0.125, "string": 'it\'s "odd" \\ é', "timestamp": "2001-02-03 04:05:06"}
+GIVEN = {
+    "boolean": True,
+    "integer": -7,
+    "float": 0.125,
+    "string": 'it\'s "odd" \\ é',
+    "timestamp": "2001-02-03 04:05:06",
+}
 SPLITS = {
     "shares": "{ratio: {train: 0.8, eval: 0.2}}",
     "three": "{ratio: {train: 0.7, eval: 0.2, test: 0.1}, seed: 5}",
@@ -68,7 +79,9 @@ def wide_table():
     """The table of every word with a copy of its column for each case, and rows that are equal in all cells."""
     made = table()
     days = pa.array([None if t is None else t.date() for t in COLUMNS["timestamp"]], pa.date32())
-    made = made.append_column("day", days).append_column("small", pa.array([i % 7 - 3 for i in range(len(made))], pa.int8()))
+    made = made.append_column("day", days).append_column(
+        "small", pa.array([i % 7 - 3 for i in range(len(made))], pa.int8())
+    )
     for i, (_, kind, _parameters) in enumerate(WORD_CASES):
         made = made.append_column(f"word{i}", pa.array(COLUMNS[kind], TYPES[kind]))
     for i, (_, kind) in enumerate(FILLING_CASES):
@@ -89,8 +102,10 @@ def registered(folder, made, num_files=1):
 
 def features():
     """A feature for each case, and the row's number."""
-    words = [Feature(f"word{i}", kind, FILLING[kind], (TRANSFORMS[name](**parameters),), Auto())
-             for i, (name, kind, parameters) in enumerate(WORD_CASES)]  # fmt: skip
+    words = [
+        Feature(f"word{i}", kind, FILLING[kind], (TRANSFORMS[name](**parameters),), Auto())
+        for i, (name, kind, parameters) in enumerate(WORD_CASES)
+    ]
     fillings = []
     for i, (name, kind) in enumerate(FILLING_CASES):
         to_number = {"string": "hash_strings", "timestamp": "epoch_seconds"}.get(kind, "no_transform")
@@ -100,7 +115,9 @@ def features():
 
 
 def split_of(text):
-    return parse_config(f"features: {{row: {{}}}}\nlabels: {{float: {{}}}}\ntrainer: {{type: regression}}\nsplit: {text}").config.split
+    return parse_config(
+        f"features: {{row: {{}}}}\nlabels: {{float: {{}}}}\ntrainer: {{type: regression}}\nsplit: {text}"
+    ).config.split
 
 
 class Found:
@@ -123,9 +140,11 @@ class Found:
     def _words(self):
         config = SplitConfig(categorize=Categorize(by="part", categories={"train": ("a",), "eval": ("b",)}))
         plain = (TRANSFORMS["no_transform"](),)
-        labels = (Label("float", "float", "regression", None, (TRANSFORMS["log"](),), None, None),
-                  Label("string", "string", "classes", None, plain, None, None),
-                  Label("boolean", "boolean", "binary", None, plain, None, None))  # fmt: skip
+        labels = (
+            Label("float", "float", "regression", None, (TRANSFORMS["log"](),), None, None),
+            Label("string", "string", "classes", None, plain, None, None),
+            Label("boolean", "boolean", "binary", None, plain, None, None),
+        )
         rows = Rows(self.snapshot.files, self.snapshot.schema, (), labels)
         split = fit_split(self.engine, rows, config, self.folder)
         resolved = Resolved(features(), labels, config, None, (), None)
@@ -142,7 +161,11 @@ class Found:
         split = fit_split(self.engine, rows, split_of(SPLITS[name]), folder)
         assigned = self.engine.fetch(split.assigned(self.engine, rows, ["row"]))
         order = np.argsort(assigned[ROW_ID].to_numpy())
-        return split.report, pq.read_table(folder / "cuts.parquet"), assigned.take(order).select(["row", ROW_ID, "_split"])
+        return (
+            split.report,
+            pq.read_table(folder / "cuts.parquet"),
+            assigned.take(order).select(["row", ROW_ID, "_split"]),
+        )
 
     def in_warehouse(self, **options):
         """The same rows as a table without identities."""
@@ -156,7 +179,12 @@ def tables(tmp_path_factory):
     made = pa.concat_tables([made, made.slice(0, 40), made.slice(10, 5)])
     pq.write_table(made, folder / "raw.parquet")
     # The table of words has no equal rows: what words learn of it the oracle knows.
-    return folder, registered(folder / "words", wide_table(), num_files=3), registered(folder / "rows", made, num_files=2), made
+    return (
+        folder,
+        registered(folder / "words", wide_table(), num_files=3),
+        registered(folder / "rows", made, num_files=2),
+        made,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -183,22 +211,6 @@ def finders(engine, tables, tmp_path_factory):
 def test_every_word_is_among_the_cases() -> None:
     assert {name for name, _, _ in WORD_CASES} == set(TRANSFORMS)
     assert {name for name, _ in FILLING_CASES} == set(FILLINGS)
-
-
-def close(one, other, where=""):
-    """Plain data that is equal, floating-point numbers to 1e-12."""
-    if isinstance(one, float) and isinstance(other, int | float):
-        assert one == pytest.approx(other, rel=1e-12, abs=1e-300), where
-    elif isinstance(one, dict):
-        assert list(one) == list(other), where
-        for key in one:
-            close(one[key], other[key], f"{where}.{key}")
-    elif isinstance(one, list | tuple):
-        assert len(one) == len(other), where
-        for i, (a, b) in enumerate(zip(one, other, strict=True)):
-            close(a, b, f"{where}[{i}]")
-    else:
-        assert one == other, where
 
 
 def test_statistics_are_those_of_duckdb(found, expected) -> None:
@@ -231,7 +243,10 @@ def test_words_are_those_of_the_oracle(case, found) -> None:
 
 def labelled():
     """Whether a row has all labels that are not filled, and so takes part."""
-    return [all(COLUMNS[kind][i] is not None for kind in ("float", "string", "boolean")) for i in range(len(COLUMNS["float"]))]
+    return [
+        all(COLUMNS[kind][i] is not None for kind in ("float", "string", "boolean"))
+        for i in range(len(COLUMNS["float"]))
+    ]
 
 
 @pytest.mark.parametrize("name", SPLITS)
@@ -265,7 +280,9 @@ def test_identities_in_a_warehouse_are_those_of_a_snapshot(found) -> None:
     for columns in (["row"], ["row", "string", "float"]):
         fetched = one.engine.fetch(rows.select(one.engine, columns))
         assert fetched.column_names == [*columns, ROW_ID]
-        assert sorted(zip(fetched["row"].to_pylist(), fetched[ROW_ID].to_pylist(), strict=True)) == identities_of(one.snapshot)
+        assert sorted(zip(fetched["row"].to_pylist(), fetched[ROW_ID].to_pylist(), strict=True)) == identities_of(
+            one.snapshot
+        )
     condition = (with_columns(parse_filter("integer > 30"), one.snapshot.schema.names),)
     kept = one.engine.fetch(Rows(rows.table, rows.schema, condition, ()).select(one.engine, ["row"]))
     assert set(kept[ROW_ID].to_pylist()) <= {identity for _, identity in identities_of(one.snapshot)}
@@ -286,7 +303,9 @@ def test_a_split_in_a_warehouse_is_that_of_a_snapshot(found, expected) -> None:
     report, _, assigned = found.more.split("in groups", found.more.in_warehouse())
     other_report, _, other = expected.more.split("in groups")
     assert report == other_report
-    assert sorted(zip(*assigned.to_pydict().values(), strict=True)) == sorted(zip(*other.to_pydict().values(), strict=True))
+    assert sorted(zip(*assigned.to_pydict().values(), strict=True)) == sorted(
+        zip(*other.to_pydict().values(), strict=True)
+    )
 
 
 def test_encoded_rows_of_a_warehouse_come_in_an_order_that_repeats(found, expected) -> None:
@@ -308,7 +327,9 @@ def test_encoded_rows_of_a_warehouse_come_in_an_order_that_repeats(found, expect
     assert content[0] == content[1]
 
 
-TASK_METRICS = {task: [word() for word in METRICS.values() if task in word.tasks] for task in ("regression", "binary", "classes")}
+TASK_METRICS = {
+    task: [word() for word in METRICS.values() if task in word.tasks] for task in ("regression", "binary", "classes")
+}
 
 
 @pytest.mark.parametrize("task", TASK_METRICS)
@@ -335,7 +356,9 @@ def test_slices_are_those_of_duckdb(task, found, expected, tmp_path) -> None:
         order = [(name, "ascending") for name in one.keys]
         for name in one.table.column_names:
             mine, wanted = (side.table.sort_by(order)[name].to_pylist() for side in (one, other))
-            assert mine == (pytest.approx(wanted, rel=1e-9, abs=1e-12, nan_ok=True) if isinstance(wanted[0], float) else wanted), name
+            assert mine == (
+                pytest.approx(wanted, rel=1e-9, abs=1e-12, nan_ok=True) if isinstance(wanted[0], float) else wanted
+            ), name
 
 
 def test_what_the_columns_hold_is_what_duckdb_finds(found, expected) -> None:
@@ -346,8 +369,10 @@ def test_what_the_columns_hold_is_what_duckdb_finds(found, expected) -> None:
 
 def test_binding_tells_what_is_wrong_and_reads_nothing(found) -> None:
     schema = found.snapshot.schema
-    bound = {text: found.engine.bind_error(with_columns(parse_filter(text), schema.names), schema)
-             for text in ("integer > 3 and string = 'x'", "integer + 1", "string + boolean > 3")}  # fmt: skip
+    bound = {
+        text: found.engine.bind_error(with_columns(parse_filter(text), schema.names), schema)
+        for text in ("integer > 3 and string = 'x'", "integer + 1", "string + boolean > 3")
+    }
     first, number, wrong = bound.values()
     assert first is None
     assert number.startswith("it gives a ")
@@ -359,16 +384,31 @@ START = datetime.datetime(2018, 6, 1, 12, 34, 56)
 # A column, an expression of it, and what that gives.
 EDGES = {
     "nanoseconds": (pa.array([START, None], pa.timestamp("ns")), microseconds(column("v")), [1527856496000000, None]),
-    "times before 1970": (pa.array([datetime.datetime(1900, 1, 1), None], pa.timestamp("us")), microseconds(column("v")), [-2208988800000000, None]),
-    "the character 0": (pa.array(["a\0b", None]), text_hash(column("v")), [int(hashlib.md5(b"a\0b").hexdigest()[:7], 16), None]),
-    "other alphabets": (pa.array(["Überweg 北京 \U0001f6b2", ""]), text_hash(column("v")),
-                        [int(hashlib.md5(text.encode()).hexdigest()[:7], 16) for text in ("Überweg 北京 \U0001f6b2", "")]),
+    "times before 1970": (
+        pa.array([datetime.datetime(1900, 1, 1), None], pa.timestamp("us")),
+        microseconds(column("v")),
+        [-2208988800000000, None],
+    ),
+    "the character 0": (
+        pa.array(["a\0b", None]),
+        text_hash(column("v")),
+        [int(hashlib.md5(b"a\0b").hexdigest()[:7], 16), None],
+    ),
+    "other alphabets": (
+        pa.array(["Überweg 北京 \U0001f6b2", ""]),
+        text_hash(column("v")),
+        [int(hashlib.md5(text.encode()).hexdigest()[:7], 16) for text in ("Überweg 北京 \U0001f6b2", "")],
+    ),
     "not a number": (pa.array([math.nan, math.inf, -math.inf, 1.5]), finite(column("v")), [None, None, None, 1.5]),
     "tiny numbers": (pa.array([1e-200, 1e-170]), exp.Floor(this=column("v") * column("v")), [0.0, 0.0]),
     "negative remainders": (pa.array([-7, 7], pa.int64()), column("v") % bigint(3), [-1, 1]),
     "all the bits": (pa.array([2**62 - 1, -1], pa.int64()), seeded_key(column("v"), "split", 7), None),
-    "large sums": (pa.array([2**62, 2**62, 2**62], pa.int64()), exp.cast(exp.Sum(this=column("v")), "text"), [str(3 * 2**62)]),
-}  # fmt: skip
+    "large sums": (
+        pa.array([2**62, 2**62, 2**62], pa.int64()),
+        exp.cast(exp.Sum(this=column("v")), "text"),
+        [str(3 * 2**62)],
+    ),
+}
 
 
 @pytest.mark.parametrize("what", EDGES)
@@ -378,7 +418,9 @@ def test_edges_of_the_arithmetic(what, found, expected, tmp_path, request) -> No
     pq.write_table(pa.table({"v": values, "n": range(len(values))}), tmp_path / "edges.parquet")
     results = []
     for one in (found, expected):
-        query = exp.select(expression.copy().as_("x", quoted=True)).from_(one.engine.parquet([tmp_path / "edges.parquet"]))
+        query = exp.select(expression.copy().as_("x", quoted=True)).from_(
+            one.engine.parquet([tmp_path / "edges.parquet"])
+        )
         query = query if expression.find(exp.Sum) else query.order_by(column("n"))
         results.append(one.engine.fetch(query)["x"].to_pylist())
     assert results[0] == results[1]

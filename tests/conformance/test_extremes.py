@@ -15,9 +15,9 @@ from engines_tried import ENGINES, opened
 
 from cengine.config.resolve import Feature, Label, Resolved
 from cengine.config.schema import Categorize, SplitConfig
+from cengine.datasources.register import take_snapshot
 from cengine.errors import PreprocessError
 from cengine.networks.encodings import Auto, PiecewiseLinear
-from cengine.pipeline.register import take_snapshot
 from cengine.preprocess.apply import write_encoded
 from cengine.preprocess.fit import fit
 from cengine.preprocess.source import Rows
@@ -86,11 +86,21 @@ def huge_columns():
 
 
 STANDARD, LARGE = standard_columns(), huge_columns()
-STANDARD_CASES = [(word, name) for word in STANDARDIZED for name, (kind, _, _) in STANDARD.items() if kind in TRANSFORMS[word].accepts]
+STANDARD_CASES = [
+    (word, name) for word in STANDARDIZED for name, (kind, _, _) in STANDARD.items() if kind in TRANSFORMS[word].accepts
+]
 # `log` needs positive train rows, and a range is refused that is wider than a number can say.
 LARGE_CASES = [
     (word, name)
-    for word in ("no_transform", "scale_to_z_score", "scale_to_0_1", "scale_by_min_max", "log", "quantile_normal", "bucketize")
+    for word in (
+        "no_transform",
+        "scale_to_z_score",
+        "scale_to_0_1",
+        "scale_by_min_max",
+        "log",
+        "quantile_normal",
+        "bucketize",
+    )
     for name in LARGE
     if name.endswith("eval") or word not in ("log", "scale_to_0_1", "scale_by_min_max")
 ]
@@ -121,7 +131,8 @@ def standard(engine, tmp_path_factory):
     """A column for each case, encoded."""
     arrays = {f"{word} {name}": pa.array(STANDARD[name][2], STANDARD[name][1]) for word, name in STANDARD_CASES}
     features = tuple(
-        Feature(f"{word} {name}", STANDARD[name][0], FILLINGS["min"](), (TRANSFORMS[word](),), Auto()) for word, name in STANDARD_CASES
+        Feature(f"{word} {name}", STANDARD[name][0], FILLINGS["min"](), (TRANSFORMS[word](),), Auto())
+        for word, name in STANDARD_CASES
     )
     return encoded(engine, tmp_path_factory.mktemp("standard") / "all", pa.table(arrays), features)[0]
 
@@ -132,7 +143,11 @@ def large(engine, tmp_path_factory):
     arrays = {f"{word} {name}": pa.array(LARGE[name], pa.float64()) for word, name in LARGE_CASES}
     features = tuple(
         Feature(
-            f"{word} {name}", "float", FILLINGS["median"](), (TRANSFORMS[word](),), PiecewiseLinear() if word == "no_transform" else Auto()
+            f"{word} {name}",
+            "float",
+            FILLINGS["median"](),
+            (TRANSFORMS[word](),),
+            PiecewiseLinear() if word == "no_transform" else Auto(),
         )
         for word, name in LARGE_CASES
     )
@@ -140,7 +155,11 @@ def large(engine, tmp_path_factory):
 
 
 def test_every_word_that_promises_mean_and_deviation_is_tried() -> None:
-    promising = {name for name, word in TRANSFORMS.items() if "z-score" in (word.__doc__ or "") or "deviation" in (word.__doc__ or "")}
+    promising = {
+        name
+        for name, word in TRANSFORMS.items()
+        if "z-score" in (word.__doc__ or "") or "deviation" in (word.__doc__ or "")
+    }
     assert promising == set(STANDARDIZED)
     assert {name for _, name in STANDARD_CASES} == set(STANDARD)
 
@@ -171,7 +190,9 @@ def test_huge_numbers_are_encoded_as_numbers_of_32_bits(word, name, large) -> No
         return
     assert np.isfinite(cells).all()
     assert abs(cells).max() <= LARGEST_INPUT
-    np.testing.assert_allclose(cells, np.clip(wanted, -LARGEST_INPUT, LARGEST_INPUT).astype(np.float32), rtol=2e-6, atol=2e-6)
+    np.testing.assert_allclose(
+        cells, np.clip(wanted, -LARGEST_INPUT, LARGEST_INPUT).astype(np.float32), rtol=2e-6, atol=2e-6
+    )
 
 
 def expected(word, train, values):
@@ -208,7 +229,9 @@ def test_labels_that_are_large_but_numbers_of_32_bits_are_kept(engine, tmp_path)
     values = np.random.default_rng(2).normal(1e30, 1e29, NUM_ROWS)
     values[0] = -1e36
     logarithms = np.random.default_rng(3).uniform(-700, 700, NUM_ROWS)
-    table = pa.table({"x": pa.array(range(NUM_ROWS), pa.int64()), "y": pa.array(values), "z": pa.array(np.exp(logarithms))})
+    table = pa.table(
+        {"x": pa.array(range(NUM_ROWS), pa.int64()), "y": pa.array(values), "z": pa.array(np.exp(logarithms))}
+    )
     feature = Feature("x", "integer", FILLINGS["min"](), (TRANSFORMS["scale_to_z_score"](),), Auto())
     rows, statistics = encoded(engine, tmp_path / "kept", table, (feature,), (label("y"), label("z", "log")))
     for name, wanted in (("y", values), ("z", np.maximum(logarithms, logarithms[:TRAIN_ROWS].min()))):

@@ -127,7 +127,11 @@ def test_what_is_listed_as_otherwise_is(file, expected) -> None:
     connection.execute("SET TimeZone = 'UTC'")
     for text in OTHERWISE:
         try:
-            answer = connection.sql(f"SELECT {text} AS cell FROM read_parquet('{file}')").to_arrow_table()["cell"].to_pylist()
+            answer = (
+                connection.sql(f"SELECT {text} AS cell FROM read_parquet('{file}')")
+                .to_arrow_table()["cell"]
+                .to_pylist()
+            )
         except (duckdb.Error, OverflowError):  # overflows of narrow types; a year before the first
             continue
         assert any(not same(plain(one), other) for one, other in zip(answer, expected[text], strict=True)), text
@@ -171,7 +175,13 @@ def test_what_has_no_common_meaning_is_refused_with_a_way_out(kind, text, senten
 
 def test_simple_filters_stay_as_they_are(schema) -> None:
     """Comparisons of columns with numbers and texts: files' statistics can skip rows, and stored splits go on being found."""
-    for text in ('"w" > 1900', '"x" > 0.5 AND "s" = \'x\'', "\"s\" IN ('a', 'b') OR \"w\" IS NULL", '"w" BETWEEN 1 AND 5', 'NOT "b"'):
+    for text in (
+        '"w" > 1900',
+        '"x" > 0.5 AND "s" = \'x\'',
+        "\"s\" IN ('a', 'b') OR \"w\" IS NULL",
+        '"w" BETWEEN 1 AND 5',
+        'NOT "b"',
+    ):
         assert meaning(text, schema).sql("duckdb") == text
 
 
@@ -180,7 +190,9 @@ def test_a_chain_of_a_thousand_conditions_is_read(schema) -> None:
     assert meaning(text, schema).sql("duckdb").count(" OR ") == 999
 
 
-@pytest.mark.parametrize("name", ["duckdb", "postgres", pytest.param("spark", marks=[pytest.mark.spark, pytest.mark.heavy])])
+@pytest.mark.parametrize(
+    "name", ["duckdb", "postgres", pytest.param("spark", marks=[pytest.mark.spark, pytest.mark.heavy])]
+)
 def test_letters_change_case_one_for_one(name, tmp_path, request) -> None:
     """Every letter of the basic plane, by itself and at the end of a word."""
     letters = [
@@ -193,7 +205,9 @@ def test_letters_change_case_one_for_one(name, tmp_path, request) -> None:
     trees = {text: meaning(text, schema) for text in ("lower('a' || s)", "upper(s || 'b')")}
     with opened(name, tmp_path / "scratch", request) as engine:
         found = values(engine, tmp_path / "letters.parquet", trees, list(trees))
-    for cells, wanted in zip(found.values(), (lambda c: "a" + _simple(c, str.lower), lambda c: _simple(c, str.upper) + "B"), strict=True):
+    for cells, wanted in zip(
+        found.values(), (lambda c: "a" + _simple(c, str.lower), lambda c: _simple(c, str.upper) + "B"), strict=True
+    ):
         assert [(letter, cell) for letter, cell in zip(letters, cells, strict=True) if cell != wanted(letter)] == []
 
 
@@ -201,7 +215,9 @@ def _simple(letter, cased):
     if letter == "ß" and cased is str.upper:
         return "\u1e9e"
     changed = "i" if letter == "\u0130" and cased is str.lower else cased(letter)
-    return changed if len(changed) == 1 else letter.title() if len(letter.title()) == 1 and cased is str.upper else letter
+    return (
+        changed if len(changed) == 1 else letter.title() if len(letter.title()) == 1 and cased is str.upper else letter
+    )
 
 
 # What sqlglot itself cannot say

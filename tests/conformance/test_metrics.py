@@ -13,7 +13,7 @@ from sqlglot import exp
 
 from cengine.evaluation.slices import measure
 from cengine.expressions.build import column, double
-from cengine.networks.metrics import METRICS, metric_label
+from cengine.metrics.table import METRICS, metric_label
 
 NUM_CLASSES = 7
 TASKS = ("regression", "binary", "classes")
@@ -61,9 +61,16 @@ ORACLE = {
         "binary": lambda rows: sk.log_loss(rows["label"], rows["prediction"], labels=[0.0, 1.0]),
         "classes": lambda rows: sk.log_loss(rows["label"], rows["shares"], labels=ALL_CLASSES),
     },
-    "top_k": {"classes": lambda rows, k=5: sk.top_k_accuracy_score(rows["label"], rows["shares"], k=k, labels=ALL_CLASSES)},
+    "top_k": {
+        "classes": lambda rows, k=5: sk.top_k_accuracy_score(rows["label"], rows["shares"], k=k, labels=ALL_CLASSES)
+    },
 }
-PARAMETERS = {"top_k": {"k": 2}, "precision": {"threshold": 0.3}, "recall": {"threshold": 0.3}, "f1": {"threshold": 0.3}}
+PARAMETERS = {
+    "top_k": {"k": 2},
+    "precision": {"threshold": 0.3},
+    "recall": {"threshold": 0.3},
+    "f1": {"threshold": 0.3},
+}
 CASES = [
     pytest.param(METRICS[name](**parameters), task, id=f"{name}-{task}-{parameters}")
     for name in METRICS
@@ -153,7 +160,9 @@ def test_metric_equals_scikit_learn_overall_and_per_slice(metric, task, engine) 
         for row in table:
             part = where(rows, **{name: row[name] for name in found.keys})
             assert row["num_rows"] == len(part["label"])
-            assert row[metric_label(metric)] == pytest.approx(expected(metric, task, part), rel=1e-9, abs=1e-9, nan_ok=True), row
+            assert row[metric_label(metric)] == pytest.approx(
+                expected(metric, task, part), rel=1e-9, abs=1e-9, nan_ok=True
+            ), row
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -185,7 +194,9 @@ def test_slices_weighted_by_their_rows_give_the_overall_metric(name, engine) -> 
     assert overall.table[name][0].as_py() == pytest.approx(np.average(values, weights=weights), rel=1e-9)
 
 
-@pytest.mark.parametrize("slice_name", ["p", "n", "hit", "correct", "positive", "_score", "_class", "actual", "_which", "a \"b\" 'c'"])
+@pytest.mark.parametrize(
+    "slice_name", ["p", "n", "hit", "correct", "positive", "_score", "_class", "actual", "_which", "a \"b\" 'c'"]
+)
 @pytest.mark.parametrize("task", ["binary", "classes"])
 def test_slice_columns_may_have_any_name(slice_name, task, engine) -> None:
     rows = made_rows(task)
@@ -199,6 +210,8 @@ def test_slice_columns_may_have_any_name(slice_name, task, engine) -> None:
 
 
 def test_every_metric_has_an_oracle() -> None:
-    assert {(name, task) for name in ORACLE for task in ORACLE[name]} == {(name, task) for name in METRICS for task in METRICS[name].tasks}
+    assert {(name, task) for name in ORACLE for task in ORACLE[name]} == {
+        (name, task) for name in METRICS for task in METRICS[name].tasks
+    }
     for name, metric in METRICS.items():
         assert set(PARAMETERS.get(name, {})) == set(metric.model_fields), f"a parameter of {name} is never set"

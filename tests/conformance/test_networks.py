@@ -8,16 +8,18 @@ import numpy as np
 import pytest
 
 from cengine.config.resolve import Label
-from cengine.config.schema import TrainerConfig
+from cengine.learners.feedforward import Feedforward
+from cengine.learners.heads import Head
+from cengine.learners.model import build_model
 from cengine.networks.encodings import ENCODINGS, ONE_HOT_UP_TO, Auto, Embedding, Linear, OneHot
 from cengine.networks.keras_setup import import_keras
 from cengine.networks.layers import LAYERS
 from cengine.networks.losses import LOSSES
 from cengine.networks.optimizers import OPTIMIZERS, SCHEDULES
 from cengine.preprocess.apply import Input
+from cengine.preprocess.targets import Target
 from cengine.summaries import Summary
-from cengine.training.heads import Head
-from cengine.training.model import build_model
+from cengine.tasks import task_named
 
 # Arguments without a default; every other one is left out.
 LAYER_ARGUMENTS = {
@@ -36,9 +38,12 @@ def keras_class(word):
     keras = import_keras()
     if word.name == "activation":
         return keras.layers.Activation
-    homes = {**dict.fromkeys(LAYERS.values(), keras.layers), **dict.fromkeys(LOSSES.values(), keras.losses),
-             **dict.fromkeys(OPTIMIZERS.values(), keras.optimizers),
-             **dict.fromkeys(SCHEDULES.values(), keras.optimizers.schedules)}  # fmt: skip
+    homes = {
+        **dict.fromkeys(LAYERS.values(), keras.layers),
+        **dict.fromkeys(LOSSES.values(), keras.losses),
+        **dict.fromkeys(OPTIMIZERS.values(), keras.optimizers),
+        **dict.fromkeys(SCHEDULES.values(), keras.optimizers.schedules),
+    }
     return getattr(homes[word], word.__name__)
 
 
@@ -61,7 +66,7 @@ def test_fields_are_keras_arguments_with_the_same_defaults(word) -> None:
 
 def head(activation="linear"):
     label = Label("y", "float", "regression", None, (), None, None)
-    return Head(label, "regression", LOSSES["mse"](), 1, activation, 0.0, 1.0, 0.0, 1.0, (), ())
+    return Head(Target(label, task_named(label.task)), LOSSES["mse"](), 1, activation)
 
 
 def outputs(inputs, layers=(), num_rows=6):
@@ -69,7 +74,7 @@ def outputs(inputs, layers=(), num_rows=6):
     random = np.random.default_rng(3)
     numbers = [random.normal(0, 2, num_rows) for column in inputs if column.size is None]
     codes = [random.integers(0, column.size, num_rows) for column in inputs if column.size is not None]
-    trainer = TrainerConfig(type="regression", layers=layers)
+    trainer = Feedforward(type="regression", layers=layers)
     model = build_model(inputs, trainer, [head()])
     arrays = [np.array(numbers, np.float32).reshape(-1, num_rows).T, np.array(codes, np.int32).reshape(-1, num_rows).T]
     results = model(arrays, training=True)
@@ -102,7 +107,9 @@ EXPECTED_LOSS = {
     "msle": lambda y, p: (np.log1p(y) - np.log1p(p)) ** 2,
     "poisson": lambda y, p: p - y * np.log(p),
     "binary_crossentropy": lambda y, p: -np.log(np.where(y == 1, p, 1 - p)),
-    "binary_focal_crossentropy": lambda y, p: -((1 - np.where(y == 1, p, 1 - p)) ** 2) * np.log(np.where(y == 1, p, 1 - p)),
+    "binary_focal_crossentropy": lambda y, p: (
+        -((1 - np.where(y == 1, p, 1 - p)) ** 2) * np.log(np.where(y == 1, p, 1 - p))
+    ),
     "sparse_categorical_crossentropy": lambda y, p: -np.log(p[np.arange(len(y)), y.astype(int)]),
     "categorical_crossentropy": lambda y, p: -np.log(p[np.arange(len(y)), y.astype(int)]),
 }
@@ -127,7 +134,9 @@ def test_loss_equals_its_formula_row_by_row(name) -> None:
 def test_shift_invariant_losses_are(name) -> None:
     per_row = LOSSES[name]().build()
     labels, predictions = np.array([0.5, 2.0], np.float32), np.array([[0.25], [6.5]], np.float32)
-    np.testing.assert_allclose(np.asarray(per_row(labels + 16, predictions + 16)), np.asarray(per_row(labels, predictions)), rtol=1e-6)
+    np.testing.assert_allclose(
+        np.asarray(per_row(labels + 16, predictions + 16)), np.asarray(per_row(labels, predictions)), rtol=1e-6
+    )
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
@@ -163,7 +172,9 @@ def test_schedule_spans_the_whole_training(name) -> None:
 
 def test_warm_up_comes_before_the_decay() -> None:
     schedule = SCHEDULES["cosine_decay"](initial_learning_rate=0.0, warmup_target=0.1, warmup_steps=20).build(100)
-    assert [float(schedule(step)) for step in (0, 10, 20, 60, 100)] == pytest.approx([0.0, 0.05, 0.1, 0.05, 0.0], abs=1e-7)
+    assert [float(schedule(step)) for step in (0, 10, 20, 60, 100)] == pytest.approx(
+        [0.0, 0.05, 0.1, 0.05, 0.0], abs=1e-7
+    )
 
 
 # encoding -> inputs that an index of 20 values, or a number, becomes

@@ -11,14 +11,15 @@ import pyarrow.parquet as pq
 import pytest
 import reference
 from every_word import CASES, COLUMNS, FILLING, INVERTIBLE, PARAMETERS, TRAIN_ROWS, oracle_filled, table
+from sqlglot import exp
 
 from cengine.config.resolve import Feature, Resolved
 from cengine.config.schema import Categorize, SplitConfig
+from cengine.datasources.register import take_snapshot
 from cengine.engines.duckdb import DuckDB
 from cengine.expressions.build import column
 from cengine.networks.encodings import Auto
-from cengine.pipeline.register import take_snapshot
-from cengine.preprocess.apply import encode
+from cengine.preprocess.apply import feature_outputs
 from cengine.preprocess.fit import fit
 from cengine.preprocess.source import Rows
 from cengine.preprocess.split import fit_split
@@ -65,7 +66,8 @@ def test_transform_equals_the_oracle(name, kind, parameters, trained) -> None:
     word = TRANSFORMS[name](**parameters)
     features = (row_feature(), feature(kind, word))
     statistics, engine, scan = fitted(trained, *features)
-    encoded = encode(engine, scan, features, statistics).sort_by("row")
+    outputs = feature_outputs(features, statistics, engine)
+    encoded = engine.fetch(exp.select(*outputs).from_(scan)).sort_by("row")
     values = oracle_filled(kind)
     expected = reference.TRANSFORMS[name](values[:TRAIN_ROWS], values, **parameters)
     assert encoded.column_names == ["row", *(f"{kind}.{part}" if part else kind for part in expected)]
@@ -92,7 +94,9 @@ def test_inverse_undoes_the_transform(name, kind, trained) -> None:
     forward = engine.fetch(f"{text} ORDER BY row")["x"].to_numpy()
     back = word.inverse(forward, statistics["features"][kind]["transforms"][0])
     # Outside the train rows' range `log` and `quantile_normal` are flat, and cannot know where they came from.
-    np.testing.assert_allclose(back[:TRAIN_ROWS], np.array(oracle_filled(kind)[:TRAIN_ROWS], np.float64), rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(
+        back[:TRAIN_ROWS], np.array(oracle_filled(kind)[:TRAIN_ROWS], np.float64), rtol=1e-9, atol=1e-9
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -102,7 +106,13 @@ def test_filling_equals_the_oracle(name, kind, trained) -> None:
     if kind not in word.accepts:
         assert (name, kind) in {(n, k) for n in ("mean", "median") for k in ("boolean", "string", "timestamp")}
         return
-    given = {"boolean": True, "integer": -7, "float": 0.125, "string": 'it\'s "odd"', "timestamp": "2001-02-03 04:05:06"}[kind]
+    given = {
+        "boolean": True,
+        "integer": -7,
+        "float": 0.125,
+        "string": 'it\'s "odd"',
+        "timestamp": "2001-02-03 04:05:06",
+    }[kind]
     parameters = {"custom_value": given} if name == "custom" else {}
     to_number = {"string": "hash_strings", "timestamp": "epoch_seconds"}.get(kind, "no_transform")
     statistics, engine, scan = fitted(trained, feature(kind, TRANSFORMS[to_number](), filling=word(**parameters)))

@@ -17,7 +17,11 @@ from cengine.engines.duckdb import DuckDB
 from cengine.errors import StoreError
 
 pytestmark = pytest.mark.heavy
-WIDE = YAML.replace("units: 48", "units: 384").replace("train_steps: 6000", "train_steps: 600").replace("steps: 500", "steps: 100")
+WIDE = (
+    YAML.replace("units: 48", "units: 384")
+    .replace("train_steps: 6000", "train_steps: 600")
+    .replace("steps: 500", "steps: 100")
+)
 AMPLE_BYTES = 200 * 2**20
 
 # What is waited for, and the room that is left from then on. Some stages write less than what the last page of a file still holds.
@@ -59,7 +63,10 @@ class Disk:
 
     def resize(self, size: int) -> bool:
         """Whether the disk has this size now; it cannot be made smaller than what it holds."""
-        return subprocess.run(["mount", "-o", f"remount,size={size}", str(self.place)], capture_output=True).returncode == 0
+        return (
+            subprocess.run(["mount", "-o", f"remount,size={size}", str(self.place)], capture_output=True).returncode
+            == 0
+        )
 
     def used_bytes(self) -> int:
         found = os.statvfs(self.place)
@@ -86,12 +93,16 @@ def undisturbed(tmp_path_factory) -> tuple[Terminal, Outcome]:
 
 def await_moment(typed: Typed, terminal: Terminal, moment: str) -> None:
     if moment == "checkpoint":
-        typed.waits_for(lambda: list((terminal.project.folder / "artifacts" / ".work").glob("Train-*/checkpoints/step-*.npz")))
+        typed.waits_for(
+            lambda: list((terminal.project.folder / "artifacts" / ".work").glob("Train-*/checkpoints/step-*.npz"))
+        )
     else:
         typed.says(moment)
 
 
-@pytest.mark.parametrize("where", [name if name in USUAL else pytest.param(name, marks=pytest.mark.heavy) for name in MOMENTS])
+@pytest.mark.parametrize(
+    "where", [name if name in USUAL else pytest.param(name, marks=pytest.mark.heavy) for name in MOMENTS]
+)
 def test_a_disk_that_fills_up(undisturbed, disk, where) -> None:
     ready, expected = undisturbed
     moment, room = MOMENTS[where]
@@ -136,6 +147,8 @@ def test_what_does_not_fit_into_memory_and_not_on_the_disk_either(disk) -> None:
         DuckDB(disk.place / "scratch", memory_bytes=64 * 2**20, threads=2) as engine,
         pytest.raises(StoreError, match="the disk is full") as caught,
     ):
-        engine.write("SELECT md5(range::VARCHAR) AS text FROM range(6000000) ORDER BY text", disk.place / "sorted.parquet")
+        engine.write(
+            "SELECT md5(range::VARCHAR) AS text FROM range(6000000) ORDER BY text", disk.place / "sorted.parquet"
+        )
     assert isinstance(caught.value.__cause__, duckdb.Error)
     shutil.rmtree(disk.place / "scratch", ignore_errors=True)

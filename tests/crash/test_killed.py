@@ -10,7 +10,7 @@ from disturbed import RESUME, RUN, STAGES, SUICIDE, Outcome, Timeline, assert_wh
 from terminal import Terminal
 
 SEED = 20261124
-NUM_MOMENTS = 40
+NUM_MOMENTS = 24
 NUM_USUAL = 2
 
 # Where a kill could do most harm: when, what the event is about, and the how manieth time.

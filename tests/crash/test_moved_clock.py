@@ -13,7 +13,10 @@ from disturbed import RESUME, RUN, YAML, Outcome, assert_whole, copied, register
 from terminal import COMMAND, PATIENCE_SECONDS, Terminal, Typed
 
 LIBRARIES = [str(path) for path in Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1")]
-pytestmark = [pytest.mark.heavy, pytest.mark.skipif(not LIBRARIES, reason="libfaketime is not here: apt-get install libfaketime")]
+pytestmark = [
+    pytest.mark.heavy,
+    pytest.mark.skipif(not LIBRARIES, reason="libfaketime is not here: apt-get install libfaketime"),
+]
 LONGER = YAML.replace("train_steps: 6000", "train_steps: 20000")
 DAY = 86400
 AHEAD, BEHIND = f"+{DAY}", f"-{DAY}"
@@ -36,8 +39,13 @@ class Clock:
     @property
     def environment(self) -> dict[str, str]:
         # What measures durations stays true, as it does where an administrator or NTP sets a clock.
-        return {"LD_PRELOAD": LIBRARIES[0], "FAKETIME_TIMESTAMP_FILE": str(self.file), "FAKETIME_CACHE_DURATION": "1",
-                "FAKETIME_DONT_FAKE_MONOTONIC": "1", "NO_FAKE_STAT": "1"}  # fmt: skip
+        return {
+            "LD_PRELOAD": LIBRARIES[0],
+            "FAKETIME_TIMESTAMP_FILE": str(self.file),
+            "FAKETIME_CACHE_DURATION": "1",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+            "NO_FAKE_STAT": "1",
+        }
 
 
 @pytest.fixture
@@ -63,10 +71,10 @@ def newest(terminal: Terminal) -> dict:
 
 
 def assert_no_time_is_negative(terminal: Terminal) -> None:
-    for run in terminal.project.records.all("runs"):
-        assert run["seconds"] is None or run["seconds"] >= 0
-        assert all((stage["seconds"] or 0) >= 0 and (stage["saved_seconds"] or 0) >= 0 for stage in run["stages"])
-        assert run["compute_cost"] >= 0 and run["training_cost"] >= 0
+    for run in terminal.project.records.runs.all():
+        assert run.seconds is None or run.seconds >= 0
+        assert all((stage["seconds"] or 0) >= 0 and (stage["saved_seconds"] or 0) >= 0 for stage in run.stages)
+        assert run.compute_cost >= 0 and run.training_cost >= 0
     for run in terminal("pipeline", "runs", "mine", "--json").json:
         assert not run["execution_time"].startswith("-"), run
     assert not terminal("pipeline", "status", "--json").json[0]["execution_time"].startswith("-")
@@ -77,7 +85,10 @@ def assert_no_time_is_negative(terminal: Terminal) -> None:
 def sees(clock: Clock) -> float:
     """The seconds by which a process with this clock is ahead of us."""
     command = ["python3", "-S", "-c", "import time; print(time.time())"]
-    return float(subprocess.run(command, env={**os.environ, **clock.environment}, capture_output=True, text=True).stdout) - time.time()
+    return (
+        float(subprocess.run(command, env={**os.environ, **clock.environment}, capture_output=True, text=True).stdout)
+        - time.time()
+    )
 
 
 def test_the_clock_of_these_tests_moves(clock) -> None:
@@ -157,8 +168,8 @@ def test_a_run_on_a_machine_with_another_clock_is_dead_when_it_is_dead(undisturb
     typed = elsewhere(terminal, clock, "pipeline", "run", "endless", "-y")
     try:
         typed.waits_for(lambda: checkpoints(terminal))
-        (run,) = terminal.project.records.all("runs")
-        assert run["process"].startswith("elsewhere@")
+        (run,) = terminal.project.records.runs.all()
+        assert run.process.startswith("elsewhere@")
         for _ in range(3):
             assert terminal("pipeline", "runs", "endless", "--json").json[0]["status"] == "Running"
             time.sleep(6)  # more than one heartbeat

@@ -20,9 +20,9 @@ def test_a_connection_that_is_closed_under_a_query_ends_its_progress_quietly(tmp
     raised = []
     monkeypatch.setattr(threading, "excepthook", raised.append)
     engine = DuckDB(tmp_path)
-    with engine._watched(lambda share: None):
-        engine.connection.close()
+    with engine.watched(lambda share: None, engine._shares_done(), 0.01):
         (thread,) = [t for t in threading.enumerate() if t.name == "query-progress"]
+        engine.connection.close()  # after which it may be gone at once
         thread.join(timeout=30)
     assert not thread.is_alive()
     assert raised == []
@@ -43,9 +43,17 @@ def test_an_engine_reaches_its_folders_and_files_only(places) -> None:
     with DuckDB(places / "s" / "1", folders=[places / "mine"]) as engine:
         assert engine.fetch(f"SELECT * FROM read_parquet('{places}/mine/t.parquet')").num_rows == 2
         assert engine.write("SELECT 1 AS n", places / "mine" / "new.parquet") == 1
-        for query in (f"FROM '{other}'", f"FROM '{places}/mine/../others/t.parquet'", f"FROM '{places}/mine/link.parquet'",
-                      f"FROM read_text('{other}')", f"FROM glob('{places}/others/*')", f"COPY (SELECT 1) TO '{places}/others/x.csv'",
-                      f"ATTACH '{places}/others/x.db'", "SET enable_external_access = true", "SET allowed_directories = ['/']"):  # fmt: skip
+        for query in (
+            f"FROM '{other}'",
+            f"FROM '{places}/mine/../others/t.parquet'",
+            f"FROM '{places}/mine/link.parquet'",
+            f"FROM read_text('{other}')",
+            f"FROM glob('{places}/others/*')",
+            f"COPY (SELECT 1) TO '{places}/others/x.csv'",
+            f"ATTACH '{places}/others/x.db'",
+            "SET enable_external_access = true",
+            "SET allowed_directories = ['/']",
+        ):
             with pytest.raises(CengineError):
                 engine.fetch(query)
         with pytest.raises(CengineError):
@@ -61,7 +69,9 @@ def test_a_text_of_several_statements_is_not_run(tmp_path) -> None:
     with DuckDB(tmp_path / "s") as engine:
         with pytest.raises(ValueError, match="holds 2"):
             engine.fetch("CREATE TABLE made AS SELECT 1 AS n; SELECT 2 AS n")
-        assert engine.fetch("SELECT COUNT(*) AS n FROM duckdb_tables() WHERE table_name = 'made'")["n"].to_pylist() == [0]
+        assert engine.fetch("SELECT COUNT(*) AS n FROM duckdb_tables() WHERE table_name = 'made'")["n"].to_pylist() == [
+            0
+        ]
 
 
 def test_the_connection_that_checks_has_nothing_to_give(places) -> None:
@@ -70,8 +80,14 @@ def test_the_connection_that_checks_has_nothing_to_give(places) -> None:
         assert checking.bind_error(parse_filter("n > 3"), schema) is None
         assert "yesterday" in (checking.bind_error(parse_filter("t > 'yesterday'"), schema) or "")
         assert checking.connection.execute("SELECT table_name FROM duckdb_tables()").fetchall() == [("bind_check",)]
-        for query in (f"FROM '{places}/mine/t.parquet'", "FROM '/etc/hostname'", f"COPY (SELECT 1) TO '{places}/x.csv'",
-                      f"ATTACH '{places}/x.db'", "SET enable_external_access = true", "SET lock_configuration = false"):  # fmt: skip
+        for query in (
+            f"FROM '{places}/mine/t.parquet'",
+            "FROM '/etc/hostname'",
+            f"COPY (SELECT 1) TO '{places}/x.csv'",
+            f"ATTACH '{places}/x.db'",
+            "SET enable_external_access = true",
+            "SET lock_configuration = false",
+        ):
             with pytest.raises(duckdb.Error):
                 checking.connection.execute(query)
     assert sorted(file.name for file in places.iterdir()) == ["mine", "others"]

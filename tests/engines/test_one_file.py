@@ -42,7 +42,9 @@ def written(folder, *parts):
     """Files as Spark writes them: named by task, not by position; an empty one among them."""
     folder.mkdir()
     for number, positions in enumerate([*parts, []]):
-        table = pa.table({"code": pa.array([p * 10 for p in positions], pa.int64()), POSITION: pa.array(positions, pa.int64())})
+        table = pa.table(
+            {"code": pa.array([p * 10 for p in positions], pa.int64()), POSITION: pa.array(positions, pa.int64())}
+        )
         pq.write_table(table, folder / f"part-{number:05d}-x.parquet")
     return folder
 

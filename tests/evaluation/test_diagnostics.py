@@ -10,13 +10,13 @@ from sklearn import metrics as sk
 from cengine.config.resolve import Label
 from cengine.evaluation.diagnostics import diagnose
 from cengine.expressions.build import column
-from cengine.networks.losses import MeanSquaredError
-from cengine.training.heads import Head
+from cengine.preprocess.targets import Target
+from cengine.tasks import task_named
 
 
-def head(task: str, classes=(), kind: str = "float") -> Head:
+def head(task: str, classes=(), kind: str = "float") -> Target:
     label = Label("y", kind, task, None, (), None, None)
-    return Head(label, task, MeanSquaredError(), max(1, len(classes)), "linear", 0.0, 1.0, 0.0, 1.0, tuple(classes), ())
+    return Target(label, task_named(task), classes=tuple(classes))
 
 
 def diagnosed(engine, task: str, rows: dict, classes=(), kind: str = "float") -> dict:
@@ -32,7 +32,9 @@ def test_numbers(engine) -> None:
     random = np.random.default_rng(0)
     label = random.integers(1930, 2005, 5000)
     prediction = 0.3 * label + 0.7 * 1977 + random.normal(size=5000)
-    found = diagnosed(engine, "regression", {"label: y": label.astype(float), "prediction: y": prediction}, kind="integer")
+    found = diagnosed(
+        engine, "regression", {"label: y": label.astype(float), "prediction: y": prediction}, kind="integer"
+    )
     boxes = found["predicted_true"]
     counts = np.array(boxes["counts"])
     assert counts.shape == (len(boxes["true_edges"]) - 1, len(boxes["predicted_edges"]) - 1)
@@ -124,6 +126,8 @@ def test_of_many_classes_the_frequent_ones_are_shown(engine) -> None:
 
 
 def test_one_class_only_has_no_curve_to_speak_of(engine) -> None:
-    (curve,) = diagnosed(engine, "binary", {"label: y": np.zeros(5), "prediction: y": np.linspace(0, 1, 5)}, (0, 1))["curves"]
+    (curve,) = diagnosed(engine, "binary", {"label: y": np.zeros(5), "prediction: y": np.linspace(0, 1, 5)}, (0, 1))[
+        "curves"
+    ]
     assert curve["auc"] is None
     assert curve["average_precision"] is None

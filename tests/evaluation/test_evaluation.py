@@ -11,11 +11,10 @@ import pytest
 
 import cengine
 from cengine.config.resolve import Label
-from cengine.config.schema import TrainerConfig
+from cengine.digests import fingerprint
 from cengine.evaluation.baselines import Baseline, verdict
-from cengine.networks.metrics import METRICS
-from cengine.pipeline.fingerprint import fingerprint
-from cengine.training.heads import heads_of
+from cengine.metrics.table import METRICS
+from cengine.preprocess.targets import targets_of
 
 NUM_ROWS = 1_200
 TRAINER = {"type": "regression", "layers": [{"type": "dense", "units": 8}], "optimizer": {"type": "adam", "learning_rate": 0.02},
@@ -46,7 +45,16 @@ class Lab:
         self.snapshot = cengine.register(self.project, "parquet", path=str(folder / "table.parquet"))
         self.runs: dict[str, cengine.Run] = {}
 
-    def run(self, labels: dict, *, slices=(("group",), ("group", "size")), features=("a", "b"), split=None, metrics=None, **trainer):
+    def run(
+        self,
+        labels: dict,
+        *,
+        slices=(("group",), ("group", "size")),
+        features=("a", "b"),
+        split=None,
+        metrics=None,
+        **trainer,
+    ):
         config = {
             "features": {name: {} for name in features},
             "labels": labels,
@@ -56,7 +64,9 @@ class Lab:
         }
         key = fingerprint(config)
         if key not in self.runs:
-            self.runs[key] = cengine.execute(cengine.plan(self.project, cengine.parse_config(json.dumps(config)), self.snapshot))
+            self.runs[key] = cengine.execute(
+                cengine.plan(self.project, cengine.parse_config(json.dumps(config)), self.snapshot)
+            )
         return self.runs[key]
 
 
@@ -115,8 +125,13 @@ def test_metrics_equal_numpys(lab, split) -> None:
     median, mean = np.median(train), train.mean()
 
     def expected(p, center):
-        return {"mae": np.abs(y - p).mean(), "mse": ((y - p) ** 2).mean(), "rmse": np.sqrt(((y - p) ** 2).mean()),
-                "mape": 100 * (np.abs(y - p) / np.abs(y)).mean(), "r2": 1 - ((y - p) ** 2).sum() / ((y - y.mean()) ** 2).sum()}  # fmt: skip
+        return {
+            "mae": np.abs(y - p).mean(),
+            "mse": ((y - p) ** 2).mean(),
+            "rmse": np.sqrt(((y - p) ** 2).mean()),
+            "mape": 100 * (np.abs(y - p) / np.abs(y)).mean(),
+            "r2": 1 - ((y - p) ** 2).sum() / ((y - y.mean()) ** 2).sum(),
+        }
 
     for name, value in expected(p, None).items():
         assert found[name]["model"] == pytest.approx(value, rel=1e-9), name
@@ -147,7 +162,8 @@ def test_what_training_measured_is_what_evaluation_finds(lab) -> None:
     run = lab.run(REGRESSION)
     training = json.loads((run.folders["Train"] / "training.json").read_text())
     best = next(entry for entry in training["history"] if entry["step"] == training["best_step"])
-    assert training["judged_on"] == "eval"
+    assert training["judged_on"] is None
+    assert training["best_step"] == training["num_steps"]
     for name in ("mae", "rmse"):
         assert best["eval"][name] == pytest.approx(overall(run)[name]["model"], rel=1e-4)
     assert best["eval"]["loss"] == pytest.approx(overall(run)["mse"]["model"], rel=1e-3)
@@ -163,13 +179,19 @@ def test_a_log_label_is_told_in_its_own_unit(lab) -> None:
     np.testing.assert_allclose(sorted(y)[-1], max(v for v in table()["price"] if v in set(y)), rtol=1e-9)
     assert np.corrcoef(np.log(y), np.log(p))[0, 1] > 0.95
     assert overall(run)["mae"]["model"] == pytest.approx(np.abs(y - p).mean(), rel=1e-9)
-    assert overall(run)["mae"]["constant"] == pytest.approx(np.abs(y - np.median(train_values(lab, run, "price"))).mean(), rel=1e-6)
+    assert overall(run)["mae"]["constant"] == pytest.approx(
+        np.abs(y - np.median(train_values(lab, run, "price"))).mean(), rel=1e-6
+    )
 
 
 @pytest.mark.parametrize("name", ["flag", "bit", "yes_no", "words"])
 def test_two_classes_of_any_spelling(lab, name) -> None:
     """The greater value is the positive class: true, 1, yes, and `well` of ill and well."""
-    run = lab.run({name: {"metrics": ["accuracy", "auc", "log_loss", "precision", "recall"]}}, type="classification", train_steps=150)
+    run = lab.run(
+        {name: {"metrics": ["accuracy", "auc", "log_loss", "precision", "recall"]}},
+        type="classification",
+        train_steps=150,
+    )
     y, p = numbers(run, name, 1)
     assert set(y) == {0.0, 1.0}
     assert ((p >= 0) & (p <= 1)).all()
@@ -177,7 +199,9 @@ def test_two_classes_of_any_spelling(lab, name) -> None:
     chosen = p >= 0.5
     assert found["accuracy"]["model"] == pytest.approx((chosen == y).mean())
     assert found["accuracy"]["model"] > 0.9
-    assert found["auc"]["model"] == pytest.approx(np.mean((p[y == 1][:, None] > p[y == 0]) + 0.5 * (p[y == 1][:, None] == p[y == 0])))
+    assert found["auc"]["model"] == pytest.approx(
+        np.mean((p[y == 1][:, None] > p[y == 0]) + 0.5 * (p[y == 1][:, None] == p[y == 0]))
+    )
     assert found["log_loss"]["model"] == pytest.approx(-np.log(np.where(y == 1, p, 1 - p)).mean())
     assert found["precision"]["model"] == pytest.approx((y[chosen] == 1).mean())
     assert found["recall"]["model"] == pytest.approx(chosen[y == 1].mean())
@@ -191,7 +215,11 @@ def test_two_classes_of_any_spelling(lab, name) -> None:
 
 @pytest.mark.parametrize("name", ["kind", "grade"])
 def test_more_classes(lab, name) -> None:
-    run = lab.run({name: {"metrics": ["accuracy", "log_loss", {"type": "top_k", "k": 2}, "f1"]}}, type="classification", train_steps=150)
+    run = lab.run(
+        {name: {"metrics": ["accuracy", "log_loss", {"type": "top_k", "k": 2}, "f1"]}},
+        type="classification",
+        train_steps=150,
+    )
     y, p = numbers(run, name, 1)
     assert set(y) <= {0.0, 1.0, 2.0}
     found = overall(run)
@@ -209,7 +237,12 @@ def test_more_classes(lab, name) -> None:
 def test_several_labels(lab) -> None:
     run = lab.run({"number": {"metrics": ["mae"]}, "price": {"metrics": ["mae"], "transform": "log"}}, train_steps=150)
     rows = run.results.overall.to_pylist()
-    assert [(row["split"], row["label"]) for row in rows] == [("eval", "number"), ("test", "number"), ("eval", "price"), ("test", "price")]
+    assert [(row["split"], row["label"]) for row in rows] == [
+        ("eval", "number"),
+        ("test", "number"),
+        ("eval", "price"),
+        ("test", "price"),
+    ]
     for row in rows:
         y, p = numbers(run, row["label"], {"eval": 1, "test": 2}[row["split"]])
         assert row["model"] == pytest.approx(np.abs(y - p).mean(), rel=1e-9)
@@ -262,18 +295,18 @@ def test_a_model_that_learnt_nothing_is_said_to_be_no_better(lab) -> None:
 def test_sentences(model, constant, says) -> None:
     label = Label("birth_year", "integer", "regression", None, (), None, None)
     statistics = {"labels": {"birth_year": {"offset": 0.0, "scale": 1.0, "transforms": []}}}
-    (head,) = heads_of([label], TrainerConfig(type="regression"), statistics)
+    (head,) = targets_of([label], statistics)
     assert says in verdict(head, METRICS["mae"](), model, constant, Baseline("train median", 1983.0))
 
 
 def test_a_difference_within_the_noise_is_not_praised() -> None:
     label = Label("number", "float", "regression", None, (), None, None)
-    (head,) = heads_of(
-        [label], TrainerConfig(type="regression", train_steps=1), {"labels": {"number": {"offset": 0, "scale": 1, "transforms": []}}}
-    )
+    (head,) = targets_of([label], {"labels": {"number": {"offset": 0, "scale": 1, "transforms": []}}})
     baseline = Baseline("train median", 1977)
     noisy = verdict(head, METRICS["mae"](), 9.0, 10.0, baseline, (7.5, 10.5))
-    assert noisy == ("The model of number cannot be told from always saying 1977 (train median): mae 9 against 10 is within the noise of "
-                     "these rows (7.5 to 10.5).")  # fmt: skip
+    assert noisy == (
+        "The model of number cannot be told from always saying 1977 (train median): mae 9 against 10 is within the noise of "
+        "these rows (7.5 to 10.5)."
+    )
     assert "10.0 % better" in verdict(head, METRICS["mae"](), 9.0, 10.0, baseline, (8.8, 9.2))
     assert "NO BETTER" in verdict(head, METRICS["mae"](), 10.1, 10.0, baseline, (8.0, 12.0))

@@ -12,14 +12,14 @@ from terminal import Terminal
 from test_intervals import CASES, made_rows, metric_of, roles
 
 from cengine.config.resolve import Label
-from cengine.config.schema import TrainerConfig
 from cengine.engines.duckdb import DuckDB
-from cengine.evaluation.baselines import FEW_ROWS, Baseline, skill, verdict
+from cengine.evaluation.baselines import Baseline, skill, verdict
 from cengine.evaluation.slices import measure
 from cengine.expressions.build import column
-from cengine.networks.metrics import METRICS, metric_label
+from cengine.metrics.table import METRICS, metric_label
+from cengine.metrics.verdicts import FEW_ROWS
+from cengine.preprocess.targets import targets_of
 from cengine.reports import sections
-from cengine.training.heads import heads_of
 
 NAN = float("nan")
 CONSTANT = Baseline("train median", 3)
@@ -28,7 +28,7 @@ CONSTANT = Baseline("train median", 3)
 @pytest.fixture(scope="module")
 def head():
     label = Label("y", "float", "regression", None, (), None, None)
-    (found,) = heads_of([label], TrainerConfig(type="regression"), {"labels": {"y": {"offset": 0.0, "scale": 1.0, "transforms": []}}})
+    (found,) = targets_of([label], {"labels": {"y": {"offset": 0.0, "scale": 1.0, "transforms": []}}})
     return found
 
 
@@ -44,9 +44,13 @@ def test_intervals_stay_within_what_is_possible(tmp_path, task: str) -> None:
     kind = np.repeat(random.integers(0, 4, 600), sizes)
     if task == "regression":
         rows["label"] = np.where(kind == 3, 0.0, rows["label"])
-        rows["prediction"] = np.where(kind == 0, rows["label"], np.where(kind == 1, 1e4 * rows["prediction"], rows["prediction"]))
+        rows["prediction"] = np.where(
+            kind == 0, rows["label"], np.where(kind == 1, 1e4 * rows["prediction"], rows["prediction"])
+        )
     if task == "binary":
-        rows["prediction"] = np.where(kind == 0, rows["label"], np.where(kind == 1, 1 - rows["label"], rows["prediction"]))
+        rows["prediction"] = np.where(
+            kind == 0, rows["label"], np.where(kind == 1, 1 - rows["label"], rows["prediction"])
+        )
     metrics = [metric_of(name) for name, of in CASES if of == task]
     with DuckDB(tmp_path / "s", memory_bytes=2**28, threads=1) as engine:
         engine.register("rows", pa.table({"_split": np.repeat(np.arange(600), sizes), **rows}))
@@ -66,8 +70,13 @@ def test_intervals_stay_within_what_is_possible(tmp_path, task: str) -> None:
 
 def test_the_auc_of_classes_that_do_not_overlap_has_an_interval(tmp_path) -> None:
     with DuckDB(tmp_path / "s", memory_bytes=2**28, threads=1) as engine:
-        engine.register("rows", pa.table({"_split": [1] * 40, "label": [0.0] * 30 + [1.0] * 10, "prediction": np.linspace(0, 1, 40)}))
-        (row,) = measure(engine, column("rows"), roles, "binary", [METRICS["auc"]()], intervals=True)[0].table.to_pylist()
+        engine.register(
+            "rows",
+            pa.table({"_split": [1] * 40, "label": [0.0] * 30 + [1.0] * 10, "prediction": np.linspace(0, 1, 40)}),
+        )
+        (row,) = measure(engine, column("rows"), roles, "binary", [METRICS["auc"]()], intervals=True)[
+            0
+        ].table.to_pylist()
     assert (row["auc"], row["auc: high"]) == (1.0, 1.0)
     assert row["auc: low"] == pytest.approx(0.7225, abs=1e-4)  # Wilson's of 10 in 10
 
@@ -126,7 +135,9 @@ def typed(tmp_path_factory) -> Terminal:
     """A terminal in which a model of two labels was evaluated on one row."""
     folder = tmp_path_factory.mktemp("few")
     terminal = Terminal(folder / "project", folder)
-    terminal("datasource", "create", "csv", "--name", "t", "--path", terminal.write("t.csv", "a,g,y,z\n1,x,2,5\n2,y,3,7\n"))
+    terminal(
+        "datasource", "create", "csv", "--name", "t", "--path", terminal.write("t.csv", "a,g,y,z\n1,x,2,5\n2,y,3,7\n")
+    )
     terminal("pipeline", "push", terminal.write("c.yaml", CONFIG), "p")
     terminal("pipeline", "run", "p", "-y")
     return terminal

@@ -10,8 +10,8 @@ from sklearn import metrics as sk
 from cengine.engines.duckdb import DuckDB
 from cengine.evaluation.slices import measure
 from cengine.expressions.build import column, double
-from cengine.networks.intervals import Z, logit_interval, mean_interval, share_interval
-from cengine.networks.metrics import METRICS, metric_label
+from cengine.metrics.intervals import Z, logit_interval, mean_interval, share_interval
+from cengine.metrics.table import METRICS, metric_label
 
 NUM_TABLES, NUM_ROWS = 500, 400
 # Of 500 tables so many may miss: a 95 % interval that is right misses between 11 and 41 in all but one of 10,000 cases;
@@ -32,8 +32,12 @@ def made_rows(task: str, num_rows: int, random: np.random.Generator) -> dict[str
     scores = random.dirichlet((0.9, 0.7, 0.5, 0.4), num_rows)
     label = (random.random((num_rows, 1)) > scores.cumsum(axis=1)[:, :3]).sum(axis=1)
     own = scores[np.arange(num_rows), label]
-    return {"label": label.astype(float), "prediction": scores.argmax(axis=1).astype(float), "label_probability": own,
-            "label_rank": 1.0 + (scores > own[:, None]).sum(axis=1)}  # fmt: skip
+    return {
+        "label": label.astype(float),
+        "prediction": scores.argmax(axis=1).astype(float),
+        "label_probability": own,
+        "label_rank": 1.0 + (scores > own[:, None]).sum(axis=1),
+    }
 
 
 def roles(wanted: str):
@@ -55,8 +59,13 @@ def measured(tmp_path_factory):
             random = np.random.default_rng(3)
             small = made_rows(task, NUM_TABLES * NUM_ROWS, random)
             engine.register("small", pa.table({"_split": np.repeat(np.arange(NUM_TABLES), NUM_ROWS), **small}))
-            engine.register("large", pa.table({"_split": np.zeros(400_000, np.int64), **made_rows(task, 400_000, random)}))
-            found[task] = [measure(engine, column(name), roles, task, metrics, intervals=True)[0].table for name in ("small", "large")]
+            engine.register(
+                "large", pa.table({"_split": np.zeros(400_000, np.int64), **made_rows(task, 400_000, random)})
+            )
+            found[task] = [
+                measure(engine, column(name), roles, task, metrics, intervals=True)[0].table
+                for name in ("small", "large")
+            ]
     return found
 
 
@@ -104,7 +113,9 @@ def test_delong_equals_its_definition(tmp_path) -> None:
     random = np.random.default_rng(0)
     score = np.round(random.random(120), 1)
     label = (random.random(120) < score).astype(float)
-    above = (score[label == 1][:, None] > score[label == 0][None, :]) + 0.5 * (score[label == 1][:, None] == score[label == 0][None, :])
+    above = (score[label == 1][:, None] > score[label == 0][None, :]) + 0.5 * (
+        score[label == 1][:, None] == score[label == 0][None, :]
+    )
     variance = above.mean(axis=1).var(ddof=1) / (label == 1).sum() + above.mean(axis=0).var(ddof=1) / (label == 0).sum()
     with DuckDB(tmp_path / "s", memory_bytes=2**28, threads=2) as engine:
         engine.register("rows", pa.table({"_split": np.zeros(120, np.int64), "label": label, "prediction": score}))
@@ -118,7 +129,9 @@ def test_delong_equals_its_definition(tmp_path) -> None:
 def test_slices_without_a_label_of_both_kinds(tmp_path) -> None:
     """No AUC, no interval, and no warning."""
     with DuckDB(tmp_path / "s", memory_bytes=2**28, threads=2) as engine:
-        engine.register("rows", pa.table({"_split": [1, 1, 2], "label": [1.0, 1.0, 0.0], "prediction": [0.3, 0.9, 0.2]}))
+        engine.register(
+            "rows", pa.table({"_split": [1, 1, 2], "label": [1.0, 1.0, 0.0], "prediction": [0.3, 0.9, 0.2]})
+        )
         metrics = [METRICS[name]() for name in ("auc", "pr_auc", "precision", "recall", "f1", "log_loss")]
         (found,) = measure(engine, column("rows"), roles, "binary", metrics, intervals=True)
     rows = {row["_split"]: row for row in found.table.to_pylist()}

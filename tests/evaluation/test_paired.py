@@ -11,10 +11,9 @@ import pytest
 from sklearn import metrics as sk
 
 from cengine.config.resolve import Label
-from cengine.config.schema import TrainerConfig
 from cengine.evaluation.paired import Side, differences, join_pair
-from cengine.networks.metrics import METRICS
-from cengine.training.heads import heads_of
+from cengine.metrics.table import METRICS
+from cengine.preprocess.targets import targets_of
 
 SPLITS = ("train", "eval")
 
@@ -22,14 +21,13 @@ SPLITS = ("train", "eval")
 def head_of(task: str):
     kind = "float" if task == "regression" else "string"
     label = Label("y", kind, "regression" if task == "regression" else "classes", None, (), None, None)
-    trainer = TrainerConfig(type="regression" if task == "regression" else "classification")
     fitted = (
         {"offset": 5.0, "scale": 1.0, "transforms": []}
         if task == "regression"
         else {"classes": list("abc")[: 2 if task == "binary" else 3]}
     )
-    (head,) = heads_of([label], trainer, {"labels": {"y": fitted}})
-    assert head.task == task
+    (head,) = targets_of([label], {"labels": {"y": fitted}})
+    assert head.task.name == task
     return head
 
 
@@ -44,7 +42,9 @@ def compare(engine, tmp_path):
             n = len(columns["label: y"])
             identity = ids[i] if ids else np.random.default_rng(7).integers(0, 2**62, n)
             number = numbers[i] if numbers else np.ones(n)
-            table = pa.table({"_row_id": pa.array(identity, pa.int64()), "_split": pa.array(number, pa.int16()), **columns})
+            table = pa.table(
+                {"_row_id": pa.array(identity, pa.int64()), "_split": pa.array(number, pa.int16()), **columns}
+            )
             # Rows of predictions come in no order that two runs share.
             pq.write_table(table.take(random.permutation(n)), tmp_path / f"{i}.parquet")
             sides.append(Side(tmp_path / f"{i}.parquet", splits[i], {"y": head_of(task)}))
@@ -65,8 +65,12 @@ def binary(y, p):
 def classes(y, probabilities):
     rows = np.arange(len(y))
     own = probabilities[rows, y]
-    return {"label: y": y.astype(float), "prediction: y": probabilities.argmax(axis=1).astype(float), "label_probability: y": own,
-            "label_rank: y": 1.0 + (probabilities > own[:, None]).sum(axis=1)}  # fmt: skip
+    return {
+        "label: y": y.astype(float),
+        "prediction: y": probabilities.argmax(axis=1).astype(float),
+        "label_probability: y": own,
+        "label_rank: y": 1.0 + (probabilities > own[:, None]).sum(axis=1),
+    }
 
 
 def two_models(random, n, worse=0.0):
@@ -109,8 +113,10 @@ def test_functions_of_sums_are_the_delta_methods(compare) -> None:
     assert r2.difference == pytest.approx(sk.r2_score(y, q) - sk.r2_score(y, p), rel=1e-6)
     total = ((y - y.mean()) ** 2).mean()
     shares = [1 - x.mean() / total for x in (first, second)]
-    influences = [-(x - x.mean()) / total + (1 - share) * ((y - y.mean()) ** 2 - total) / total
-                  for x, share in zip((first, second), shares, strict=True)]  # fmt: skip
+    influences = [
+        -(x - x.mean()) / total + (1 - share) * ((y - y.mean()) ** 2 - total) / total
+        for x, share in zip((first, second), shares, strict=True)
+    ]
     error = (influences[1] - influences[0]).std(ddof=1) / math.sqrt(2_000)
     assert (r2.high - r2.low) / 2 == pytest.approx(1.9612 * error, rel=1e-4)
 
@@ -122,10 +128,14 @@ def test_two_classes_are_sklearns(compare) -> None:
     assert list(found) == names
     for value, x in (("first", p), ("second", q)):
         expected = {
-            "accuracy": sk.accuracy_score(y, x >= 0.5), "auc": sk.roc_auc_score(y, x), "pr_auc": sk.average_precision_score(y, x),
-            "precision": sk.precision_score(y, x >= 0.5), "recall": sk.recall_score(y, x >= 0.5), "f1": sk.f1_score(y, x >= 0.5),
+            "accuracy": sk.accuracy_score(y, x >= 0.5),
+            "auc": sk.roc_auc_score(y, x),
+            "pr_auc": sk.average_precision_score(y, x),
+            "precision": sk.precision_score(y, x >= 0.5),
+            "recall": sk.recall_score(y, x >= 0.5),
+            "f1": sk.f1_score(y, x >= 0.5),
             "log_loss": sk.log_loss(y, x),
-        }  # fmt: skip
+        }
         assert {name: getattr(found[name], value) for name in names} == pytest.approx(expected, rel=1e-9)
     for d in found.values():
         assert d.low < d.difference < d.high
@@ -184,8 +194,16 @@ def test_intervals_hold_the_true_difference_19_times_of_20(compare) -> None:
 def test_intervals_of_two_classes_hold_the_true_difference(compare) -> None:
     names = ["accuracy", "log_loss", "f1", "auc", "pr_auc"]
     y, p, q = two_scores(np.random.default_rng(6), 500_000, 0.4)
-    of = [(sk.accuracy_score(y, x >= 0.5), sk.log_loss(y, x), sk.f1_score(y, x >= 0.5), sk.roc_auc_score(y, x), sk.average_precision_score(y, x))
-          for x in (p, q)]  # fmt: skip
+    of = [
+        (
+            sk.accuracy_score(y, x >= 0.5),
+            sk.log_loss(y, x),
+            sk.f1_score(y, x >= 0.5),
+            sk.roc_auc_score(y, x),
+            sk.average_precision_score(y, x),
+        )
+        for x in (p, q)
+    ]
     truth = np.subtract(of[1], of[0])
     hits = []
     for seed in range(60):
@@ -224,7 +242,13 @@ def test_rows_of_one_run_only_are_left_out(compare) -> None:
     numbers = (np.ones(1_000), np.where(np.arange(600) < 100, 2, 1))
     names = ("train", "eval", "test")
     (d,) = compare(
-        "regression", regression(y, p), regression(y[400:], q[400:]), ["mae"], ids=(ids, ids[400:]), numbers=numbers, splits=(names, names)
+        "regression",
+        regression(y, p),
+        regression(y[400:], q[400:]),
+        ["mae"],
+        ids=(ids, ids[400:]),
+        numbers=numbers,
+        splits=(names, names),
     )
     assert d.num_rows == 500
     assert d.difference == pytest.approx(np.abs(y[500:] - q[500:]).mean() - np.abs(y[500:] - p[500:]).mean(), rel=1e-9)
@@ -234,7 +258,12 @@ def test_splits_go_by_their_names(compare) -> None:
     y, p, q = two_models(np.random.default_rng(11), 100)
     numbers = (np.full(100, 1), np.full(100, 2))
     found = compare(
-        "regression", regression(y, p), regression(y, q), ["mae"], numbers=numbers, splits=(("train", "eval"), ("train", "test", "eval"))
+        "regression",
+        regression(y, p),
+        regression(y, q),
+        ["mae"],
+        numbers=numbers,
+        splits=(("train", "eval"), ("train", "test", "eval")),
     )
     assert [(d.split, d.num_rows) for d in found] == [("eval", 100)]
 
@@ -275,7 +304,12 @@ def test_names_of_labels_are_names_only(engine, tmp_path) -> None:
     head = head_of("regression")
     head = replace(head, label=replace(head.label, name=name))
     table = pa.table(
-        {"_row_id": [1, 2, 3], "_split": pa.array([1, 1, 1], pa.int16()), f"label: {name}": [1.0, 2, 3], f"prediction: {name}": [1.0, 2, 5]}
+        {
+            "_row_id": [1, 2, 3],
+            "_split": pa.array([1, 1, 1], pa.int16()),
+            f"label: {name}": [1.0, 2, 3],
+            f"prediction: {name}": [1.0, 2, 5],
+        }
     )
     pq.write_table(table, tmp_path / "p.parquet")
     side = Side(tmp_path / "p.parquet", SPLITS, {name: head})

@@ -9,7 +9,7 @@ from test_diagnostics import head
 
 from cengine.evaluation.search import worst_slices
 from cengine.expressions.build import column
-from cengine.networks.metrics import METRICS
+from cengine.metrics.table import METRICS
 
 NUM_ROWS = 20_000
 
@@ -18,7 +18,9 @@ def made(seed: int, worse=None, task: str = "regression") -> dict:
     """Errors of one size in every slice, but those of `worse`, a mask of the rows."""
     random = np.random.default_rng(seed)
     columns = {
-        "city": np.array(["Wien", "Graz", "Linz", None, '"; DROP TABLE rows; --'], object)[random.integers(0, 5, NUM_ROWS)],
+        "city": np.array(["Wien", "Graz", "Linz", None, '"; DROP TABLE rows; --'], object)[
+            random.integers(0, 5, NUM_ROWS)
+        ],
         "kind": random.integers(0, 12, NUM_ROWS),
         "member": random.random(NUM_ROWS) < 0.3,
     }
@@ -36,7 +38,12 @@ def made(seed: int, worse=None, task: str = "regression") -> dict:
 def searched(engine, rows: dict, metric: str = "mae", task: str = "regression") -> dict:
     engine.register("rows", pa.table(rows))
     return worst_slices(
-        engine, column("rows"), head(task, (0, 1)), METRICS[metric](), ["city", "kind", "member"], ("train", "eval", "test")
+        engine,
+        column("rows"),
+        head(task, (0, 1)),
+        METRICS[metric](),
+        ["city", "kind", "member"],
+        ("train", "eval", "test"),
     )
 
 

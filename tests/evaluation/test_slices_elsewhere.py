@@ -47,13 +47,26 @@ def run(tmp_path_factory):
     group = random.choice(["north", "south", '"; DROP TABLE', None], NUM_ROWS, p=[0.4, 0.3, 0.2, 0.1])
     hard = np.where(group == "south", 3.0, 1.0)
     score = a - b + hard * random.normal(size=NUM_ROWS)
-    pq.write_table(pa.table({"a": a, "b": b, "group": group.tolist(), "size": random.integers(0, 3, NUM_ROWS),
-                             "number": 1977 + 10 * score, "flag": score > 0.2}), folder / "t.parquet")  # fmt: skip
+    pq.write_table(
+        pa.table(
+            {
+                "a": a,
+                "b": b,
+                "group": group.tolist(),
+                "size": random.integers(0, 3, NUM_ROWS),
+                "number": 1977 + 10 * score,
+                "flag": score > 0.2,
+            }
+        ),
+        folder / "t.parquet",
+    )
     project = cengine.open_project(folder)
     snapshot = cengine.register(project, "parquet", path=str(folder / "t.parquet"))
 
     def made(label: str, kind: str) -> cengine.Run:
-        return cengine.execute(cengine.plan(project, cengine.parse_config(CONFIG.format(label=label, type=kind)), snapshot))
+        return cengine.execute(
+            cengine.plan(project, cengine.parse_config(CONFIG.format(label=label, type=kind)), snapshot)
+        )
 
     return made
 

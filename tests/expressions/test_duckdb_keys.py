@@ -60,7 +60,9 @@ def test_a_wide_table_of_one_kind(kind, engine) -> None:
     """With a row of nulls alone, and columns that are called like what the query uses."""
     of_type, cell = CELLS[kind]
     names = ["_cell", "_place", "cells", "x", "rows", *(f"c{i}" for i in range(WIDE))]
-    rows = pa.table({name: pa.array([None, *(cell(i, j) for j in range(1, 40))], of_type) for i, name in enumerate(names)})
+    rows = pa.table(
+        {name: pa.array([None, *(cell(i, j) for j in range(1, 40))], of_type) for i, name in enumerate(names)}
+    )
     engine.register("t", rows)
     sql_type = engine.fetch("DESCRIBE t")["column_type"][0].as_py()
     columns = [Column(name, sql_type, kind_of(sql_type)) for name in names]

@@ -141,7 +141,9 @@ def test_comments_do_not_reach_the_engine() -> None:
 
 def test_whole_numbers_kept_as_texts_are_compared_as_numbers() -> None:
     schema = TableSchema((Column("id", DIGITS, "string"), Column("age", "BIGINT", "integer")), 3)
-    condition = comparing_digits(with_columns(parse_filter("id > 18446744073709551600 AND age > 9"), schema.names), schema)
+    condition = comparing_digits(
+        with_columns(parse_filter("id > 18446744073709551600 AND age > 9"), schema.names), schema
+    )
     rows = pa.table({"id": ["9", "18446744073709551600", "18446744073709551601"], "age": [10, 10, 10]})  # noqa: F841  DuckDB reads it
     found = duckdb.sql(f"SELECT id FROM rows WHERE {condition.sql('duckdb')}").fetchall()
     assert found == [("18446744073709551601",)]

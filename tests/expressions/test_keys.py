@@ -20,14 +20,16 @@ def table(num_rows=NUM_ROWS):
     """A column of each kind, with nulls; `n` alone tells rows apart, the others are regular."""
     ids = np.arange(num_rows)
     start = datetime.datetime(2018, 1, 1)
-    return pa.table({
-        "n": pa.array(ids),
-        "small": pa.array(ids % 3, pa.int8()),
-        "x": pa.array([None if i % 7 == 0 else i / 4 for i in range(num_rows)], pa.float64()),
-        "word": pa.array([None if i % 11 == 0 else f"word {i % 50}" for i in range(num_rows)]),
-        "flag": pa.array([None if i % 5 == 0 else bool(i % 2) for i in range(num_rows)]),
-        "time": pa.array([start + datetime.timedelta(minutes=i // 2) for i in range(num_rows)], pa.timestamp("us")),
-    })  # fmt: skip
+    return pa.table(
+        {
+            "n": pa.array(ids),
+            "small": pa.array(ids % 3, pa.int8()),
+            "x": pa.array([None if i % 7 == 0 else i / 4 for i in range(num_rows)], pa.float64()),
+            "word": pa.array([None if i % 11 == 0 else f"word {i % 50}" for i in range(num_rows)]),
+            "flag": pa.array([None if i % 5 == 0 else bool(i % 2) for i in range(num_rows)]),
+            "time": pa.array([start + datetime.timedelta(minutes=i // 2) for i in range(num_rows)], pa.timestamp("us")),
+        }
+    )
 
 
 @pytest.fixture
@@ -210,5 +212,8 @@ def test_identities_are_pinned(identities) -> None:
 
 def test_seeded_keys_are_pinned(engine) -> None:
     ids = [0, 1, 2**31, 2**62 - 1]
-    found = [values(engine, ids, seeded_key(column("v"), purpose, seed)).tolist() for purpose, seed in (("split", 0), ("split", 7))]
+    found = [
+        values(engine, ids, seeded_key(column("v"), purpose, seed)).tolist()
+        for purpose, seed in (("split", 0), ("split", 7))
+    ]
     assert [key for keys in found for key in keys] == GOLDEN_KEYS

@@ -78,7 +78,14 @@ def test_no_slot_lets_a_text_through(place, form, text) -> None:
     holds(written_with(*place, text, form))
 
 
-ODD = (f"x{MARKER}) {MARKER}", f"'{MARKER}", f"\\' {MARKER} --", f"` {MARKER}; {MARKER}", f'" {MARKER}', f"day' {MARKER}")
+ODD = (
+    f"x{MARKER}) {MARKER}",
+    f"'{MARKER}",
+    f"\\' {MARKER} --",
+    f"` {MARKER}; {MARKER}",
+    f'" {MARKER}',
+    f"day' {MARKER}",
+)
 
 
 @pytest.mark.parametrize("kind", NODES, ids=[kind.__name__ for kind in NODES])
@@ -122,7 +129,9 @@ def holds(written: str) -> None:
             if isinstance(node, exp.Var | exp.Anonymous | exp.Command):
                 assert MARKER not in node.name.lower() and not set(node.name) & set("'\"`;()\\ "), (written, dialect)
             assert not isinstance(node, exp.DataType) or MARKER not in node.sql().lower(), (written, dialect)
-        assert {name.name for name in where.find_all(exp.Column)} == {name.name for name in checked.find_all(exp.Column)}
+        assert {name.name for name in where.find_all(exp.Column)} == {
+            name.name for name in checked.find_all(exp.Column)
+        }
 
 
 @pytest.mark.parametrize("text", [text for text, _ in ALLOWED])
@@ -131,7 +140,9 @@ def test_what_is_allowed_reads_back(text, dialect) -> None:
     check_reads_back(parse_filter(text), dialect)
 
 
-@pytest.mark.parametrize("value", ["it's", "\\", "\\'", '"', "`", "${env:HOME}", "-- x", "/* x */", "a;b", "\n", "%", "''", "\\\\'"])
+@pytest.mark.parametrize(
+    "value", ["it's", "\\", "\\'", '"', "`", "${env:HOME}", "-- x", "/* x */", "a;b", "\n", "%", "''", "\\\\'"]
+)
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_odd_values_are_told_to_every_engine(value, dialect) -> None:
     condition = parse_filter("a = '" + value.replace("'", "''") + "'")
@@ -142,7 +153,9 @@ def test_odd_values_are_told_to_every_engine(value, dialect) -> None:
 
 @pytest.mark.parametrize("kind", TYPES)
 def test_every_type_reads_back_here(kind) -> None:
-    written = exp.Is(this=exp.Cast(this=exp.column("a"), to=exp.DataType(this=kind)), expression=exp.null()).sql("duckdb")
+    written = exp.Is(this=exp.Cast(this=exp.column("a"), to=exp.DataType(this=kind)), expression=exp.null()).sql(
+        "duckdb"
+    )
     check_reads_back(parse_filter(written), "duckdb")
 
 
@@ -150,7 +163,9 @@ def test_every_type_reads_back_here(kind) -> None:
 def test_a_rule_that_pastes_a_text_is_found(dialect, monkeypatch) -> None:
     """The tree is checked, and then a faulty rule writes a text without its quotes: the engine would read something else."""
     condition = parse_filter("a = 'x'' marked ('")
-    monkeypatch.setattr(reading_back, "said", lambda tree, name: "a = x OR marked" if "marked" in tree.sql() else said(tree, name))
+    monkeypatch.setattr(
+        reading_back, "said", lambda tree, name: "a = x OR marked" if "marked" in tree.sql() else said(tree, name)
+    )
     reading_back._check_reads_back.cache_clear()
     with pytest.raises(NotAFilter, match="would read something else"):
         check_reads_back(condition, dialect)

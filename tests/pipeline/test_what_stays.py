@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import cengine
-from cengine.pipeline.fingerprint import fingerprint
+from cengine.digests import fingerprint
 
 KEPT = Path(__file__).with_name("what_stays.json")
 NUM_ROWS = 600
@@ -52,16 +52,18 @@ def table() -> pa.Table:
     numbers = range(NUM_ROWS)
     noise = [(i * 7919 % 1009) / 1009 - 0.5 for i in numbers]
     start = datetime.datetime(2019, 2, 27, 13, 5)
-    return pa.table({
-        "x": [None if i % 17 == 0 else 3 * noise[i] + i / 300 for i in numbers],
-        "n": [None if i % 23 == 0 else i * 31 % 101 - 50 for i in numbers],
-        "flag": [None if i % 29 == 0 else i * 37 % 5 > 1 for i in numbers],
-        "when": [start + datetime.timedelta(hours=5 * (i * 389 % NUM_ROWS)) for i in numbers],
-        "word": [None if i % 31 == 0 else f"w{i * i % 11}" for i in numbers],
-        "group": [i * 13 % 40 for i in numbers],
-        "kind": [("low", "middle", "high")[int(noise[i] > 0.2) + int(noise[i] > -0.1)] for i in numbers],
-        "y": [2 * noise[i] + (i * 31 % 101) / 50 + (i % 7) / 10 for i in numbers],
-    })  # fmt: skip
+    return pa.table(
+        {
+            "x": [None if i % 17 == 0 else 3 * noise[i] + i / 300 for i in numbers],
+            "n": [None if i % 23 == 0 else i * 31 % 101 - 50 for i in numbers],
+            "flag": [None if i % 29 == 0 else i * 37 % 5 > 1 for i in numbers],
+            "when": [start + datetime.timedelta(hours=5 * (i * 389 % NUM_ROWS)) for i in numbers],
+            "word": [None if i % 31 == 0 else f"w{i * i % 11}" for i in numbers],
+            "group": [i * 13 % 40 for i in numbers],
+            "kind": [("low", "middle", "high")[int(noise[i] > 0.2) + int(noise[i] > -0.1)] for i in numbers],
+            "y": [2 * noise[i] + (i * 31 % 101) / 50 + (i % 7) / 10 for i in numbers],
+        }
+    )
 
 
 def digest(columns: pa.Table) -> str:
@@ -78,7 +80,9 @@ def results(folder: Path, text: str) -> dict[str, object]:
     project = cengine.open_project(folder / "project")
     pq.write_table(table(), folder / "t.parquet")
     run = cengine.execute(
-        cengine.plan(project, cengine.parse_config(text), cengine.register(project, "parquet", path=str(folder / "t.parquet")))
+        cengine.plan(
+            project, cengine.parse_config(text), cengine.register(project, "parquet", path=str(folder / "t.parquet"))
+        )
     )
     for stage in run.stages:
         identity = project.artifacts.find(stage.name, stage.fingerprint).details["identity"]
@@ -89,7 +93,7 @@ def results(folder: Path, text: str) -> dict[str, object]:
         "statistics": json.loads((run.folders["Fit"] / "statistics.json").read_text()),
         "encoded": digest(pq.read_table(run.folders["Transform"] / "encoded.parquet")),
         "evaluated": digest(run.predictions().select(["_row_id"]).sort_by("_row_id")),
-        "weights": [float(np.abs(weights).sum()) for weights in run.model().get_weights()],
+        "weights": [float(np.abs(weights).sum()) for weights in run.model().network.get_weights()],
         "metrics": [float(value) for value in run.results.overall.to_pandas()["model"]],
     }
 

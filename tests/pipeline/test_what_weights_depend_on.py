@@ -27,13 +27,17 @@ def weights(folder, rows, names):
     project = cengine.open_project(folder / "project")
     table = cengine.register(project, "parquet", path=str(folder / "*.parquet"))
     run = cengine.execute(cengine.plan(project, cengine.load_config(folder / "p.yaml"), table))
-    return run.model().get_weights(), sorted(run.predictions()["_row_id"].to_pylist())
+    return run.model().network.get_weights(), sorted(run.predictions()["_row_id"].to_pylist())
 
 
 def test_names_of_files_decide_nothing_and_the_order_of_rows_the_weights_but_not_the_split(tmp_path) -> None:
     random = np.random.default_rng(1)
     rows = pa.table(
-        {"x": random.normal(0, 1, NUM_ROWS), "word": [f"w{i % 9}" for i in range(NUM_ROWS)], "y": random.normal(0, 1, NUM_ROWS)}
+        {
+            "x": random.normal(0, 1, NUM_ROWS),
+            "word": [f"w{i % 9}" for i in range(NUM_ROWS)],
+            "y": random.normal(0, 1, NUM_ROWS),
+        }
     )
     three, evaluated = weights(tmp_path / "three", rows, "abc")
     renamed, _ = weights(tmp_path / "renamed", rows, "cab")

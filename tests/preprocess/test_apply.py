@@ -14,7 +14,7 @@ from sqlglot import exp
 from cengine.config.read import parse_config
 from cengine.config.resolve import resolve
 from cengine.networks.encodings import Embedding, Linear, OneHot
-from cengine.preprocess.apply import encode, inputs_of, write_encoded
+from cengine.preprocess.apply import feature_outputs, inputs_of, write_encoded
 from cengine.preprocess.fit import fit
 from cengine.preprocess.split import fit_split
 
@@ -25,15 +25,20 @@ TIME = datetime.datetime(2018, 6, 1, 23, 59)
 def people():
     random = np.random.default_rng(3)
     age = [None if x < 0.1 else int(20 + 60 * x) for x in random.random(NUM_ROWS)]
-    return pa.table({
-        "row": pa.array(range(NUM_ROWS)),
-        "age": pa.array(age, pa.int64()),
-        "city": pa.array([["Wien", "Graz", "it's", None][n] for n in random.integers(0, 4, NUM_ROWS)]),
-        "station": pa.array([f"station {n}" for n in random.integers(0, 30, NUM_ROWS)]),
-        "member": pa.array([[True, False, None][n] for n in random.integers(0, 3, NUM_ROWS)]),
-        "seen": pa.array([TIME + datetime.timedelta(hours=int(n)) for n in random.integers(0, 9999, NUM_ROWS)], pa.timestamp("us")),
-        "pay": pa.array(random.normal(1000, 200, NUM_ROWS)),
-    })  # fmt: skip
+    return pa.table(
+        {
+            "row": pa.array(range(NUM_ROWS)),
+            "age": pa.array(age, pa.int64()),
+            "city": pa.array([["Wien", "Graz", "it's", None][n] for n in random.integers(0, 4, NUM_ROWS)]),
+            "station": pa.array([f"station {n}" for n in random.integers(0, 30, NUM_ROWS)]),
+            "member": pa.array([[True, False, None][n] for n in random.integers(0, 3, NUM_ROWS)]),
+            "seen": pa.array(
+                [TIME + datetime.timedelta(hours=int(n)) for n in random.integers(0, 9999, NUM_ROWS)],
+                pa.timestamp("us"),
+            ),
+            "pay": pa.array(random.normal(1000, 200, NUM_ROWS)),
+        }
+    )
 
 
 FEATURES = """
@@ -77,8 +82,12 @@ def test_columns_of_the_encoded_file(prepared, engine, tmp_path) -> None:
     inputs = inputs_of(ready[2].features, ready[3])
     assert table.column_names == [*(i.column for i in inputs), "label: pay", "_split", "_row_id"]
     assert [(i.column, i.size, i.encoding) for i in inputs[:5]] == [
-        ("row", None, Linear()), ("age", None, Linear()), ("city", 5, OneHot()), ("station", 31, Embedding()), ("member", None, Linear()),
-    ]  # fmt: skip
+        ("row", None, Linear()),
+        ("age", None, Linear()),
+        ("city", 5, OneHot()),
+        ("station", 31, Embedding()),
+        ("member", None, Linear()),
+    ]
     assert [i.column for i in inputs[5:]] == [
         "seen.year",
         *(f"seen.{p}_{f}" for p in ("month", "day_of_week", "hour", "minute") for f in ("sin", "cos")),
@@ -108,14 +117,18 @@ def test_label_is_standardized_over_the_train_rows(prepared, engine, tmp_path) -
     source = people()
     table = encoded_file(prepared(source), engine, tmp_path)
     pay = source["pay"].to_numpy()
-    np.testing.assert_allclose(table["label: pay"].to_numpy(), (pay - pay[:450].mean()) / pay[:450].std(), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        table["label: pay"].to_numpy(), (pay - pay[:450].mean()) / pay[:450].std(), rtol=1e-5, atol=1e-6
+    )
 
 
 def test_classes_are_numbered_and_unseen_ones_are_minus_one(prepared, engine, tmp_path) -> None:
     source = people()
     words = ["yes" if i % 3 else "no" for i in range(450)] + ["maybe"] * 10 + ["yes"] * 140
     source = source.append_column("z", pa.array(words))
-    table = encoded_file(prepared(source, "{row: {transform: no_transform}}", "{z: {}}", "classification"), engine, tmp_path)
+    table = encoded_file(
+        prepared(source, "{row: {transform: no_transform}}", "{z: {}}", "classification"), engine, tmp_path
+    )
     expected = [{"no": 0, "yes": 1, "maybe": -1}[word] for word in words]
     assert table["label: z"].to_pylist() == expected
 
@@ -125,7 +138,8 @@ def test_new_rows_are_encoded_as_the_file_was(prepared, engine, tmp_path) -> Non
     ready = prepared(source)
     table = encoded_file(ready, engine, tmp_path)
     engine.register("new_rows", source)
-    found = encode(engine, exp.to_table("new_rows"), ready[2].features, ready[3]).sort_by("row")
+    query = exp.select(*feature_outputs(ready[2].features, ready[3], engine)).from_("new_rows")
+    found = engine.fetch(query).sort_by("row")
     assert found.column_names == table.column_names[: len(found.column_names)]
     for name in found.column_names:
         assert found[name].to_pylist() == table[name].to_pylist()
@@ -140,7 +154,8 @@ def test_unseen_words_times_and_nulls_of_new_rows(prepared, engine) -> None:
         "seen": pa.array([None, datetime.datetime(1800, 1, 1), datetime.datetime(2200, 12, 31)], pa.timestamp("us")),
     })  # fmt: skip
     engine.register("new_rows", new)
-    found = encode(engine, exp.to_table("new_rows"), ready[2].features, ready[3]).sort_by("row")
+    query = exp.select(*feature_outputs(ready[2].features, ready[3], engine)).from_("new_rows")
+    found = engine.fetch(query).sort_by("row")
     assert all(column.null_count == 0 for column in found.columns)
     assert found["city"].to_pylist() == [4, vocabulary.index(""), vocabulary.index("it's")]
     assert found["station"].to_pylist()[:2] == [30, 30]
@@ -149,7 +164,9 @@ def test_unseen_words_times_and_nulls_of_new_rows(prepared, engine) -> None:
     assert found["age"][1].as_py() > found["age"][0].as_py() > found["age"][2].as_py() == 0.0
 
 
-@pytest.mark.parametrize("name", ['odd "name"', "select", "a.b", "ünï", "lookup_0", "rows", "value", "position", "cuts", "n", "key"])
+@pytest.mark.parametrize(
+    "name", ['odd "name"', "select", "a.b", "ünï", "lookup_0", "rows", "value", "position", "cuts", "n", "key"]
+)
 def test_columns_may_have_any_name(name, prepared, engine, tmp_path) -> None:
     source = people().rename_columns(["row", "age", name, "station", "member", "seen", "pay"])
     ready = prepared(source, {"row": {"transform": "no_transform"}, name: {}})
@@ -178,4 +195,7 @@ def test_encoded_columns_have_names_of_their_own(prepared, engine, tmp_path) -> 
     assert table["_split"].to_pylist() == [0] * 450 + [1] * 150
     plain = encoded_file(prepared(people()), engine, tmp_path)
     assert table["_seen.year"].to_pylist() == plain["seen.year"].to_pylist()
-    assert table["seen.year"].to_pylist() == plain["station"].to_pylist() or table["seen.year"].to_pylist() == plain["city"].to_pylist()
+    assert (
+        table["seen.year"].to_pylist() == plain["station"].to_pylist()
+        or table["seen.year"].to_pylist() == plain["city"].to_pylist()
+    )

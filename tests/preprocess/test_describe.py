@@ -16,9 +16,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cengine.config.read import parse_config
+from cengine.datasources.register import take_snapshot
 from cengine.engines.duckdb import DuckDB
 from cengine.expressions.filters import parse_filter, with_columns
-from cengine.pipeline.register import take_snapshot
 from cengine.preprocess import value_counts
 from cengine.preprocess.describe import MAX_CATEGORIES, NUM_TOP, PROBABILITIES, describe
 from cengine.preprocess.histograms import NUM_BINS
@@ -110,7 +110,9 @@ def describe_table(folder, columns, *, split=True, threads=2, where=(), num_file
     with DuckDB(files / "scratch", memory_bytes=2**29, threads=threads) as engine:
         fitted = fit_split(engine, rows, SPLIT, files) if split else None
         found = {entry["name"]: entry for entry in describe(engine, rows, fitted)}
-        table = engine.fetch(fitted.assigned(engine, rows, list(columns)) if split else rows.select(engine, list(columns)))
+        table = engine.fetch(
+            fitted.assigned(engine, rows, list(columns)) if split else rows.select(engine, list(columns))
+        )
     assert not (files / "scratch").exists()
     if not split:
         return found, {"all": table}
@@ -131,7 +133,8 @@ def everything(tmp_path_factory):
 def finite(column: pa.ChunkedArray) -> pd.Series:
     """The numbers of a column without nulls and what is not finite."""
     values = pd.Series(
-        [float(value) if not isinstance(value, int) else value for value in column.to_pylist() if value is not None], dtype=object
+        [float(value) if not isinstance(value, int) else value for value in column.to_pylist() if value is not None],
+        dtype=object,
     )
     return values[[isinstance(value, int) or math.isfinite(value) for value in values]]
 
@@ -159,7 +162,14 @@ def test_numbers_are_those_of_pandas(everything, name) -> None:
         assert told["num_nulls"] == len(tables[split]) - len(values)
         assert (told["num_distinct"], told["distinct_exact"], told["sampled_rows"]) == (values.nunique(), True, None)
         if not len(values):
-            assert (told["mean"], told["deviation"], told["minimum"], told["maximum"], told["quantiles"], told["top"]) == (None,) * 4 + (
+            assert (
+                told["mean"],
+                told["deviation"],
+                told["minimum"],
+                told["maximum"],
+                told["quantiles"],
+                told["top"],
+            ) == (None,) * 4 + (
                 {},
                 [],
             )
@@ -170,7 +180,9 @@ def test_numbers_are_those_of_pandas(everything, name) -> None:
         assert told["deviation"] == pytest.approx(float(np.std(exact)), rel=1e-6)
         for probability, quantile in told["quantiles"].items():
             want = float(np.quantile(values.astype(np.float64), float(probability)))
-            assert quantile == pytest.approx(want, rel=1e-12, abs=1e-12 * (abs(float(values.max())) if name != "far" else 1.0))
+            assert quantile == pytest.approx(
+                want, rel=1e-12, abs=1e-12 * (abs(float(values.max())) if name != "far" else 1.0)
+            )
         assert list(told["quantiles"]) == [str(p) for p in PROBABILITIES]
 
 
@@ -179,7 +191,11 @@ def test_the_commonest_values_with_their_rows(everything, name) -> None:
     found, tables = everything
     for split, told in found[name]["splits"].items():
         column = tables[split][name]
-        values = finite(column) if name in NUMBERS else pd.Series([v for v in column.to_pylist() if v is not None], dtype=object)
+        values = (
+            finite(column)
+            if name in NUMBERS
+            else pd.Series([v for v in column.to_pylist() if v is not None], dtype=object)
+        )
         counts = values.value_counts()
         want = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))[:NUM_TOP]
         assert [n for _, n in told["top"]] == [n for _, n in want]
@@ -239,7 +255,11 @@ def test_edges_span_the_bulk_and_integers_have_bins_of_equally_many(everything) 
 def test_times_are_told_as_iso(everything, name) -> None:
     found, tables = everything
     for split, told in found[name]["splits"].items():
-        values = pd.to_datetime(pd.Series([v for v in tables[split][name].to_pylist() if v is not None])).dt.tz_localize(None).sort_values()
+        values = (
+            pd.to_datetime(pd.Series([v for v in tables[split][name].to_pylist() if v is not None]))
+            .dt.tz_localize(None)
+            .sort_values()
+        )
         read = {key: pd.Timestamp(told[key]) for key in ("minimum", "maximum")}
         assert read == {"minimum": values.min(), "maximum": values.max()}
         assert (told["mean"], told["deviation"]) == (None, None)
@@ -267,9 +287,13 @@ def test_categories_have_the_rows_of_all_splits(everything, name) -> None:
         assert entry["splits"][split]["num_distinct"] == values.nunique()
         if name != "hostile":
             counts = values.value_counts()
-            assert entry["categories"]["counts"][split] == [counts.get(value, 0) for value in entry["categories"]["values"]]
+            assert entry["categories"]["counts"][split] == [
+                counts.get(value, 0) for value in entry["categories"]["values"]
+            ]
     seen = set(tables["train"][name].to_pylist())
-    assert entry["unseen"] == {"eval": sum(value is not None and value not in seen for value in tables["eval"][name].to_pylist())}
+    assert entry["unseen"] == {
+        "eval": sum(value is not None and value not in seen for value in tables["eval"][name].to_pylist())
+    }
 
 
 def test_booleans_are_a_share(everything) -> None:
@@ -288,7 +312,13 @@ def test_lists_have_counts_and_nulls_only(everything) -> None:
     assert (entry["histogram"], entry["categories"], entry["unseen"]) == (None, None, None)
     for split, told in entry["splits"].items():
         assert (told["num_rows"], told["num_nulls"]) == (len(tables[split]), tables[split]["list"].null_count)
-        assert (told["num_distinct"], told["mean"], told["minimum"], told["top"], told["quantiles"]) == (None, None, None, [], {})
+        assert (told["num_distinct"], told["mean"], told["minimum"], told["top"], told["quantiles"]) == (
+            None,
+            None,
+            None,
+            [],
+            {},
+        )
 
 
 def test_without_a_split_all_rows_are_one(described) -> None:
@@ -303,7 +333,10 @@ def test_without_a_split_all_rows_are_one(described) -> None:
         [[2, 2], [1, 1]],
     )
     assert found["x"]["histogram"] == {"edges": [0.5, 1.5, 2.5], "counts": {"all": [1, 2]}, "is_time": False}
-    assert (found["word"]["categories"], found["word"]["unseen"]) == ({"values": ["a", "b"], "counts": {"all": [2, 1]}}, {})
+    assert (found["word"]["categories"], found["word"]["unseen"]) == (
+        {"values": ["a", "b"], "counts": {"all": [2, 1]}},
+        {},
+    )
 
 
 def test_rows_are_filtered_and_digits_kept_however_much_is_left_out(described) -> None:
@@ -315,7 +348,10 @@ def test_rows_are_filtered_and_digits_kept_however_much_is_left_out(described) -
     for split, told in found["x"]["splits"].items():
         left = tables[split]["x"].to_numpy()
         assert told["num_rows"] == len(left)
-        assert (told["mean"], told["deviation"]) == (pytest.approx(left.mean(), rel=1e-12), pytest.approx(left.std(), rel=1e-9))
+        assert (told["mean"], told["deviation"]) == (
+            pytest.approx(left.mean(), rel=1e-12),
+            pytest.approx(left.std(), rel=1e-9),
+        )
     found, _ = described(table, where=["x > 1000"])
     assert (found["x"]["splits"]["train"]["mean"], found["x"]["splits"]["train"]["deviation"]) == (1e30, 0.0)
     found, tables = described(table, where=["x < 1000", "k = 1"], split=False)
@@ -328,16 +364,31 @@ def test_digits_are_kept_between_two_outliers_that_are_left_out(wider, described
     values = RANDOM.normal(0, 1, NUM_ROWS)
     reach = wider * np.ptp(values) / 2
     values[:2] = -reach, reach
-    found, tables = described({"x": pa.array(values), "word": COLUMNS["word"]}, where=["x > -100", "x < 100"], split=False)
+    found, tables = described(
+        {"x": pa.array(values), "word": COLUMNS["word"]}, where=["x > -100", "x < 100"], split=False
+    )
     told, left = found["x"]["splits"]["all"], tables["all"]["x"].to_numpy()
-    assert (told["mean"], told["deviation"]) == (pytest.approx(left.mean(), abs=1e-9), pytest.approx(left.std(), rel=1e-9))
+    assert (told["mean"], told["deviation"]) == (
+        pytest.approx(left.mean(), abs=1e-9),
+        pytest.approx(left.std(), rel=1e-9),
+    )
 
 
 def test_no_row_passes(described) -> None:
-    found, _ = described({name: COLUMNS[name] for name in ("small", "word", "normal", "time", "flag")}, where=["small > 100"], split=False)
+    found, _ = described(
+        {name: COLUMNS[name] for name in ("small", "word", "normal", "time", "flag")},
+        where=["small > 100"],
+        split=False,
+    )
     for entry in found.values():
         told = entry["splits"]["all"]
-        assert (told["num_rows"], told["num_nulls"], told["num_distinct"], told["mean"], told["top"]) == (0, 0, 0, None, [])
+        assert (told["num_rows"], told["num_nulls"], told["num_distinct"], told["mean"], told["top"]) == (
+            0,
+            0,
+            0,
+            None,
+            [],
+        )
         assert entry["histogram"] is None
 
 
@@ -369,8 +420,9 @@ def test_large_splits_are_sampled_and_say_so(described, monkeypatch) -> None:
         assert 850 < train["sampled_rows"] < 1150
         assert eval_ == exact[name]["splits"]["eval"]  # 800 rows are looked at, all of them
         # What all rows tell stays exact.
-        assert [train[key] for key in ("num_rows", "num_nulls", "mean", "deviation", "minimum", "maximum")] == \
-            [whole[key] for key in ("num_rows", "num_nulls", "mean", "deviation", "minimum", "maximum")]  # fmt: skip
+        assert [train[key] for key in ("num_rows", "num_nulls", "mean", "deviation", "minimum", "maximum")] == [
+            whole[key] for key in ("num_rows", "num_nulls", "mean", "deviation", "minimum", "maximum")
+        ]
         assert not train["distinct_exact"]
         assert train["num_distinct"] == pytest.approx(whole["num_distinct"], rel=0.1)
     word = found["word"]["splits"]["train"]
@@ -394,7 +446,11 @@ def test_a_part_of_the_columns_in_the_order_asked_for(make_rows, engine) -> None
 
 @pytest.mark.slow
 def test_many_columns_need_few_queries(make_rows, engine, monkeypatch) -> None:
-    kinds = [lambda i: RANDOM.normal(size=50), lambda i: RANDOM.integers(0, i + 1, 50), lambda i: [f"w{k % 7}" for k in range(50)]]
+    kinds = [
+        lambda i: RANDOM.normal(size=50),
+        lambda i: RANDOM.integers(0, i + 1, 50),
+        lambda i: [f"w{k % 7}" for k in range(50)],
+    ]
     rows = make_rows({f"c{i}": pa.array(kinds[i % 3](i)) for i in range(300)})
     queries = []
     fetch, write = engine.fetch, engine.write
@@ -418,7 +474,9 @@ def test_any_numbers(described, values) -> None:
         assert histogram is None
         return
     assert (told["minimum"], told["maximum"]) == (numbers.min(), numbers.max())
-    assert math.fsum(numbers / len(numbers)) == pytest.approx(told["mean"], rel=1e-9, abs=1e-9 * (np.abs(numbers).max() or 1))
+    assert math.fsum(numbers / len(numbers)) == pytest.approx(
+        told["mean"], rel=1e-9, abs=1e-9 * (np.abs(numbers).max() or 1)
+    )
     assert sum(histogram["counts"]["all"]) == len(numbers)
     quantiles = list(told["quantiles"].values())
     assert quantiles == sorted(quantiles)

@@ -68,7 +68,9 @@ def test_moments_and_range_equal_numpy_and_are_of_the_train_rows(name, fitted) -
     scaled = fitted({"x": column(values)}, features)["features"]["x"]["transforms"][0]
     exact = [float(v) for v in values]
     mean = math.fsum(exact) / NUM_TRAIN
-    deviation = math.sqrt(math.fsum(((v - mean) / max(map(abs, exact))) ** 2 for v in exact) / NUM_TRAIN) * max(map(abs, exact))
+    deviation = math.sqrt(math.fsum(((v - mean) / max(map(abs, exact))) ** 2 for v in exact) / NUM_TRAIN) * max(
+        map(abs, exact)
+    )
     assert scaled["offset"] == pytest.approx(mean, rel=1e-12, abs=1e-12 * deviation)
     if name == "one value":
         assert scaled == {"offset": 0.1, "scale": 1.0}
@@ -79,10 +81,14 @@ def test_moments_and_range_equal_numpy_and_are_of_the_train_rows(name, fitted) -
 def test_threads_change_no_bit(fitted) -> None:
     random = np.random.default_rng(2)
     # Several row groups' worth of rows, so that two threads have something to share.
-    columns = {name: pa.array(np.concatenate([values, random.choice(values, 260_000)])) for name, values in NUMBERS.items()}
+    columns = {
+        name: pa.array(np.concatenate([values, random.choice(values, 260_000)])) for name, values in NUMBERS.items()
+    }
     columns["part"] = pa.array(["a"] * (NUM_TRAIN + 259_999) + ["b"])
     features = ", ".join(f"{name}: {{transform: [scale_to_z_score, scale_to_z_score]}}" for name in NUMBERS)
-    one, two = (fitted(columns, f"{{{features}, y: {{transform: quantile_normal}}}}", threads=threads) for threads in (1, 2))
+    one, two = (
+        fitted(columns, f"{{{features}, y: {{transform: quantile_normal}}}}", threads=threads) for threads in (1, 2)
+    )
     assert json.dumps(one) == json.dumps(two)
     assert one["num_train_rows"] == NUM_TRAIN + 259_999
 
@@ -108,7 +114,9 @@ def test_nulls_are_filled_before_the_transform_learns(fitted) -> None:
 def test_nan_and_infinity_count_as_null(fitted) -> None:
     values = NUMBERS["normal"].copy()
     values[:5] = [math.nan, math.inf, -math.inf, math.nan, math.inf]
-    found = fitted({"x": column(values, [math.inf])}, "{x: {filling: max, transform: scale_to_z_score}}")["features"]["x"]
+    found = fitted({"x": column(values, [math.inf])}, "{x: {filling: max, transform: scale_to_z_score}}")["features"][
+        "x"
+    ]
     finite = values[5:]
     assert found["filling"] == finite.max()
     filled = np.concatenate([np.full(5, finite.max()), finite])
@@ -166,7 +174,8 @@ def test_transformed_label_is_standardized_after_its_transform(fitted) -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "classes"), [([True, False, True], [False, True]), (["yes", "no", "no"], ["no", "yes"]), ([2, 10, 1], [1, 2, 10])]
+    ("values", "classes"),
+    [([True, False, True], [False, True]), (["yes", "no", "no"], ["no", "yes"]), ([2, 10, 1], [1, 2, 10])],
 )
 def test_classes_are_in_the_order_of_their_values(values, classes, fitted) -> None:
     cells = [values[i % 3] for i in range(NUM_TRAIN)] + [values[0]] * NUM_EVAL
@@ -179,7 +188,11 @@ def test_classes_are_in_the_order_of_their_values(values, classes, fitted) -> No
     ("values", "labels", "message"),
     [
         (["a"], "{z: {}}", "label 'z': the train rows hold only 'a'; there is nothing to tell apart"),
-        (["a", "b", "c"], "{z: {loss: binary_crossentropy}}", "loss 'binary_crossentropy' needs two classes; label 'z' has 3"),
+        (
+            ["a", "b", "c"],
+            "{z: {loss: binary_crossentropy}}",
+            "loss 'binary_crossentropy' needs two classes; label 'z' has 3",
+        ),
     ],
 )
 def test_classes_that_cannot_be_learnt_are_errors(values, labels, message, fitted) -> None:
@@ -189,14 +202,18 @@ def test_classes_that_cannot_be_learnt_are_errors(values, labels, message, fitte
 
 
 def test_logarithm_of_what_is_not_positive_is_an_error_that_says_where(fitted) -> None:
-    with pytest.raises(PreprocessError, match=r"column 'x', transform log: .*the least of the train rows is -3\.0") as caught:
+    with pytest.raises(
+        PreprocessError, match=r"column 'x', transform log: .*the least of the train rows is -3\.0"
+    ) as caught:
         fitted({"x": column(np.linspace(-3, 5, NUM_TRAIN))}, "{x: {transform: log}}")
     assert "quantile_normal" in str(caught.value)
 
 
 def test_statistics_survive_their_file(fitted, tmp_path) -> None:
     words = [f"{i % 9} 'é\u2028\n" for i in range(NUM_TRAIN + NUM_EVAL)]
-    statistics = fitted({"x": pa.array(words), "z": column(NUMBERS["tiny"])}, "{x: {}, z: {encoding: piecewise_linear}}")
+    statistics = fitted(
+        {"x": pa.array(words), "z": column(NUMBERS["tiny"])}, "{x: {}, z: {encoding: piecewise_linear}}"
+    )
     write_statistics(statistics, tmp_path)
     assert read_statistics(tmp_path) == statistics
     assert statistics["num_train_rows"] == NUM_TRAIN

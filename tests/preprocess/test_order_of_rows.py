@@ -11,8 +11,8 @@ import pytest
 
 from cengine.config.read import parse_config
 from cengine.config.resolve import resolve
+from cengine.datasources.register import take_snapshot
 from cengine.engines.duckdb import DuckDB
-from cengine.pipeline.register import take_snapshot
 from cengine.preprocess.apply import write_encoded
 from cengine.preprocess.fit import fit
 from cengine.preprocess.source import Rows
@@ -33,14 +33,18 @@ def table():
     """Numbers of every sort, rows that are equal, and rows whose identities are: they differ in what these leave out."""
     random = np.random.default_rng(4)
     odd = [math.nan, math.inf, -math.inf, -0.0, 0.0, 1e300, -1e300, 5e-324, None, 2.5]
-    return pa.table({
-        "odd": pa.array([odd[i % len(odd)] for i in range(NUM_ROWS)], pa.float64()),
-        "tiny": pa.array([1e-15 * (i // 40) for i in range(NUM_ROWS)]),
-        "word": pa.array([None if i % 7 == 0 else "a" for i in range(NUM_ROWS)]),
-        "at": pa.array([1_550_000_000_000_000 + 10**13 * (i % 2) for i in range(NUM_ROWS)], pa.timestamp("us", "UTC")),
-        "n": pa.array([i % 3 for i in range(NUM_ROWS)]),
-        "y": pa.array([float(i % 4) for i in range(NUM_ROWS)]),
-    }).take(random.permutation(NUM_ROWS))  # fmt: skip
+    return pa.table(
+        {
+            "odd": pa.array([odd[i % len(odd)] for i in range(NUM_ROWS)], pa.float64()),
+            "tiny": pa.array([1e-15 * (i // 40) for i in range(NUM_ROWS)]),
+            "word": pa.array([None if i % 7 == 0 else "a" for i in range(NUM_ROWS)]),
+            "at": pa.array(
+                [1_550_000_000_000_000 + 10**13 * (i % 2) for i in range(NUM_ROWS)], pa.timestamp("us", "UTC")
+            ),
+            "n": pa.array([i % 3 for i in range(NUM_ROWS)]),
+            "y": pa.array([float(i % 4) for i in range(NUM_ROWS)]),
+        }
+    ).take(random.permutation(NUM_ROWS))
 
 
 def prepared(folder, rows, num_files):

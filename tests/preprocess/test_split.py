@@ -86,7 +86,12 @@ def test_threads_files_and_order_do_not_matter(text, make_rows, assign) -> None:
     expected, report = assign(make_rows(table, **options), text)
     assert assign(make_rows(table, **options), text, threads=1)[0] == expected
     assert assign(make_rows(shuffled, num_files=3, name="other", **options), text) == (expected, report)
-    assert assign(make_rows(shuffled.select(shuffled.column_names[::-1]), num_files=2, name="reordered", **options), text)[0] == expected
+    assert (
+        assign(make_rows(shuffled.select(shuffled.column_names[::-1]), num_files=2, name="reordered", **options), text)[
+            0
+        ]
+        == expected
+    )
 
 
 def test_the_same_whatever_the_columns_that_are_read(make_rows, assign, engine, tmp_path) -> None:
@@ -96,7 +101,9 @@ def test_the_same_whatever_the_columns_that_are_read(make_rows, assign, engine, 
     for columns in (["row"], ["row", "weight", "minute"], ["station", "row"]):
         table = engine.fetch(split.assigned(engine, rows, columns))
         assert table.column_names == [*columns, "_row_id", "_split"]
-        assert {row: split.names[n] for row, n in zip(table["row"].to_pylist(), table["_split"].to_pylist(), strict=True)} == expected
+        assert {
+            row: split.names[n] for row, n in zip(table["row"].to_pylist(), table["_split"].to_pylist(), strict=True)
+        } == expected
 
 
 def test_duplicate_rows_are_split_too(make_rows, assign, engine, tmp_path) -> None:
@@ -116,7 +123,9 @@ def test_a_new_row_moves_few_others(make_rows, assign) -> None:
 
 def test_where_filters_before_the_split(make_rows, assign) -> None:
     table = trips()
-    assigned, report = assign(make_rows(table, where=("minute >= 20", "station = 'Grove St'")), "{ratio: {train: 0.5, eval: 0.5}}")
+    assigned, report = assign(
+        make_rows(table, where=("minute >= 20", "station = 'Grove St'")), "{ratio: {train: 0.5, eval: 0.5}}"
+    )
     kept = [r["row"] for r in table.to_pylist() if r["minute"] >= 20 and r["station"] == "Grove St"]
     assert set(assigned) == set(kept)
     assert report.rows["train"] == -(-len(kept) // 2)

@@ -26,7 +26,9 @@ def with_time(table, days):
 def test_order_is_ascending_and_exact(by, group, make_rows, assign) -> None:
     table = trips()
     grouped = f"categorize_by: {group}, " if group else ""
-    assigned, _ = assign(make_rows(table), f"{{{grouped}index_by: {by}, index_ratio: {{train: 0.6, eval: 0.3, test: 0.1}}}}")
+    assigned, _ = assign(
+        make_rows(table), f"{{{grouped}index_by: {by}, index_ratio: {{train: 0.6, eval: 0.3, test: 0.1}}}}"
+    )
     values = defaultdict(lambda: defaultdict(list))
     for row in table.to_pylist():
         values[row[group] if group else ""][assigned[row["row"]]].append(row[by])
@@ -73,23 +75,33 @@ def test_equal_times_never_straddle_a_cut(group, num_days, make_rows, assign) ->
 
 
 def test_cut_moves_to_the_nearer_end_of_the_block(make_rows, assign) -> None:
-    for day_of_row, expected in (([0] * 7 + [1] * 2 + [2] * 1, 7), ([0] * 6 + [1] * 3 + [2] * 1, 9), ([0] * 7 + [1] * 2 + [2] * 1, 7)):
+    for day_of_row, expected in (
+        ([0] * 7 + [1] * 2 + [2] * 1, 7),
+        ([0] * 6 + [1] * 3 + [2] * 1, 9),
+        ([0] * 7 + [1] * 2 + [2] * 1, 7),
+    ):
         table = with_time(pa.table({"row": list(range(10))}), day_of_row)
         share = 0.7 if expected == 7 else 0.8
-        _, report = assign(make_rows(table), f"{{index_by: time, index_ratio: {{train: {share}, eval: {round(1 - share, 1)}}}}}")
+        _, report = assign(
+            make_rows(table), f"{{index_by: time, index_ratio: {{train: {share}, eval: {round(1 - share, 1)}}}}}"
+        )
         assert report.rows["train"] == expected
 
 
 @pytest.mark.parametrize("kind", [pa.timestamp("us"), pa.timestamp("ns"), pa.timestamp("us", tz="UTC"), pa.date32()])
 def test_times_of_every_type_order_rows(kind, make_rows, assign) -> None:
     times = pa.array([START + datetime.timedelta(days=d) for d in range(100)], pa.timestamp("us")).cast(kind)
-    assigned, _ = assign(make_rows({"row": list(range(100)), "time": times}), "{index_by: time, index_ratio: {train: 0.8, eval: 0.2}}")
+    assigned, _ = assign(
+        make_rows({"row": list(range(100)), "time": times}), "{index_by: time, index_ratio: {train: 0.8, eval: 0.2}}"
+    )
     assert rows_of(assigned, "train") == set(range(80))
 
 
 @pytest.mark.parametrize("values", [[None] * 30 + list(range(70)), [None if i < 30 else i / 7 for i in range(100)]])
 def test_nulls_come_first(values, make_rows, assign) -> None:
-    assigned, _ = assign(make_rows({"row": list(range(100)), "x": values}), "{index_by: x, index_ratio: {train: 0.5, eval: 0.5}}")
+    assigned, _ = assign(
+        make_rows({"row": list(range(100)), "x": values}), "{index_by: x, index_ratio: {train: 0.5, eval: 0.5}}"
+    )
     assert rows_of(assigned, "train") == set(range(50))
 
 
@@ -101,7 +113,9 @@ def test_null_times_come_first(make_rows, assign) -> None:
 
 def test_texts_order_by_their_characters(make_rows, assign) -> None:
     words = ["Zebra", "apple", "Äpfel", "", "10", "9"]
-    assigned, _ = assign(make_rows({"row": list(range(6)), "word": words}), "{index_by: word, index_ratio: {train: 0.5, eval: 0.5}}")
+    assigned, _ = assign(
+        make_rows({"row": list(range(6)), "word": words}), "{index_by: word, index_ratio: {train: 0.5, eval: 0.5}}"
+    )
     assert {words[row] for row in rows_of(assigned, "train")} == {"", "10", "9"}
 
 
@@ -114,7 +128,10 @@ def groups_of(table, assigned, by="station"):
     for (group, split), _ in count_by_group(table, assigned, by).items():
         found[group].add(split)
     assert all(len(splits) == 1 for splits in found.values())
-    return {split: {g for g, splits in found.items() if split in splits} for split in {s for splits in found.values() for s in splits}}
+    return {
+        split: {g for g, splits in found.items() if split in splits}
+        for split in {s for splits in found.values() for s in splits}
+    }
 
 
 def test_category_ratio_draws_whole_groups(make_rows, assign) -> None:
@@ -125,7 +142,9 @@ def test_category_ratio_draws_whole_groups(make_rows, assign) -> None:
     assert {name: len(found) for name, found in groups.items()} == {"train": 150, "eval": 40, "test": 10}
     assert report.num_groups == 200
     other = groups_of(
-        table, assign(rows, "{categorize_by: bike, category_ratio: {train: 0.75, eval: 0.2, test: 0.05}, seed: 1}")[0], "bike"
+        table,
+        assign(rows, "{categorize_by: bike, category_ratio: {train: 0.75, eval: 0.2, test: 0.05}, seed: 1}")[0],
+        "bike",
     )
     assert other["eval"] != groups["eval"]
     # By hash, not by alphabet: the groups of eval lie everywhere.
@@ -134,7 +153,9 @@ def test_category_ratio_draws_whole_groups(make_rows, assign) -> None:
 
 def test_named_groups_go_where_they_are_told_and_others_are_left_out(make_rows, assign) -> None:
     table = trips()
-    assigned, report = assign(make_rows(table), '{categorize_by: station, categories: {train: [Grove St, null], eval: ["é"]}}')
+    assigned, report = assign(
+        make_rows(table), '{categorize_by: station, categories: {train: [Grove St, null], eval: ["é"]}}'
+    )
     kept = {row["row"]: row["station"] for row in table.to_pylist() if row["station"] in ("Grove St", None, "é")}
     assert assigned == {row: "eval" if station == "é" else "train" for row, station in kept.items()}
     assert report.num_left_out == NUM_ROWS - len(kept)
@@ -142,12 +163,20 @@ def test_named_groups_go_where_they_are_told_and_others_are_left_out(make_rows, 
 
 @pytest.mark.parametrize(
     ("values", "written"),
-    [([3083, 3084], "3083"), ([True, False], "true"), ([1.5, 2.0], "2"), (["3083", "x"], "3083"), (["true", "x"], "true")],
+    [
+        ([3083, 3084], "3083"),
+        ([True, False], "true"),
+        ([1.5, 2.0], "2"),
+        (["3083", "x"], "3083"),
+        (["true", "x"], "true"),
+    ],
 )
 def test_groups_are_named_as_yaml_writes_them(values, written, make_rows, assign) -> None:
     other = next(v for v in values if str(v).lower().removesuffix(".0") != written)
     rows = make_rows({"row": list(range(10)), "g": [values[i % 2] for i in range(10)]})
-    assigned, _ = assign(rows, f"{{categorize_by: g, categories: {{train: [{written}], eval: [{str(other).lower()}]}}}}")
+    assigned, _ = assign(
+        rows, f"{{categorize_by: g, categories: {{train: [{written}], eval: [{str(other).lower()}]}}}}"
+    )
     named = next(i for i, v in enumerate(values) if v != other)
     assert rows_of(assigned, "train") == {i for i in range(10) if i % 2 == named}
 

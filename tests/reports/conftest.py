@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,30 +29,21 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Chromium without a window."""
-    driver = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
-    program = os.environ.get("CENGINE_CHROMIUM") or shutil.which("chromium")
-    if program is None:
-        pytest.skip("there is no Chromium: install it (Debian: apt-get install chromium) or name it in CENGINE_CHROMIUM")
-    with driver.sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield opened
-        opened.close()
-
-
 @pytest.fixture
 def open_page(browser: Browser, tmp_path: Path) -> Iterator[Callable[..., Opened]]:
     """Opens a page from disk with the network off: `open_page(text, width=1280, scheme="dark")`."""
     contexts = []
 
-    def open_(text: str, *, width: int = 1280, height: int = 900, scheme: Any = "light", name: str = "report.html") -> Opened:
+    def open_(
+        text: str, *, width: int = 1280, height: int = 900, scheme: Any = "light", name: str = "report.html"
+    ) -> Opened:
         context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
         contexts.append(context)
         context.set_offline(True)
         opened = Opened(context.new_page())
-        opened.page.on("console", lambda told: opened.said.append(told.text) if told.type in ("error", "warning") else None)
+        opened.page.on(
+            "console", lambda told: opened.said.append(told.text) if told.type in ("error", "warning") else None
+        )
         opened.page.on("pageerror", lambda error: opened.said.append(str(error)))
         opened.page.on("request", lambda request: opened.asked.append(request.url))
         opened.page.on("dialog", lambda dialog: (opened.dialogs.append(dialog.message), dialog.dismiss()))

@@ -21,8 +21,10 @@ HOSTILE = [
     "{{ 1 + 1 }} </script><!--",
     "it's & <b>",
 ]
-METRICS = [{"name": "mae", "unit": "label", "higher_is_better": False, "description": "mean |y - p|"},
-           {"name": "r2", "unit": "", "higher_is_better": True, "description": "1 - <b>"}]  # fmt: skip
+METRICS = [
+    {"name": "mae", "unit": "label", "higher_is_better": False, "description": "mean |y - p|"},
+    {"name": "r2", "unit": "", "higher_is_better": True, "description": "1 - <b>"},
+]
 
 
 def run_facts(key: str, pipeline: str = "trial", **settings) -> RunFacts:
@@ -46,7 +48,9 @@ def values(mae: float, num_rows: int = 1_000) -> dict:
 
 
 def label_facts(maes: dict[str, float], name: str = "y", against: str | None = None, **options) -> LabelFacts:
-    facts = LabelFacts(name, "regression", list(maes), METRICS, {"eval": {key: values(mae) for key, mae in maes.items()}})
+    facts = LabelFacts(
+        name, "regression", list(maes), METRICS, {"eval": {key: values(mae) for key, mae in maes.items()}}
+    )
     facts.choose_references(against)
     best = facts.references["eval"]
     for key, mae in maes.items():
@@ -54,7 +58,9 @@ def label_facts(maes: dict[str, float], name: str = "y", against: str | None = N
             gap = mae - maes[best]
             facts.differences["eval", key] = [
                 Difference(name, "eval", "mae", 1_000, maes[best], mae, gap, gap - 0.05, gap + 0.05),
-                Difference(name, "eval", "r2", 1_000, 0.5, 0.5 - gap / 10, -gap / 10, -gap / 10 - 0.005, -gap / 10 + 0.005),
+                Difference(
+                    name, "eval", "r2", 1_000, 0.5, 0.5 - gap / 10, -gap / 10, -gap / 10 - 0.005, -gap / 10 + 0.005
+                ),
             ]
             facts.num_common["eval", key] = options.get("num_common", 1_000)
     return facts
@@ -73,7 +79,9 @@ def told(found: dict, key: str, metric: str = "mae") -> dict:
 
 
 def test_the_best_is_marked_and_compared_with() -> None:
-    found = comparison([run_facts("1:1"), run_facts("2:1"), run_facts("3:1")], [label_facts({"1:1": 7.5, "2:1": 7.2, "3:1": 7.22})])
+    found = comparison(
+        [run_facts("1:1"), run_facts("2:1"), run_facts("3:1")], [label_facts({"1:1": 7.5, "2:1": 7.2, "3:1": 7.22})]
+    )
     split = found["labels"][0]["splits"][0]
     assert split["reference"] == "2:1"
     assert [run["run"] for run in split["runs"]] == ["2:1", "3:1", "1:1"]
@@ -87,7 +95,10 @@ def test_sentences() -> None:
     runs = [run_facts("1:1", "narrow"), run_facts("2:1", "wide"), run_facts("3:1", "wider")]
     labels = [label_facts({"1:1": 7.51, "2:1": 7.2, "3:1": 7.22}, against="1:1")]
     found = comparison(runs, labels)
-    assert told(found, "2:1")["against"]["sentence"] == "eval: wide 2:1 is better than narrow 1:1, its mae lower by 0.31 (0.26 to 0.36)."
+    assert (
+        told(found, "2:1")["against"]["sentence"]
+        == "eval: wide 2:1 is better than narrow 1:1, its mae lower by 0.31 (0.26 to 0.36)."
+    )
     assert (
         told(found, "2:1", "r2")["against"]["sentence"]
         == "eval: wide 2:1 is better than narrow 1:1, its r2 higher by 0.031 (0.026 to 0.036)."
@@ -108,7 +119,10 @@ def test_rows_that_one_evaluated_only_are_told() -> None:
     found = comparison([run_facts("1:1"), run_facts("2:1")], [label])
     against = told(found, "1:1")["against"]
     assert (against["verdict"], against["difference"]) == ("no rows", None)
-    assert against["sentence"] == "eval: there is no row that both trial 1:1 and trial 2:1 evaluated, so that nothing can be said."
+    assert (
+        against["sentence"]
+        == "eval: there is no row that both trial 1:1 and trial 2:1 evaluated, so that nothing can be said."
+    )
 
 
 @pytest.mark.parametrize(
@@ -119,7 +133,10 @@ def test_rows_that_one_evaluated_only_are_told() -> None:
     ],
 )  # fmt: skip
 def test_verdicts(difference, low, high, higher_is_better, verdict) -> None:
-    assert verdict_of(Difference("y", "eval", "m", 9, 0.5, 0.5 + difference, difference, low, high), higher_is_better) == verdict
+    assert (
+        verdict_of(Difference("y", "eval", "m", 9, 0.5, 0.5 + difference, difference, low, high), higher_is_better)
+        == verdict
+    )
 
 
 def test_many_pairs_are_warned_of() -> None:
@@ -143,20 +160,34 @@ def test_a_metric_that_is_not_known_is_no_best_one() -> None:
 
 def slices(keys, names, split="eval", num_columns=1) -> dict:
     def metric(shift: float) -> dict:
-        return {"value": [shift + i / 100 for i in range(len(names))], "low": [shift + i / 100 - 0.2 for i in range(len(names))],
-                "high": [shift + i / 100 + 0.2 for i in range(len(names))]}  # fmt: skip
+        return {
+            "value": [shift + i / 100 for i in range(len(names))],
+            "low": [shift + i / 100 - 0.2 for i in range(len(names))],
+            "high": [shift + i / 100 + 0.2 for i in range(len(names))],
+        }
 
     return {
-        "columns": ["station", HOSTILE[0]][:num_columns], "split": split, "num_slices": len(names) + 7, "num_left_out": 7,
+        "columns": ["station", HOSTILE[0]][:num_columns],
+        "split": split,
+        "num_slices": len(names) + 7,
+        "num_left_out": 7,
         "values": [list(names)] + [[i % 3 for i in range(len(names))]] * (num_columns - 1),
-        "runs": {key: {"num_rows": [1000 - i for i in range(len(names))], "metrics": {"mae": metric(7 + n / 10), "r2": metric(0.5)}}
-                 for n, key in enumerate(keys)},
-    }  # fmt: skip
+        "runs": {
+            key: {
+                "num_rows": [1000 - i for i in range(len(names))],
+                "metrics": {"mae": metric(7 + n / 10), "r2": metric(0.5)},
+            }
+            for n, key in enumerate(keys)
+        },
+    }
 
 
 def small_page(cache, **more) -> str:
-    runs = [run_facts("1:1", "narrow", trainer__units=8, trainer__rate=0.01, features__x__kind="float"),
-            run_facts("2:1", "wide", trainer__units=32, trainer__rate=0.01), run_facts("3:1", "deep", trainer__units=16, trainer__rate=0.001)]  # fmt: skip
+    runs = [
+        run_facts("1:1", "narrow", trainer__units=8, trainer__rate=0.01, features__x__kind="float"),
+        run_facts("2:1", "wide", trainer__units=32, trainer__rate=0.01),
+        run_facts("3:1", "deep", trainer__units=16, trainer__rate=0.001),
+    ]
     label = label_facts({"1:1": 7.5, "2:1": 7.2, "3:1": 7.22})
     label.slices = [
         slices(["1:1", "2:1", "3:1"], [f"station {i}" for i in range(100)]),
@@ -222,7 +253,11 @@ def test_slices_follow_the_controls(open_page, cache) -> None:
     page.get_by_label("wide 2:1", exact=True).press("Space")
     is_drawn(page, "slices")
     assert page.inner_text("#slices-num-runs") == "1"
-    assert page.inner_text("#slices-table thead tr").split("\t") == ["station \u00d7 <script>alert(1)</script>", "narrow 1:1", "Rows"]
+    assert page.inner_text("#slices-table thead tr").split("\t") == [
+        "station \u00d7 <script>alert(1)</script>",
+        "narrow 1:1",
+        "Rows",
+    ]
 
 
 def test_a_run_stands_out_of_the_parallel_coordinates(open_page, cache) -> None:
@@ -237,7 +272,10 @@ def test_a_run_stands_out_of_the_parallel_coordinates(open_page, cache) -> None:
         f"() => [...document.querySelectorAll('{lines}')].filter((line) => line.getAttribute('opacity') === '1').length === 1"
     )
     status = page.inner_text("#parallel-status")
-    assert re.sub("[\u2068\u2069]", "", status) == "wide 2:1: trainer.units 32, trainer.rate 0.01, features.x not set, mae 7.2"
+    assert (
+        re.sub("[\u2068\u2069]", "", status)
+        == "wide 2:1: trainer.units 32, trainer.rate 0.01, features.x not set, mae 7.2"
+    )
     page.select_option("#parallel-metric", label="r2 of y on eval")
     is_drawn(page, "parallel")
     assert "r2" in labels_of(page, "parallel")
@@ -255,7 +293,10 @@ def test_hostile_texts_are_texts(open_page, cache) -> None:
     keys = [run.key for run in runs]
     label = label_facts({key: 7 + i / 10 for i, key in enumerate(keys)}, name=HOSTILE[0])
     label.slices = [slices(keys, HOSTILE, num_columns=2)]
-    more = {"alone": [{"label": HOSTILE[4], "task": "binary", "run": keys[0]}], "left_out": [{"name": HOSTILE[1], "reason": HOSTILE[0]}]}
+    more = {
+        "alone": [{"label": HOSTILE[4], "task": "binary", "run": keys[0]}],
+        "left_out": [{"name": HOSTILE[1], "reason": HOSTILE[0]}],
+    }
     opened = open_page(page(comparison(runs, [label], **more), cache=cache))
     for name in ("slices", "parallel"):
         is_drawn(opened.page, name)
@@ -276,7 +317,9 @@ def test_hostile_texts_are_texts(open_page, cache) -> None:
 def test_two_hundred_runs(open_page, cache) -> None:
     keys = [f"{i}:1" for i in range(1, 201)]
     runs = [
-        run_facts(key, trainer__units=8 * (i % 9 + 1), trainer__rate=10 ** -(1 + i % 40 / 10), trainer__word=f"w{i % 30}")
+        run_facts(
+            key, trainer__units=8 * (i % 9 + 1), trainer__rate=10 ** -(1 + i % 40 / 10), trainer__word=f"w{i % 30}"
+        )
         for i, key in enumerate(keys)
     ]
     label = label_facts({key: 7 + math.sin(i) for i, key in enumerate(keys)})

@@ -18,7 +18,7 @@ import pytest
 from terminal import YAML, Terminal, table_text
 
 import cengine
-from cengine.pipeline.tensorboard import chosen_runs
+from cengine.inspection.tensorboard import chosen_runs
 from cengine.reports.notebook import as_markdown, notebook, write_notebook
 
 ARGUMENTS = ("birth_year, run 2", "1:2", "../..", "../../tensorboard/1")
@@ -145,7 +145,10 @@ def tensorboards(run):
         process.wait(20)
 
 
-@pytest.mark.skipif(importlib.util.find_spec("ipykernel") is None, reason="ipykernel is not installed: pip install 'cengine-ml[notebook]'")
+@pytest.mark.skipif(
+    importlib.util.find_spec("ipykernel") is None,
+    reason="ipykernel is not installed: pip install 'cengine-ml[notebook]'",
+)
 def test_a_kernel_runs_it_from_top_to_bottom(run, tensorboards, tmp_path, monkeypatch) -> None:
     from nbclient import NotebookClient
 
@@ -153,7 +156,13 @@ def test_a_kernel_runs_it_from_top_to_bottom(run, tensorboards, tmp_path, monkey
     folder.mkdir(parents=True)
     chosen = chosen_runs(run.project, ["1"])
     path = folder / "report.ipynb"
-    write_notebook(path, "mine, run 1", "1:1", os.path.relpath(run.project.folder.parent, folder), os.path.relpath(chosen.folder, folder))
+    write_notebook(
+        path,
+        "mine, run 1",
+        "1:1",
+        os.path.relpath(run.project.folder.parent, folder),
+        os.path.relpath(chosen.folder, folder),
+    )
     made = nbformat.read(path, as_version=4)
 
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))

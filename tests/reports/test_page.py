@@ -59,7 +59,8 @@ def test_the_answer_comes_first(regression_page, open_page) -> None:
     page = open_page(regression_page).page
     assert page.locator("main > section").first.get_attribute("id") == "answer"
     assert (
-        page.locator(".verdict").inner_text() == page_summaries.regression_summary(num_stations=20)["labels"][0]["verdicts"][0]["sentence"]
+        page.locator(".verdict").inner_text()
+        == page_summaries.regression_summary(num_stations=20)["labels"][0]["verdicts"][0]["sentence"]
     )
     rows = page.locator("#answer tbody tr")
     cells = rows.nth(0).locator("th, td").all_inner_texts()
@@ -94,7 +95,12 @@ def test_hostile_texts_are_shown_as_texts(regression, regression_page, open_page
     page.wait_for_function(DRAWN)
     page.evaluate("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
     shown = page.locator("main").inner_text()
-    for text in (*page_summaries.HOSTILE[:5], *page_summaries.HOSTILE[6:9], "</pre><script>alert(5)</script>", "<script>alert(6)</script>"):
+    for text in (
+        *page_summaries.HOSTILE[:5],
+        *page_summaries.HOSTILE[6:9],
+        "</pre><script>alert(5)</script>",
+        "<script>alert(6)</script>",
+    ):
         assert text in shown
     assert page.locator("h1").inner_text() == "birth_year <b>of all</b> run 1:2"
     # Only our own scripts, no element that a text brought in.
@@ -222,7 +228,10 @@ def test_a_class_is_chosen_for_its_curves(cache, open_page) -> None:
     page.wait_for_function(DRAWN)
     assert page.locator(".panel:visible").get_attribute("id").endswith("-4")
     assert page.locator(".panel:visible .drawing svg").count() == 3
-    assert page.locator(".panel:visible .drawing").first.get_attribute("aria-label") == f"ROC curve of class {page_summaries.HOSTILE[0]}"
+    assert (
+        page.locator(".panel:visible .drawing").first.get_attribute("aria-label")
+        == f"ROC curve of class {page_summaries.HOSTILE[0]}"
+    )
     assert opened.said == []
 
 
@@ -246,7 +255,11 @@ def test_tables_and_figures_are_named_for_screen_readers(regression_page, open_p
 def test_columns_with_drift_come_first(regression_page, open_page) -> None:
     page = open_page(regression_page).page
     assert page.locator(".column summary .name").all_inner_texts() == [
-        "starttime", "start_station_name", "tripduration", page_summaries.HOSTILE[4]]  # fmt: skip
+        "starttime",
+        "start_station_name",
+        "tripduration",
+        page_summaries.HOSTILE[4],
+    ]
     assert page.locator(".column .badge").all_inner_texts() == ["strong drift", "moderate drift"]
     page.locator(".column summary").nth(0).press("Enter")
     assert "2020-02-14 08:00:00" in page.locator(".column").nth(0).inner_text()
@@ -294,7 +307,12 @@ def test_a_view_is_a_frame_that_cannot_reach_out(regression, cache, open_page, t
     assert inside.locator("[data-told=status]").inner_text().startswith("3 of 3 slices")
     inside.get_by_label("Sliced by").select_option(label="start_station_name")
     assert inside.locator("[data-told=status]").inner_text().startswith("5,000 of 5,000 slices")
-    assert opened.page.frames[1].evaluate("(() => { try { return parent.document.title; } catch { return 'refused'; } })()") == "refused"
+    assert (
+        opened.page.frames[1].evaluate(
+            "(() => { try { return parent.document.title; } catch { return 'refused'; } })()"
+        )
+        == "refused"
+    )
     assert opened.said == []
     assert [url for url in opened.asked if not url.startswith(("file:", "about:", "data:"))] == []
     saved = view.save(tmp_path / "view.html")
@@ -377,10 +395,28 @@ def test_colours_of_the_heatmap_grow_in_equal_ratios() -> None:
 def test_specs_name_only_our_own_fields(regression) -> None:
     found = regression["labels"][0]["diagnostics"][0]
     renamed = [{**point, "series": "<script>datum['x']"} for point in regression["curves"]["points"]]
-    specs = [charts.curve(renamed, 1), charts.predicted_true(found["predicted_true"]), charts.residuals(found["residuals"], 1.0)]
+    specs = [
+        charts.curve(renamed, 1),
+        charts.predicted_true(found["predicted_true"]),
+        charts.residuals(found["residuals"], 1.0),
+    ]
     for spec in specs:
         fields = set(re.findall(r'"field": "([^"]*)"', json.dumps(spec)))
-        assert fields <= {"step", "series", "value", "told", "t0", "t1", "p0", "p1", "band", "num_rows", "e0", "e1", "at"}
+        assert fields <= {
+            "step",
+            "series",
+            "value",
+            "told",
+            "t0",
+            "t1",
+            "p0",
+            "p1",
+            "band",
+            "num_rows",
+            "e0",
+            "e1",
+            "at",
+        }
         assert "expr" not in json.dumps(spec)
 
 

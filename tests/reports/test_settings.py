@@ -47,7 +47,9 @@ def test_a_column_that_some_have_is_compared_among_these() -> None:
 
 def test_parameters_of_another_word_follow_from_it_but_numbers_are_told() -> None:
     one = settings(**{"trainer__layers[0]": "dense"})
-    other = one + settings(**{"trainer__layers[1]": "dense", "trainer__layers[1]__units": 8, "trainer__layers[1]__use_bias": True})
+    other = one + settings(
+        **{"trainer__layers[1]": "dense", "trainer__layers[1]__units": 8, "trainer__layers[1]__use_bias": True}
+    )
     assert rows(one, other) == [("trainer.layers[1]", {"1": "dense"}), ("trainer.layers[1].units", {"1": 8})]
 
 

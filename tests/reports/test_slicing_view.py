@@ -23,7 +23,9 @@ def one_run(summary, cache) -> str:
 
 @pytest.fixture(scope="module")
 def two_runs(summary, cache) -> str:
-    return html.page(summary, other=page_summaries.regression_summary(seed=5, run=1, shift=0.5), cache=cache, sections=["slices"])
+    return html.page(
+        summary, other=page_summaries.regression_summary(seed=5, run=1, shift=0.5), cache=cache, sections=["slices"]
+    )
 
 
 @pytest.fixture
@@ -67,7 +69,10 @@ def test_what_is_there_at_first(one_run, summary, open_page) -> None:
     page = open_page(one_run).page
     assert status(page) == "3 of 3 slices, " + f"{sum(summary['labels'][0]['slices'][0]['num_rows']):,} rows"
     assert headers(page)[:4] == ["gender", "Rows", "mae", "95 % interval"]
-    assert "All slices together: mae 7.2612 (95 % interval 7.2492 – 7.2732) on 3,053,205 rows; lower is better." in page.content()
+    assert (
+        "All slices together: mae 7.2612 (95 % interval 7.2492 – 7.2732) on 3,053,205 rows; lower is better."
+        in page.content()
+    )
     assert page.get_by_label("Split", exact=True).count() == 1
     assert not page.get_by_label("Split", exact=True).is_visible()
     assert column(page, 1) == ["1", "2", "0"]
@@ -109,7 +114,9 @@ def test_buckets(view) -> None:
 
 def test_bars_count_slices_or_rows(view, stations) -> None:
     def heights() -> list[float]:
-        return view.evaluate("[...document.querySelectorAll('.histogram .fill')].map((bar) => bar.getBoundingClientRect().height)")
+        return view.evaluate(
+            "[...document.querySelectorAll('.histogram .fill')].map((bar) => bar.getBoundingClientRect().height)"
+        )
 
     type_into(view, "Buckets", "10")
     values, rows = stations["metrics"]["mae"]["value"], stations["num_rows"]
@@ -302,7 +309,10 @@ def test_slices_that_only_one_run_has(cache, open_page) -> None:
     page = open_page(html.page(own, other=other, cache=cache, sections=["slices"])).page
     assert status(page).startswith("4 of 4 slices")
     assert "Only in run 1:2: 1 slice." in page.content()
-    rows = {row[0]: row for row in (r.locator("th, td").all_inner_texts() for r in page.locator("[data-place=table] tbody tr").all())}
+    rows = {
+        row[0]: row
+        for row in (r.locator("th, td").all_inner_texts() for r in page.locator("[data-place=table] tbody tr").all())
+    }
     assert rows["9"][2] == "–"
     assert rows["0"][5:7] == ["–", "–"]
     page.get_by_label("Sliced by").select_option(label="start_station_name")

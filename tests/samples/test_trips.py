@@ -84,9 +84,12 @@ def test_looks_like_real_trips(trips: Path) -> None:
 
 def test_station_names_are_unique(trips: Path) -> None:
     ends = " UNION ".join(
-        f"SELECT {end}_station_id AS id, {end}_station_name AS name, {end}_station_latitude FROM '{trips}'" for end in ("start", "end")
+        f"SELECT {end}_station_id AS id, {end}_station_name AS name, {end}_station_latitude FROM '{trips}'"
+        for end in ("start", "end")
     )
-    num_stations, num_ids, num_names = duckdb.sql(f"SELECT count(*), count(DISTINCT id), count(DISTINCT name) FROM ({ends})").fetchall()[0]
+    num_stations, num_ids, num_names = duckdb.sql(
+        f"SELECT count(*), count(DISTINCT id), count(DISTINCT name) FROM ({ends})"
+    ).fetchall()[0]
     assert num_stations == num_ids == num_names
     assert 700 < num_stations <= 800
 
@@ -100,7 +103,9 @@ def test_failure_leaves_nothing(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(("name", "num_rows", "num_stations"), [("trips.xlsx", 1, 1), ("trips.csv", -1, 1), ("trips.csv", 1, 0)])
+@pytest.mark.parametrize(
+    ("name", "num_rows", "num_stations"), [("trips.xlsx", 1, 1), ("trips.csv", -1, 1), ("trips.csv", 1, 0)]
+)
 def test_refuses(name: str, num_rows: int, num_stations: int, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"trips\.xlsx|num_rows is -1|num_stations is 0"):
         generate_trips(tmp_path / name, num_rows, num_stations=num_stations)

@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from cengine.pipeline.api import source_of
-from cengine.pipeline.register import Snapshot, take_snapshot
+from cengine.datasources.origins import source_of
+from cengine.datasources.register import Snapshot, take_snapshot
 from cengine.store.project import Project
 
 MEMORY_BYTES = 2**29
@@ -48,5 +48,7 @@ def keyring_with(address: str, password: str, folder: Path, monkeypatch: pytest.
     pytest.importorskip("keyring", reason="pip install 'cengine-ml[keyring]'")
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "file_keyring.FileKeyring")
     monkeypatch.setenv("TEST_KEYRING", str(folder / "keyring.json"))
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]))
+    monkeypatch.setenv(
+        "PYTHONPATH", os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+    )
     subprocess.run([sys.executable, "-m", "keyring", "set", "cengine", address], input=password, text=True, check=True)

@@ -21,22 +21,24 @@ CREATE = ("datasource", "create", "bq", "--name", "trips", "--project", "some-pr
 def trips(num_rows=40):
     """A table with a column of every type that BigQuery has, as far as Arrow has it."""
     noon = datetime.datetime(2018, 3, 1, 12, 0, 0, 250_000)
-    return pa.table({
-        "trip_id": pa.array(range(num_rows), pa.int64()),
-        "weight": pa.array([None if i % 7 == 0 else i / 8 for i in range(num_rows)], pa.float64()),
-        "fare": pa.array(list(range(num_rows)), pa.int64()).cast(pa.decimal128(38, 9)),
-        "member": pa.array([i % 3 == 0 for i in range(num_rows)]),
-        "station": pa.array([f"é {i % 5}" for i in range(num_rows)]),
-        "day": pa.array([datetime.date(2018, 3, 1 + i % 20) for i in range(num_rows)]),
-        "local_time": pa.array([noon + datetime.timedelta(hours=i) for i in range(num_rows)], pa.timestamp("us")),
-        "start": pa.array([noon + datetime.timedelta(hours=i) for i in range(num_rows)], pa.timestamp("us", "UTC")),
-        "clock": pa.array([datetime.time(i % 24) for i in range(num_rows)], pa.time64("us")),
-        "photo": pa.array([b"x"] * num_rows),
-        "stops": pa.array([[i] for i in range(num_rows)]),
-        "rider": pa.array([{"age": i} for i in range(num_rows)]),
-        "place": pa.array(["POINT(0 0)"] * num_rows),
-        "notes": pa.array(["{}"] * num_rows),
-    })  # fmt: skip
+    return pa.table(
+        {
+            "trip_id": pa.array(range(num_rows), pa.int64()),
+            "weight": pa.array([None if i % 7 == 0 else i / 8 for i in range(num_rows)], pa.float64()),
+            "fare": pa.array(list(range(num_rows)), pa.int64()).cast(pa.decimal128(38, 9)),
+            "member": pa.array([i % 3 == 0 for i in range(num_rows)]),
+            "station": pa.array([f"é {i % 5}" for i in range(num_rows)]),
+            "day": pa.array([datetime.date(2018, 3, 1 + i % 20) for i in range(num_rows)]),
+            "local_time": pa.array([noon + datetime.timedelta(hours=i) for i in range(num_rows)], pa.timestamp("us")),
+            "start": pa.array([noon + datetime.timedelta(hours=i) for i in range(num_rows)], pa.timestamp("us", "UTC")),
+            "clock": pa.array([datetime.time(i % 24) for i in range(num_rows)], pa.time64("us")),
+            "photo": pa.array([b"x"] * num_rows),
+            "stops": pa.array([[i] for i in range(num_rows)]),
+            "rider": pa.array([{"age": i} for i in range(num_rows)]),
+            "place": pa.array(["POINT(0 0)"] * num_rows),
+            "notes": pa.array(["{}"] * num_rows),
+        }
+    )
 
 
 @pytest.fixture
@@ -75,10 +77,21 @@ def test_every_type_is_mapped_or_named(terminal, table) -> None:
     terminal(*CREATE, "--table", "trips")
     kinds = {column["name"]: column["type"] for column in terminal("datasource", "show", "--json").json["columns"]}
     assert kinds == {
-        "trip_id": "integer", "weight": "float", "fare": "float", "member": "boolean", "station": "string", "day": "timestamp",
-        "local_time": "timestamp", "start": "timestamp", "clock": "time", "photo": "bytes", "stops": "array<integer>", "rider": "record",
-        "place": "geography", "notes": "json",
-    }  # fmt: skip
+        "trip_id": "integer",
+        "weight": "float",
+        "fare": "float",
+        "member": "boolean",
+        "station": "string",
+        "day": "timestamp",
+        "local_time": "timestamp",
+        "start": "timestamp",
+        "clock": "time",
+        "photo": "bytes",
+        "stops": "array<integer>",
+        "rider": "record",
+        "place": "geography",
+        "notes": "json",
+    }
 
 
 @pytest.mark.parametrize("name", ["clock", "photo", "stops", "rider", "place", "notes"])
@@ -155,15 +168,27 @@ def registered(terminal) -> list:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--table", "trip"), ["there is no table 'trip' in some-project.bikes", "its tables: riders, trips", "did you mean 'trips'?"]),
-        (("--table", "trips", "--dataset", "bike"), ["there is no dataset 'bike'", "its datasets: bikes, cars", "did you mean 'bikes'?"]),
-        (("--table", "trips", "--project", "sume-project"), ["there is no table sume-project.bikes.trips", "look at their spelling"]),
+        (
+            ("--table", "trip"),
+            ["there is no table 'trip' in some-project.bikes", "its tables: riders, trips", "did you mean 'trips'?"],
+        ),
+        (
+            ("--table", "trips", "--dataset", "bike"),
+            ["there is no dataset 'bike'", "its datasets: bikes, cars", "did you mean 'bikes'?"],
+        ),
+        (
+            ("--table", "trips", "--project", "sume-project"),
+            ["there is no table sume-project.bikes.trips", "look at their spelling"],
+        ),
         (("--table", "trips_*"), ["'trips_*' is no table's name"]),
         (("--table", "trips$20180301"), ["a partition ($) is no table"]),
         (("--table", "trips`; DROP TABLE x; --"), ["is no table's name"]),
         (("--table", "trips", "--dataset", "bikes.trips"), ["'bikes.trips' is no dataset's name"]),
         (("--table", "trips", "--project", "a b"), ["'a b' is no project id"]),
-        (("--table", "trips", "--credentials", "/nowhere/key.json"), ["cannot read the credentials '/nowhere/key.json': No such file"]),
+        (
+            ("--table", "trips", "--credentials", "/nowhere/key.json"),
+            ["cannot read the credentials '/nowhere/key.json': No such file"],
+        ),
     ],
 )
 def test_what_is_not_there_is_told_with_what_is(terminal, table, words, said) -> None:
@@ -177,10 +202,22 @@ def test_what_is_not_there_is_told_with_what_is(terminal, table, words, said) ->
 @pytest.mark.parametrize(
     ("call", "reason", "said"),
     [
-        ("tables.get", "accessDenied", ["BigQuery does not allow it", "roles/bigquery.dataViewer", "--billing-project"]),
+        (
+            "tables.get",
+            "accessDenied",
+            ["BigQuery does not allow it", "roles/bigquery.dataViewer", "--billing-project"],
+        ),
         ("jobs.insert", "accessDenied", ["BigQuery does not allow it", "roles/bigquery.jobUser"]),
-        ("tables.get", "authError", ["credentials for BigQuery are expired or not valid", "gcloud auth application-default login"]),
-        ("jobs.insert", "quotaExceeded", ["a quota of the project some-project is used up", "wait until it is filled again"]),
+        (
+            "tables.get",
+            "authError",
+            ["credentials for BigQuery are expired or not valid", "gcloud auth application-default login"],
+        ),
+        (
+            "jobs.insert",
+            "quotaExceeded",
+            ["a quota of the project some-project is used up", "wait until it is filled again"],
+        ),
     ],
 )
 def test_a_refusal_says_what_to_do_and_registers_nothing(terminal, table, call, reason, said) -> None:
@@ -268,10 +305,19 @@ def key(tmp_path, bigquery):
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     path = tmp_path / "key.json"
-    path.write_text(json.dumps({
-        "type": "service_account", "project_id": "paying-project", "private_key_id": "1", "private_key": private.decode(),
-        "client_email": "robot@paying-project.iam.gserviceaccount.com", "client_id": "1", "token_uri": f"{bigquery.endpoint}/token",
-    }))  # fmt: skip
+    path.write_text(
+        json.dumps(
+            {
+                "type": "service_account",
+                "project_id": "paying-project",
+                "private_key_id": "1",
+                "private_key": private.decode(),
+                "client_email": "robot@paying-project.iam.gserviceaccount.com",
+                "client_id": "1",
+                "token_uri": f"{bigquery.endpoint}/token",
+            }
+        )
+    )
     return path
 
 

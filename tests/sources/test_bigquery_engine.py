@@ -29,12 +29,17 @@ NUM_ROWS = 30_000
 def numbers(num_rows=NUM_ROWS):
     generator = np.random.default_rng(3)
     words = np.array(["Grove St", "Hamilton Park", "JC's", 'é \\ " `', "🚲", None], object)
-    return pa.table({
-        "id": pa.array(generator.permutation(num_rows)),
-        "word": pa.array(words[generator.integers(0, 6, num_rows)].tolist(), pa.string()),
-        "value": pa.array(np.round(generator.normal(size=num_rows), 3)),
-        "time": pa.array([datetime.datetime(2018, 1, 1) + datetime.timedelta(minutes=i) for i in range(num_rows)], pa.timestamp("us", "UTC")),
-    })  # fmt: skip
+    return pa.table(
+        {
+            "id": pa.array(generator.permutation(num_rows)),
+            "word": pa.array(words[generator.integers(0, 6, num_rows)].tolist(), pa.string()),
+            "value": pa.array(np.round(generator.normal(size=num_rows), 3)),
+            "time": pa.array(
+                [datetime.datetime(2018, 1, 1) + datetime.timedelta(minutes=i) for i in range(num_rows)],
+                pa.timestamp("us", "UTC"),
+            ),
+        }
+    )
 
 
 @pytest.fixture
@@ -57,7 +62,10 @@ def table(name="t"):
 
 def test_a_small_result_comes_with_the_answer(opened, bigquery) -> None:
     found = opened.fetch(
-        query("SELECT word, COUNT(*) AS n, MIN(CAST(time AS TIMESTAMP)) AS first FROM t GROUP BY word ORDER BY n", t=table())
+        query(
+            "SELECT word, COUNT(*) AS n, MIN(CAST(time AS TIMESTAMP)) AS first FROM t GROUP BY word ORDER BY n",
+            t=table(),
+        )
     )
     assert sum(found["n"].to_pylist()) == NUM_ROWS
     assert found["first"].type == pa.timestamp("us")
@@ -73,8 +81,11 @@ def test_a_large_result_comes_by_the_storage_read_api_in_order(opened, bigquery)
 
 def test_rows_are_written_in_the_order_of_their_position(opened, bigquery, tmp_path) -> None:
     """Several streams arrive in any order; names that a stored result may not have come back as they were."""
-    opened.write(query(f'SELECT word AS "label: w.ö", value, id AS {POSITION} FROM t', t=table()), tmp_path / "a.parquet",
-                 schema=pa.schema([("label: w.ö", pa.string()), ("value", pa.float32())]))  # fmt: skip
+    opened.write(
+        query(f'SELECT word AS "label: w.ö", value, id AS {POSITION} FROM t', t=table()),
+        tmp_path / "a.parquet",
+        schema=pa.schema([("label: w.ö", pa.string()), ("value", pa.float32())]),
+    )
     written = pq.read_table(tmp_path / "a.parquet")
     expected = numbers().sort_by("id")
     assert written.schema.names == ["label: w.ö", "value"]
@@ -108,8 +119,13 @@ def test_a_stream_that_breaks_for_ever_is_given_up(opened, bigquery, tmp_path, m
     assert not (tmp_path / "a.parquet").exists()
 
 
-@pytest.mark.parametrize(("call", "reason", "message"), [("CreateReadSession", "accessDenied", "roles/bigquery.readSessionUser"),
-                                                         ("ReadRows", "quotaExceeded", "a quota of the project some-project is used up")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("call", "reason", "message"),
+    [
+        ("CreateReadSession", "accessDenied", "roles/bigquery.readSessionUser"),
+        ("ReadRows", "quotaExceeded", "a quota of the project some-project is used up"),
+    ],
+)
 def test_what_the_storage_read_api_refuses(opened, bigquery, tmp_path, call, reason, message) -> None:
     bigquery.faults.add(call, reason, "no", times=99)
     with pytest.raises(SourceError, match=message):
@@ -136,7 +152,10 @@ def test_without_a_storage_endpoint_rows_come_by_rest(bigquery, tmp_path, monkey
         pa.array([True, None, False]),
         pa.array(["", None, "it's", 'a "b" `c` \\ \n', "🚲"]),
         pa.array([datetime.date(1999, 12, 31), None]),
-        pa.array([datetime.datetime(2018, 1, 1, 12, 30, 15, 250_001), None, datetime.datetime(1960, 1, 1)], pa.timestamp("us")),
+        pa.array(
+            [datetime.datetime(2018, 1, 1, 12, 30, 15, 250_001), None, datetime.datetime(1960, 1, 1)],
+            pa.timestamp("us"),
+        ),
         pa.array([None, None], pa.string()),
     ],
 )
@@ -158,13 +177,21 @@ def test_look_ups_find_what_is_there(opened) -> None:
     beside = opened.beside(column("word"), pa.array(words), pa.chunked_array([[0.5, None, 2.5], [3.5, 4.5]]))
     found = opened.fetch(exp.select(column("word"), index.as_("place"), beside.as_("other")).distinct().from_(table()))
     told_of = {row["word"]: (row["place"], row["other"]) for row in found.to_pylist()}
-    assert told_of == {"é \\ \" `": (0, 0.5), "Grove St": (1, None), "🚲": (2, 2.5), "Hamilton Park": (None, None), "JC's": (None, None),
-                       None: (None, None)}  # fmt: skip
+    assert told_of == {
+        'é \\ " `': (0, 0.5),
+        "Grove St": (1, None),
+        "🚲": (2, 2.5),
+        "Hamilton Park": (None, None),
+        "JC's": (None, None),
+        None: (None, None),
+    }
 
 
 def test_look_ups_of_nothing(opened) -> None:
     nothing = pa.array([], pa.string())
-    cells = exp.select(opened.index_of_text(column("word"), nothing).as_("a"), opened.beside(column("word"), nothing, nothing).as_("b"))
+    cells = exp.select(
+        opened.index_of_text(column("word"), nothing).as_("a"), opened.beside(column("word"), nothing, nothing).as_("b")
+    )
     assert opened.fetch(cells.from_(table()).limit(1)).to_pylist() == [{"a": None, "b": None}]
 
 
@@ -186,10 +213,14 @@ def test_the_bytes_of_a_query_are_told_without_running_it(opened, bigquery) -> N
 def test_a_budget_bounds_all_queries_together(bigquery, tmp_path) -> None:
     bigquery.put("some-project.d.t", numbers())
     budget = Budget(25 * 2**20)
-    with BigQuery.open(Setup(tmp_path / "s", settings={"account": Account("some-project"), "budget": budget})) as engine:
+    with BigQuery.open(
+        Setup(tmp_path / "s", settings={"account": Account("some-project"), "budget": budget})
+    ) as engine:
         for _ in range(2):  # BigQuery bills at least 10 MiB a query
             engine.fetch(query("SELECT COUNT(*) AS n FROM t WHERE id > 3", t=table()))
-        with pytest.raises(PreprocessError, match=r"the bound of 0\.0262144 GB scanned is reached: 0\.02 GB were scanned"):
+        with pytest.raises(
+            PreprocessError, match=r"the bound of 0\.0262144 GB scanned is reached: 0\.02 GB were scanned"
+        ):
             engine.fetch(query("SELECT COUNT(*) AS n FROM t WHERE id > 3", t=table()))
     assert len(bigquery.queries) == 2
 
@@ -266,7 +297,12 @@ def test_several_statements_are_not_sent(opened) -> None:
 
 def test_a_filter_that_means_nothing_there_is_told(opened) -> None:
     schema = TableSchema(
-        (Column("word", "VARCHAR", "string"), Column("time", "TIMESTAMP", "timestamp"), Column("place", "GEOGRAPHY", None)), 1
+        (
+            Column("word", "VARCHAR", "string"),
+            Column("time", "TIMESTAMP", "timestamp"),
+            Column("place", "GEOGRAPHY", None),
+        ),
+        1,
     )
     assert opened.bind_error(parse_filter("word = 'x'"), schema) is None
     assert "other" in opened.bind_error(parse_filter("other > 3"), schema)

@@ -16,9 +16,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from registering import kinds, register, rows, stored
 
+from cengine.datasources.origins import source_of
+from cengine.datasources.register import Snapshot, take_snapshot
 from cengine.errors import SourceError
-from cengine.pipeline.api import source_of
-from cengine.pipeline.register import Snapshot, take_snapshot
 from cengine.sources.cells import DAY_FIRST, EITHER, MONTH_FIRST, Kind, Spelling, kind_of_cells
 from cengine.store.project import Project, open_project
 
@@ -34,7 +34,9 @@ def project(tmp_path) -> Project:
 def told(project: Project, kind: str, path, **options) -> tuple[Snapshot, list[str]]:
     """The snapshot and what was said meanwhile."""
     said: list[str] = []
-    return take_snapshot(project, source_of(kind, {"path": str(path), **options}), memory_bytes=2**29, threads=2, say=said.append), said
+    return take_snapshot(
+        project, source_of(kind, {"path": str(path), **options}), memory_bytes=2**29, threads=2, say=said.append
+    ), said
 
 
 def column(folder, cells, name="a.csv", header="x"):
@@ -42,7 +44,9 @@ def column(folder, cells, name="a.csv", header="x"):
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="") as stream:
-        csv.writer(stream, lineterminator="\n").writerows([[header, "n"], *([cell, number] for number, cell in enumerate(cells))])
+        csv.writer(stream, lineterminator="\n").writerows(
+            [[header, "n"], *([cell, number] for number, cell in enumerate(cells))]
+        )
     return path
 
 
@@ -72,8 +76,10 @@ LATE = {
 @pytest.mark.parametrize("case", LATE)
 def test_a_late_cell_counts_like_an_early_one(project, tmp_path, case) -> None:
     usual, late, kind, value = LATE[case]
-    snapshots = [register(project, "csv", path=str(column(tmp_path / order, cells))) for order, cells in
-                 (("late", usual + late), ("early", late + usual))]  # fmt: skip
+    snapshots = [
+        register(project, "csv", path=str(column(tmp_path / order, cells)))
+        for order, cells in (("late", usual + late), ("early", late + usual))
+    ]
     assert [kinds(snapshot)["x"] for snapshot in snapshots] == [kind, kind]
     assert snapshots[0].schema["x"] == snapshots[1].schema["x"]
     found = [stored(snapshot)["x"][place].as_py() for snapshot, place in ((snapshots[0], SAMPLE), (snapshots[1], 0))]
@@ -95,7 +101,9 @@ def test_late_cells_of_a_wide_table_count_like_those_of_a_narrow_one(project, tm
             cells = [more[-late] if late <= len(more) else usual[0] for usual, more, _, _ in columns.values()]
             writer.writerow([*cells, *[row % 7] * len(plain)])
     snapshot = register(project, "csv", path=str(path))
-    assert {name: kinds(snapshot)[name] for name in columns} == {name: kind for name, (_, _, kind, _) in columns.items()}
+    assert {name: kinds(snapshot)[name] for name in columns} == {
+        name: kind for name, (_, _, kind, _) in columns.items()
+    }
     assert {kinds(snapshot)[name] for name in plain} == {"integer"}
     for name, (_, more, _, value) in columns.items():
         found = stored(snapshot)[name][NUM_WIDE_ROWS - len(more)].as_py()
@@ -130,7 +138,10 @@ def test_one_order_of_day_and_month_for_all_files(project, tmp_path) -> None:
 def test_an_order_that_nothing_tells_is_said_and_can_be_settled(project, tmp_path) -> None:
     path = column(tmp_path, ["02/01/2020", "03/04/2020 10:30", "1/2/2020 9:05 PM"])
     snapshot, said = told(project, "csv", path)
-    assert [row["x"] for row in rows(snapshot, "n")][:2] == [datetime.datetime(2020, 2, 1), datetime.datetime(2020, 3, 4, 10, 30)]
+    assert [row["x"] for row in rows(snapshot, "n")][:2] == [
+        datetime.datetime(2020, 2, 1),
+        datetime.datetime(2020, 3, 4, 10, 30),
+    ]
     assert len(said) == 1
     assert "x: dates are read month first; day first fits every one of them, too: --date-format '%d/%m/%Y'" in said[0]
     path = column(tmp_path, ["02/01/2020", "03/04/2020"])
@@ -176,8 +187,14 @@ def test_an_empty_column_of_one_file_says_nothing(project, tmp_path) -> None:
 
 def test_letters_and_booleans(project, tmp_path) -> None:
     folder = tmp_path / "b"
-    for name, cells, kind in (("f", ["F", "M"], "string"), ("t", ["t", "f"], "string"), ("w", ["TRUE", "false"], "boolean"), ("n", ["true", "0"], "integer"),
-                              ("y", ["yes", "no"], "string"), ("o", ["true", "2"], "string")):  # fmt: skip
+    for name, cells, kind in (
+        ("f", ["F", "M"], "string"),
+        ("t", ["t", "f"], "string"),
+        ("w", ["TRUE", "false"], "boolean"),
+        ("n", ["true", "0"], "integer"),
+        ("y", ["yes", "no"], "string"),
+        ("o", ["true", "2"], "string"),
+    ):
         assert kinds(register(project, "csv", path=str(column(folder, cells, f"{name}.csv"))))["x"] == kind, name
 
 
@@ -200,7 +217,10 @@ def test_a_kind_stands_if_it_admits_all_cells() -> None:
                 whole = seen | set(more)
                 if all(map(kind.holds, whole)):
                     found = kind_of_cells(whole, order)
-                    assert (found.name, found.sql_type, found.order) == (kind.name, kind.sql_type, kind.order), (seen, more)
+                    assert (found.name, found.sql_type, found.order) == (kind.name, kind.sql_type, kind.order), (
+                        seen,
+                        more,
+                    )
 
 
 # A rule in Python beside the one in SQL
@@ -246,7 +266,11 @@ def says_the_same(text: str, value, order: str) -> bool:
         if value != value or value in (float("inf"), float("-inf")):
             return re.fullmatch(r"(?i)[+-]?(nan|inf|infinity)", text) is not None and repr(float(text)) == repr(value)
         exact = decimal.Decimal(text.strip())
-        kept = value, repr(value), f"{value:.16e}"  # the number itself is exact for -2**63, of which neither text shows all digits
+        kept = (
+            value,
+            repr(value),
+            f"{value:.16e}",
+        )  # the number itself is exact for -2**63, of which neither text shows all digits
         return re.match(r" *[+-]?0\d", text) is None and any(decimal.Decimal(one) == exact for one in kept)
     if isinstance(value, datetime.datetime):
         return same_time(text, value, order)
@@ -259,14 +283,20 @@ def same_time(text: str, value: datetime.datetime, order: str) -> bool:
     day, _, clock = text.replace("T", " ").partition(" ")
     numbers = [int(number) for number in re.split("[-/.]", day)]
     year, month, of_month = (
-        numbers if len(day.split("-")[0].split("/")[0]) == 4 else (numbers[2], *(numbers[1::-1] if order == DAY_FIRST else numbers[:2]))
+        numbers
+        if len(day.split("-")[0].split("/")[0]) == 4
+        else (numbers[2], *(numbers[1::-1] if order == DAY_FIRST else numbers[:2]))
     )
     said = datetime.datetime(year, month, of_month)
     found = re.fullmatch(r"(\d+):(\d+)(?::(\d+)(?:\.(\d+))?)?( ?[AP]M)?(Z|[+-]\d\d:?\d\d)?", clock or "0:00")
     assert found, text
     hours, minutes, seconds, fraction, half, zone = found.groups()
-    said += datetime.timedelta(hours=int(hours) % 12 + 12 * ("P" in half) if half else int(hours), minutes=int(minutes), seconds=int(seconds or 0),
-                               microseconds=int((fraction or "0").ljust(6, "0")[:6]))  # fmt: skip
+    said += datetime.timedelta(
+        hours=int(hours) % 12 + 12 * ("P" in half) if half else int(hours),
+        minutes=int(minutes),
+        seconds=int(seconds or 0),
+        microseconds=int((fraction or "0").ljust(6, "0")[:6]),
+    )
     if zone and zone != "Z":
         said -= (1 if zone[0] == "+" else -1) * datetime.timedelta(hours=int(zone[1:3]), minutes=int(zone[-2:]))
     return said == value.replace(tzinfo=None)
@@ -297,7 +327,10 @@ def test_no_value_is_changed_and_no_order_decides(tmp_path_factory, table, shuff
     orders = [DAY_FIRST, MONTH_FIRST]
     for name, cells in zip(header, table, strict=False):
         values = [row[name] for row in found]
-        assert any(all(says_the_same(text, value, order) for text, value in zip(cells, values, strict=True)) for order in orders), (
+        assert any(
+            all(says_the_same(text, value, order) for text, value in zip(cells, values, strict=True))
+            for order in orders
+        ), (
             cells,
             values,
         )
@@ -329,7 +362,10 @@ def test_floats_that_are_proved_together_are_proved(engine) -> None:
 def test_json_is_typed_by_all_values(project, tmp_path) -> None:
     path = tmp_path / "t.jsonl"
     records = [{"a": n, "o": {"x": 1}, "d": "2020-01-01", "i": n} for n in range(25_000)]
-    records += [{"a": 0.5, "late": "b", "o": {"x": 0.5, "y": "z"}, "d": "2020-01-01 12:00:00", "i": 2**64}, {"a": 3, "i": 1.5}]
+    records += [
+        {"a": 0.5, "late": "b", "o": {"x": 0.5, "y": "z"}, "d": "2020-01-01 12:00:00", "i": 2**64},
+        {"a": 3, "i": 1.5},
+    ]
     path.write_text("".join(json.dumps(record) + "\n" for record in records))
     snapshot = register(project, "json", path=str(path))
     assert kinds(snapshot) == {"a": "float", "o": None, "d": "string", "i": "string", "late": "string"}
@@ -350,4 +386,7 @@ def test_the_spelling_of_numbers(engine) -> None:
         found = engine.fetch(f"SELECT {spelling.class_of('t')} AS c FROM (SELECT '{text}' AS t)")["c"][0].as_py()
         decided = spelling.kind_of([found])
         assert decided.name == kind, text
-        assert engine.fetch(f"SELECT {spelling.value('t', decided)} AS v FROM (SELECT '{text}' AS t)")["v"][0].as_py() == value
+        assert (
+            engine.fetch(f"SELECT {spelling.value('t', decided)} AS v FROM (SELECT '{text}' AS t)")["v"][0].as_py()
+            == value
+        )

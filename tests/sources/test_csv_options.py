@@ -65,7 +65,10 @@ def table_in(encoding: str) -> tuple[bytes, list[dict]]:
 @pytest.mark.parametrize("encoding", TEXTS)
 def test_an_encoding_that_is_named_is_read(read, encoding, packing) -> None:
     content, expected = table_in(encoding)
-    assert rows(read(gzip.compress(content) if packing else content, f"t.csv{packing}", encoding=encoding), "n") == expected
+    assert (
+        rows(read(gzip.compress(content) if packing else content, f"t.csv{packing}", encoding=encoding), "n")
+        == expected
+    )
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "utf-8-sig"])
@@ -74,7 +77,9 @@ def test_an_encoding_that_the_file_tells_is_read(read, encoding) -> None:
     assert rows(read(content), "n") == expected
 
 
-@pytest.mark.parametrize("encoding", ["cp1252", "cp1250", "cp1251", "cp1253", "shift_jis", "euc_kr", "gb18030", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize(
+    "encoding", ["cp1252", "cp1250", "cp1251", "cp1253", "shift_jis", "euc_kr", "gb18030", "utf-16-le", "utf-16-be"]
+)
 def test_an_encoding_is_proposed_and_reads(read, refused, encoding) -> None:
     content, expected = table_in(encoding)
     told = refused(content)
@@ -192,7 +197,9 @@ def test_decimals_and_thousands(read) -> None:
 
 
 def test_kinds_that_are_named(read) -> None:
-    snapshot = read(b"zip,n,t\n10115,1,2020-01-02\n20095,2,2020-01-03\n", types={"zip": "string", "n": "float", "t": "timestamp"})
+    snapshot = read(
+        b"zip,n,t\n10115,1,2020-01-02\n20095,2,2020-01-03\n", types={"zip": "string", "n": "float", "t": "timestamp"}
+    )
     assert kinds(snapshot) == {"zip": "string", "n": "float", "t": "timestamp"}
     assert rows(snapshot, "zip")[0]["zip"] == "10115"
 
@@ -326,7 +333,18 @@ def test_the_path_is_an_argument_and_the_name_its_own(terminal) -> None:
     columns = {c["name"]: c["type"] for c in terminal("datasource", "show", "--json").json["columns"]}
     assert columns == {"zip": "string", "b": "float"}
     terminal(
-        "datasource", "create", "csv", "--path", path, "--name", "three", "--null", "00701", "--no_default_nulls", "--type", "b=string"
+        "datasource",
+        "create",
+        "csv",
+        "--path",
+        path,
+        "--name",
+        "three",
+        "--null",
+        "00701",
+        "--no_default_nulls",
+        "--type",
+        "b=string",
     )
     assert terminal("datasource", "show", "--json").json["columns"][0]["nulls"] == 1
     assert "nothing has changed" in terminal("datasource", "commit", "three").out

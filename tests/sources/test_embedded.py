@@ -44,8 +44,19 @@ def test_types_of_sqlite_are_those_of_the_values(database, project) -> None:
         "INSERT INTO t VALUES (2, NULL, NULL, 1.5, NULL, NULL, '2020-06-01T12:00:00+02:00', 'x', NULL, NULL, 'one')",
     )
     snapshot = register(project, "sqlite", uri=str(path), table="t")
-    assert kinds(snapshot) == {"id": "integer", "whole": "integer", "real": "float", "mixed": "float", "word": "string", "day": "timestamp",
-                               "moment": "timestamp", "code": "string", "bytes": None, "empty": "string", "number_or_word": "string"}  # fmt: skip
+    assert kinds(snapshot) == {
+        "id": "integer",
+        "whole": "integer",
+        "real": "float",
+        "mixed": "float",
+        "word": "string",
+        "day": "timestamp",
+        "moment": "timestamp",
+        "code": "string",
+        "bytes": None,
+        "empty": "string",
+        "number_or_word": "string",
+    }
     first, second = rows(snapshot, "id")
     assert first["whole"] == 9007199254740993
     assert (first["mixed"], second["mixed"]) == (1.0, 1.5)
@@ -59,7 +70,10 @@ def test_types_of_sqlite_are_those_of_the_values(database, project) -> None:
 def test_whole_numbers_of_sqlite_keep_their_digits_beside_reals(database, project) -> None:
     """A real has the digits of whole numbers up to 2**53 only."""
     path = database("sqlite", "CREATE TABLE t (id)", "INSERT INTO t VALUES (9007199254740993), (2.0)")
-    assert [row["id"] for row in rows(register(project, "sqlite", uri=str(path), table="t"), "id")] == [2, 9007199254740993]
+    assert [row["id"] for row in rows(register(project, "sqlite", uri=str(path), table="t"), "id")] == [
+        2,
+        9007199254740993,
+    ]
 
 
 def test_a_view_of_sqlite_reaches_nothing_but_its_file(database, project) -> None:
@@ -76,12 +90,13 @@ def test_a_view_of_sqlite_reaches_nothing_but_its_file(database, project) -> Non
 
 def test_types_of_duckdb(database, project) -> None:
     path = database(
-        "duckdb", "CREATE TYPE mood AS ENUM ('glad', 'sad')",
+        "duckdb",
+        "CREATE TYPE mood AS ENUM ('glad', 'sad')",
         "CREATE TABLE t AS SELECT 1 AS id, 'glad'::mood AS mood, uuid '00000000-0000-0000-0000-00000000000a' AS key,"
         " 170141183460469231731687303715884105727 AS huge,"
         " 1.25::decimal(10,2) AS money, date '2020-02-29' AS day, timestamptz '2020-06-01 12:00:00+02' AS moment, [1, 2] AS list,"
         " {'a': 1} AS struct, true AS flag",
-    )  # fmt: skip
+    )
     snapshot = register(project, "duckdb", uri=f"duckdb:///{path}", table="t")
     (row,) = rows(snapshot, "id")
     assert (row["mood"], row["key"], row["huge"]) == ("glad", "00000000-0000-0000-0000-00000000000a", str(2**127 - 1))
@@ -92,10 +107,18 @@ def test_types_of_duckdb(database, project) -> None:
 
 @pytest.mark.parametrize("kind", ["sqlite", "duckdb"])
 def test_queries_views_and_odd_names(database, project, kind) -> None:
-    path = database(kind, 'CREATE TABLE "odd ""name" (id INT, "with space" TEXT)', """INSERT INTO "odd ""name" VALUES (1, 'a'), (2, NULL), (3, 'c')""",
-                    'CREATE VIEW seen AS SELECT * FROM "odd ""name" WHERE id > 1')  # fmt: skip
+    path = database(
+        kind,
+        'CREATE TABLE "odd ""name" (id INT, "with space" TEXT)',
+        """INSERT INTO "odd ""name" VALUES (1, 'a'), (2, NULL), (3, 'c')""",
+        'CREATE VIEW seen AS SELECT * FROM "odd ""name" WHERE id > 1',
+    )
     found = register(project, kind, uri=str(path), table='odd "name')
-    assert rows(found, "id") == [{"id": 1, "with space": "a"}, {"id": 2, "with space": None}, {"id": 3, "with space": "c"}]
+    assert rows(found, "id") == [
+        {"id": 1, "with space": "a"},
+        {"id": 2, "with space": None},
+        {"id": 3, "with space": "c"},
+    ]
     assert [row["id"] for row in rows(register(project, kind, uri=str(path), table="seen"), "id")] == [2, 3]
     query = "with few as (select id from seen) select id * 10 as tens from few order by 1 desc -- as it is"
     assert [row["tens"] for row in rows(register(project, kind, uri=str(path), query=query), "tens")] == [20, 30]
@@ -167,8 +190,14 @@ def test_a_duckdb_that_is_open_elsewhere(database, project) -> None:
 
 def test_the_same_rows_are_the_same_snapshot_wherever_they_come_from(database, project, tmp_path) -> None:
     statements = ("CREATE TABLE t (x BIGINT, word TEXT)", "INSERT INTO t VALUES (1, 'a'), (1, 'a'), (2, NULL)")
-    contents = {register(project, kind, uri=str(database(kind, *statements)), table="t").content for kind in ("sqlite", "duckdb")}
+    contents = {
+        register(project, kind, uri=str(database(kind, *statements)), table="t").content
+        for kind in ("sqlite", "duckdb")
+    }
     turned = "select x, word from (select * from t order by x desc)"
     contents |= {register(project, "sqlite", uri=str(tmp_path / "t.sqlite"), query=turned).content}
     assert len(contents) == 1
-    assert register(project, "sqlite", uri=str(tmp_path / "t.sqlite"), query="select distinct x, word from t").content not in contents
+    assert (
+        register(project, "sqlite", uri=str(tmp_path / "t.sqlite"), query="select distinct x, word from t").content
+        not in contents
+    )

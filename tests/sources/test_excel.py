@@ -30,24 +30,68 @@ def read(tmp_path):
 
 @pytest.mark.parametrize("prefix", ["", "x"])
 def test_every_kind_of_cell(read, prefix) -> None:
-    snapshot = read({"One": [
-        ["n", "x", "word", "flag", "day", "moment", "hour", "span", "sum", "code"],
-        [1, 0.5, "a & b", True, styled(DAYS, DAY), styled(DAYS + 0.5, TIME), styled(0.5, TIME_OF_DAY), styled(1.25, DURATION), formula("A2+1", "2"), "007"],
-        [2, 3, None, False, styled(DAYS + 1, DAY), styled(DAYS + 1, TIME), None, None, formula("A3+1", "3"), 8],
-        [None] * 10,
-        [3, None, "c", None, None, None, None, None, None, None],
-    ]}, prefix=prefix)  # fmt: skip
+    snapshot = read(
+        {
+            "One": [
+                ["n", "x", "word", "flag", "day", "moment", "hour", "span", "sum", "code"],
+                [
+                    1,
+                    0.5,
+                    "a & b",
+                    True,
+                    styled(DAYS, DAY),
+                    styled(DAYS + 0.5, TIME),
+                    styled(0.5, TIME_OF_DAY),
+                    styled(1.25, DURATION),
+                    formula("A2+1", "2"),
+                    "007",
+                ],
+                [2, 3, None, False, styled(DAYS + 1, DAY), styled(DAYS + 1, TIME), None, None, formula("A3+1", "3"), 8],
+                [None] * 10,
+                [3, None, "c", None, None, None, None, None, None, None],
+            ]
+        },
+        prefix=prefix,
+    )
     assert kinds(snapshot) == {
-        "n": "integer", "x": "float", "word": "string", "flag": "boolean", "day": "timestamp", "moment": "timestamp", "hour": None,
-        "span": "float", "sum": "integer", "code": "string",
-    }  # fmt: skip
+        "n": "integer",
+        "x": "float",
+        "word": "string",
+        "flag": "boolean",
+        "day": "timestamp",
+        "moment": "timestamp",
+        "hour": None,
+        "span": "float",
+        "sum": "integer",
+        "code": "string",
+    }
     assert rows(snapshot, "n") == [
-        {"n": 1, "x": 0.5, "word": "a & b", "flag": True, "day": datetime.date(2020, 1, 1), "moment": datetime.datetime(2020, 1, 1, 12),
-         "hour": datetime.time(12), "span": 108_000.0, "sum": 2, "code": "007"},
-        {"n": 2, "x": 3.0, "word": None, "flag": False, "day": datetime.date(2020, 1, 2), "moment": datetime.datetime(2020, 1, 2),
-         "hour": None, "span": None, "sum": 3, "code": "8"},
+        {
+            "n": 1,
+            "x": 0.5,
+            "word": "a & b",
+            "flag": True,
+            "day": datetime.date(2020, 1, 1),
+            "moment": datetime.datetime(2020, 1, 1, 12),
+            "hour": datetime.time(12),
+            "span": 108_000.0,
+            "sum": 2,
+            "code": "007",
+        },
+        {
+            "n": 2,
+            "x": 3.0,
+            "word": None,
+            "flag": False,
+            "day": datetime.date(2020, 1, 2),
+            "moment": datetime.datetime(2020, 1, 2),
+            "hour": None,
+            "span": None,
+            "sum": 3,
+            "code": "8",
+        },
         {"n": 3, **dict.fromkeys(["x", "flag", "day", "moment", "hour", "span", "sum", "code"]), "word": "c"},
-    ]  # fmt: skip
+    ]
 
 
 def test_the_header_and_what_is_above_it(read) -> None:
@@ -99,7 +143,10 @@ def test_many_rows_in_their_order(read) -> None:
 def test_the_name_of_the_file_names_the_datasource(terminal) -> None:
     pytest.importorskip("python_calamine", reason="pip install 'cengine-ml[excel]'")
     write(terminal.files / "trips.xlsx", {"One": [["a"], [1]]})
-    assert "(trips): 1 rows" in terminal("datasource", "create", "excel", terminal.files / "trips.xlsx", "--sheet", "One").out
+    assert (
+        "(trips): 1 rows"
+        in terminal("datasource", "create", "excel", terminal.files / "trips.xlsx", "--sheet", "One").out
+    )
 
 
 def test_files_that_are_no_workbooks(terminal) -> None:

@@ -32,22 +32,66 @@ def registered(project, table):
 
 def test_pandas(project) -> None:
     pandas = pytest.importorskip("pandas")
-    frame = pandas.DataFrame({
-        "n": [1, 2, 3], "x": [0.5, np.nan, 2.5], "word": ["a", None, "ü"], "flag": [True, False, True],
-        "when": pandas.to_datetime(["2020-01-01 12:30:00.123456", None, "2021-01-01 00:00:00.000000"]), "class": pandas.Categorical(["p", "q", "p"]),
-        "rank": pandas.Categorical([10, 20, 10]), "whole": pandas.array([1, None, 2**53 + 1], dtype="Int64"),
-        "object": pandas.Series([datetime.date(2020, 1, 1), None, datetime.date(2021, 1, 1)], dtype=object),
-    })  # fmt: skip
+    frame = pandas.DataFrame(
+        {
+            "n": [1, 2, 3],
+            "x": [0.5, np.nan, 2.5],
+            "word": ["a", None, "ü"],
+            "flag": [True, False, True],
+            "when": pandas.to_datetime(["2020-01-01 12:30:00.123456", None, "2021-01-01 00:00:00.000000"]),
+            "class": pandas.Categorical(["p", "q", "p"]),
+            "rank": pandas.Categorical([10, 20, 10]),
+            "whole": pandas.array([1, None, 2**53 + 1], dtype="Int64"),
+            "object": pandas.Series([datetime.date(2020, 1, 1), None, datetime.date(2021, 1, 1)], dtype=object),
+        }
+    )
     snapshot = registered(project, frame)
-    assert kinds(snapshot) == {"n": "integer", "x": "float", "word": "string", "flag": "boolean", "when": "timestamp", "class": "string",
-                               "rank": "integer", "whole": "integer", "object": "timestamp"}  # fmt: skip
+    assert kinds(snapshot) == {
+        "n": "integer",
+        "x": "float",
+        "word": "string",
+        "flag": "boolean",
+        "when": "timestamp",
+        "class": "string",
+        "rank": "integer",
+        "whole": "integer",
+        "object": "timestamp",
+    }
     assert rows(snapshot, "n") == [
-        {"n": 1, "x": 0.5, "word": "a", "flag": True, "when": datetime.datetime(2020, 1, 1, 12, 30, 0, 123456), "class": "p", "rank": 10,
-         "whole": 1, "object": datetime.date(2020, 1, 1)},
-        {"n": 2, "x": None, "word": None, "flag": False, "when": None, "class": "q", "rank": 20, "whole": None, "object": None},
-        {"n": 3, "x": 2.5, "word": "ü", "flag": True, "when": datetime.datetime(2021, 1, 1), "class": "p", "rank": 10,
-         "whole": 2**53 + 1, "object": datetime.date(2021, 1, 1)},
-    ]  # fmt: skip
+        {
+            "n": 1,
+            "x": 0.5,
+            "word": "a",
+            "flag": True,
+            "when": datetime.datetime(2020, 1, 1, 12, 30, 0, 123456),
+            "class": "p",
+            "rank": 10,
+            "whole": 1,
+            "object": datetime.date(2020, 1, 1),
+        },
+        {
+            "n": 2,
+            "x": None,
+            "word": None,
+            "flag": False,
+            "when": None,
+            "class": "q",
+            "rank": 20,
+            "whole": None,
+            "object": None,
+        },
+        {
+            "n": 3,
+            "x": 2.5,
+            "word": "ü",
+            "flag": True,
+            "when": datetime.datetime(2021, 1, 1),
+            "class": "p",
+            "rank": 10,
+            "whole": 2**53 + 1,
+            "object": datetime.date(2021, 1, 1),
+        },
+    ]
 
 
 def test_an_index_of_pandas(project) -> None:
@@ -99,13 +143,21 @@ def test_columns_of_pandas_that_are_no_table(project) -> None:
 
 def test_arrow(project) -> None:
     table = pa.table(
-        {"n": [1, 2], "price": [decimal.Decimal("1.50"), None], "class": pa.array(["a", "b"]).dictionary_encode(), "list": [[1], None]}
+        {
+            "n": [1, 2],
+            "price": [decimal.Decimal("1.50"), None],
+            "class": pa.array(["a", "b"]).dictionary_encode(),
+            "list": [[1], None],
+        }
     )
     expected = table.set_column(2, "class", pa.array(["a", "b"])).to_pylist()
     found = registered(project, table)
     assert rows(found, "n") == expected
     assert registered(project, table.to_batches()[0]).content == found.content
-    assert registered(project, pa.RecordBatchReader.from_batches(table.schema, table.to_batches())).content == found.content
+    assert (
+        registered(project, pa.RecordBatchReader.from_batches(table.schema, table.to_batches())).content
+        == found.content
+    )
     assert registered(project, Capsule(table)).content == found.content
     with pytest.raises(SourceError, match="two columns named 'a'"):
         registered(project, pa.Table.from_arrays([pa.array([1]), pa.array([2])], ["a", "a"]))
@@ -130,8 +182,15 @@ class Broken:
 
 def test_polars(project) -> None:
     polars = pytest.importorskip("polars")
-    frame = polars.DataFrame({"n": [1, 2], "word": ["a", None], "x": [0.5, None], "day": [datetime.date(2020, 1, 1), None],
-                              "class": polars.Series(["p", "q"], dtype=polars.Categorical)})  # fmt: skip
+    frame = polars.DataFrame(
+        {
+            "n": [1, 2],
+            "word": ["a", None],
+            "x": [0.5, None],
+            "day": [datetime.date(2020, 1, 1), None],
+            "class": polars.Series(["p", "q"], dtype=polars.Categorical),
+        }
+    )
     assert rows(registered(project, frame), "n") == frame.to_dicts()
     with pytest.raises(SourceError, match="collect"):
         registered(project, frame.lazy())

@@ -12,10 +12,14 @@ from terminal import Terminal
 
 from cengine.errors import SourceError
 
-TABLE = pa.table({
-    "x": [1, 2, 3], "money": pa.array([decimal.Decimal("1.50")] * 3, pa.decimal128(10, 2)), "day": [datetime.date(2020, 1, n) for n in (1, 2, 3)],
-    "word": ["a", "b", "a"],
-})  # fmt: skip
+TABLE = pa.table(
+    {
+        "x": [1, 2, 3],
+        "money": pa.array([decimal.Decimal("1.50")] * 3, pa.decimal128(10, 2)),
+        "day": [datetime.date(2020, 1, n) for n in (1, 2, 3)],
+        "word": ["a", "b", "a"],
+    }
+)
 MORE = pa.table({name: [None] for name in TABLE.column_names}, TABLE.schema).set_column(0, "x", pa.array([4]))
 
 
@@ -58,7 +62,9 @@ def test_delta_in_an_object_store(project, s3, monkeypatch) -> None:
     for name, value in s3.environment.items():
         monkeypatch.setenv(name, value)
     path = f"{s3.new_bucket()}/trips"
-    deltalake.write_deltalake(path, TABLE, partition_by=["word"], storage_options={"AWS_ALLOW_HTTP": "true"}, mode="overwrite")
+    deltalake.write_deltalake(
+        path, TABLE, partition_by=["word"], storage_options={"AWS_ALLOW_HTTP": "true"}, mode="overwrite"
+    )
     assert rows(register(project, "delta", path=path), "x") == TABLE.to_pylist()
 
 
@@ -101,7 +107,19 @@ def test_iceberg_by_catalog_and_by_folder(terminal, project, iceberg) -> None:
     assert register(project, "iceberg", path=folder).content == by_catalog.content
     old = register(project, "iceberg", path=folder, snapshot_id=snapshots[0])
     assert rows(old, "x") == TABLE.to_pylist()
-    terminal("datasource", "create", "iceberg", "--name", "t", "--catalog", "mine", "--table", "city.trips", "--snapshot_id", snapshots[0])
+    terminal(
+        "datasource",
+        "create",
+        "iceberg",
+        "--name",
+        "t",
+        "--catalog",
+        "mine",
+        "--table",
+        "city.trips",
+        "--snapshot_id",
+        snapshots[0],
+    )
     assert "nothing has changed" in terminal("datasource", "commit", "t").out
 
 

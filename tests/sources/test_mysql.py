@@ -69,7 +69,8 @@ def test_every_type_is_mapped(database, project) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "says"), [("time", "time_to_sec(x)"), ("blob", "hex(x)"), ("binary(3)", "hex(x)"), ("point", "st_astext(x)")]
+    ("kind", "says"),
+    [("time", "time_to_sec(x)"), ("blob", "hex(x)"), ("binary(3)", "hex(x)"), ("point", "st_astext(x)")],
 )
 def test_a_type_without_a_counterpart_is_refused_with_the_way_out(database, project, kind, says) -> None:
     database.run(f"CREATE TABLE t (id int, x {kind})", "INSERT INTO t VALUES (1, NULL)")
@@ -116,11 +117,18 @@ def test_odd_texts_and_nulls_come_as_they_are(database, project) -> None:
 
 def test_a_column_alone_and_odd_names(database, project) -> None:
     database.run(
-        "CREATE TABLE `a ``odd, one` (`with space` text, `Up` int)", "INSERT INTO `a ``odd, one` VALUES ('', 1), (NULL, 2), ('x', 3)"
+        "CREATE TABLE `a ``odd, one` (`with space` text, `Up` int)",
+        "INSERT INTO `a ``odd, one` VALUES ('', 1), (NULL, 2), ('x', 3)",
     )
     snapshot = register(project, "mysql", uri=database.uri, table="`a ``odd, one`")
-    assert rows(snapshot, "Up") == [{"with space": "", "Up": 1}, {"with space": None, "Up": 2}, {"with space": "x", "Up": 3}]
-    alone = register(project, "mysql", uri=database.uri, query="select `with space` as w from `a ``odd, one` order by `Up`")
+    assert rows(snapshot, "Up") == [
+        {"with space": "", "Up": 1},
+        {"with space": None, "Up": 2},
+        {"with space": "x", "Up": 3},
+    ]
+    alone = register(
+        project, "mysql", uri=database.uri, query="select `with space` as w from `a ``odd, one` order by `Up`"
+    )
     assert sorted(str(row["w"]) for row in rows(alone, "w")) == ["", "None", "x"]
 
 
@@ -191,7 +199,16 @@ def test_a_connection_that_is_ended_is_told(terminal, database) -> None:
         "CREATE FUNCTION ended(n int) RETURNS int NO SQL BEGIN IF n > 60000 THEN KILL CONNECTION CONNECTION_ID(); END IF; RETURN n; END"
     )
     answer = terminal(
-        "datasource", "create", "mysql", "--name", "t", "--uri", database.uri, "--query", "select ended(n) as n, filler from t", code=4
+        "datasource",
+        "create",
+        "mysql",
+        "--name",
+        "t",
+        "--uri",
+        database.uri,
+        "--query",
+        "select ended(n) as n, filler from t",
+        code=4,
     )
     assert "the connection to" in answer.err
     assert terminal("datasource", "list", "--json").json == []

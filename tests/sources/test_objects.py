@@ -15,6 +15,7 @@ from servers import azure_server, gcs_server, s3_server
 from terminal import Terminal, table_text
 from test_tables_in_files import RECORDS, write_records
 
+from cengine.connections import patience
 from cengine.errors import SourceError
 from cengine.sources import objects
 
@@ -54,7 +55,8 @@ def parquet(**columns) -> bytes:
 
 
 @pytest.mark.parametrize(
-    "name", ["t.csv", "t.csv.gz", "t.csv.zst", "t.parquet", "t.json", "array.json", "t.json.gz", "array.json.gz", "t.json.zst"]
+    "name",
+    ["t.csv", "t.csv.gz", "t.csv.zst", "t.parquet", "t.json", "array.json", "t.json.gz", "array.json.gz", "t.json.zst"],
 )
 def test_every_kind_gives_the_rows_of_the_local_file(bucket, project, tmp_path, name) -> None:
     kind = next(kind for kind in ("csv", "parquet", "json") if kind in name)
@@ -81,20 +83,29 @@ def test_folders_globs_and_hive_partitions(bucket, project) -> None:
     bucket.put("trips/_SUCCESS", b"")
     bucket.put("trips/year=2018/month=6/_hidden.csv", b"x\n9\n")
     bucket.put("other/a.csv", b"x\n5\n")
-    expected = [{"x": 1, "year": 2018, "month": 6}, {"x": 2, "year": 2018, "month": 7}, {"x": 3, "year": 2019, "month": None}]
+    expected = [
+        {"x": 1, "year": 2018, "month": 6},
+        {"x": 2, "year": 2018, "month": 7},
+        {"x": 3, "year": 2019, "month": None},
+    ]
     for path in (f"{bucket.address}/trips", f"{bucket.address}/trips/", f"{bucket.address}/trips/*/*/part-*.csv"):
         assert rows(register(project, "csv", path=path), "x") == expected
     assert rows(register(project, "csv", path=f"{bucket.address}/trips/year=2018/*/p*.csv"), "x") == [
         {"x": 1, "month": 6},
         {"x": 2, "month": 7},
     ]
-    assert rows(register(project, "csv", path=f"{bucket.address}/trips/year=2018/month=6/part-0.csv"), "x") == [{"x": 1}]
+    assert rows(register(project, "csv", path=f"{bucket.address}/trips/year=2018/month=6/part-0.csv"), "x") == [
+        {"x": 1}
+    ]
 
 
 def test_types_hold_the_values_of_all_files_and_differences_are_named(bucket, project) -> None:
     bucket.put("f/a.csv", b"x,y\n1,2\n")
     bucket.put("f/b.csv", b"x,y\n1.5,word\n")
-    assert rows(register(project, "csv", path=f"{bucket.address}/f"), "x") == [{"x": 1.0, "y": "2"}, {"x": 1.5, "y": "word"}]
+    assert rows(register(project, "csv", path=f"{bucket.address}/f"), "x") == [
+        {"x": 1.0, "y": "2"},
+        {"x": 1.5, "y": "word"},
+    ]
     bucket.put("f/c.csv", b"x,z\n1,2\n")
     with pytest.raises(SourceError, match=r"'c.csv' and 'a.csv' have different columns"):
         register(project, "csv", path=f"{bucket.address}/f")
@@ -160,11 +171,16 @@ def test_files_wait_on_disk_within_bounds(bucket, project, monkeypatch) -> None:
 
 def put_bad(bucket: Bucket, case: str) -> str:
     contents = {
-        "empty": ("t.csv", b""), "csv that is Parquet": ("t.csv", parquet(x=[1])), "parquet that is CSV": ("t.parquet", b"x,y\n1,2\n" * 9),
-        "truncated Parquet": ("t.parquet", parquet(x=list(range(9999)))[:-50]), "truncated gzip": ("t.csv.gz", gzip.compress(table_text(5000).encode())[:-200]),
-        "not gzip": ("t.csv.gz", b"x\n1\n"), "ragged": ("t.csv", (table_text(60) + "1.0,a\n").encode()), "folder without": ("d/readme.md", b"x"),
+        "empty": ("t.csv", b""),
+        "csv that is Parquet": ("t.csv", parquet(x=[1])),
+        "parquet that is CSV": ("t.parquet", b"x,y\n1,2\n" * 9),
+        "truncated Parquet": ("t.parquet", parquet(x=list(range(9999)))[:-50]),
+        "truncated gzip": ("t.csv.gz", gzip.compress(table_text(5000).encode())[:-200]),
+        "not gzip": ("t.csv.gz", b"x\n1\n"),
+        "ragged": ("t.csv", (table_text(60) + "1.0,a\n").encode()),
+        "folder without": ("d/readme.md", b"x"),
         "json that ends early": ("t.json", b'{"x": 1}\n{"x": '),
-    }  # fmt: skip
+    }
     name, content = contents[case]
     path = bucket.put(name, content)
     return path.rpartition("/")[0] if case == "folder without" else path
@@ -206,7 +222,9 @@ def test_rejected_rows_may_be_left_out(terminal, bucket) -> None:
     ("ftp://host/t.csv", "ftp://, which is not known"), ("s3://", "s3://"),
 ])  # fmt: skip
 def test_bad_address(terminal, bucket, path, says) -> None:
-    answer = terminal("datasource", "create", "csv", "--name", "t", "--path", path.format(bucket=bucket.address), code=4)
+    answer = terminal(
+        "datasource", "create", "csv", "--name", "t", "--path", path.format(bucket=bucket.address), code=4
+    )
     assert says in answer.err
     nothing_is_left(terminal)
 
@@ -262,6 +280,7 @@ def test_a_file_that_changes_while_it_is_read(terminal, bucket, monkeypatch) -> 
 
 
 def test_a_server_that_goes_away(terminal, monkeypatch) -> None:
+    monkeypatch.setattr(patience, "PATIENCE_SECONDS", 1.0)
     with s3_server() as server:
         for name, value in server.environment.items():
             monkeypatch.setenv(name, value)
@@ -284,7 +303,8 @@ def test_a_server_that_goes_away(terminal, monkeypatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "package", "extra"), [("s3://b/t.csv", "s3fs", "s3"), ("gs://b/t.csv", "gcsfs", "gcs"), ("az://b/t.csv", "adlfs", "azure")]
+    ("path", "package", "extra"),
+    [("s3://b/t.csv", "s3fs", "s3"), ("gs://b/t.csv", "gcsfs", "gcs"), ("az://b/t.csv", "adlfs", "azure")],
 )
 def test_a_missing_package_is_told_with_the_command(project, monkeypatch, path, package, extra) -> None:
     import fsspec.registry  # noqa: F401
@@ -318,7 +338,11 @@ def test_google_cloud_storage(terminal, gcs, monkeypatch) -> None:
     import gcsfs.core
 
     address, endpoint = gcs
-    for name, value in (("STORAGE_EMULATOR_HOST", endpoint), ("NO_GCE_CHECK", "true"), ("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")):
+    for name, value in (
+        ("STORAGE_EMULATOR_HOST", endpoint),
+        ("NO_GCE_CHECK", "true"),
+        ("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false"),
+    ):
         monkeypatch.setenv(name, value)
     files = gcsfs.core.GCSFileSystem(token="anon", skip_instance_cache=True)
     files.pipe_file(f"{address}/trips/year=2018/a.parquet", parquet(x=[1, 2]))
@@ -369,12 +393,19 @@ def test_every_kind_in_azure_gives_the_rows_of_the_local_file(azure, project, tm
     kind = next(kind for kind in ("csv", "parquet", "json") if kind in name)
     local = write_records(tmp_path, name)
     address = put_blobs(azure, monkeypatch, **{name: local.read_bytes()})
-    assert stored(register(project, kind, path=f"{address}/{name}")).equals(stored(register(project, kind, path=str(local))))
+    assert stored(register(project, kind, path=f"{address}/{name}")).equals(
+        stored(register(project, kind, path=str(local)))
+    )
 
 
-@pytest.mark.parametrize(("path", "says"), [
-    ("{address}/none.csv", "there is no file or folder"), ("{address}/no*.csv", "holds no csv files"), ("az://no-such-container/t.csv", "no-such-container"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("path", "says"),
+    [
+        ("{address}/none.csv", "there is no file or folder"),
+        ("{address}/no*.csv", "holds no csv files"),
+        ("az://no-such-container/t.csv", "no-such-container"),
+    ],
+)
 def test_bad_address_in_azure(terminal, azure, monkeypatch, path, says) -> None:
     address = put_blobs(azure, monkeypatch, **{"t.csv": b"x\n1\n"})
     answer = terminal("datasource", "create", "csv", "--name", "t", "--path", path.format(address=address), code=4)
@@ -385,7 +416,9 @@ def test_bad_address_in_azure(terminal, azure, monkeypatch, path, says) -> None:
 def test_an_azure_key_that_is_refused(terminal, azure, monkeypatch) -> None:
     address = put_blobs(azure, monkeypatch, **{"t.csv": b"x\n1\n"})
     before, _, after = azure[1].partition("AccountKey=")
-    monkeypatch.setenv("AZURE_STORAGE_CONNECTION_STRING", f"{before}AccountKey=bm90IHRoZSBrZXk=;{after.partition(';')[2]}")
+    monkeypatch.setenv(
+        "AZURE_STORAGE_CONNECTION_STRING", f"{before}AccountKey=bm90IHRoZSBrZXk=;{after.partition(';')[2]}"
+    )
     answer = terminal("datasource", "create", "csv", "--name", "t", "--path", f"{address}/t.csv", code=4)
     assert "AZURE_STORAGE_CONNECTION_STRING" in answer.err
     assert "bm90IHRoZSBrZXk" not in answer.err

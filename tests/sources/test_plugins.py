@@ -59,24 +59,15 @@ BROKEN = {
 
 
 @pytest.fixture
-def package(tmp_path, monkeypatch):
+def package(install_package):
     """A package with one good source and many broken ones, where Python finds it."""
-    folder = tmp_path / "site"
-    info = folder / "squares_source-1.5.dist-info"
-    info.mkdir(parents=True)
-    (folder / "squares_source.py").write_text(SQUARES)
-    (folder / "raising_source.py").write_text("1 / 0")
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: squares-source\nVersion: 1.5\n")
     lines = [
         "squares = squares_source:Squares",
         "csv = squares_source:Squares",
         *(f"{name} = {target}" for name, (target, _) in BROKEN.items()),
     ]
-    (info / "entry_points.txt").write_text("\n".join(["[cengine.sources]", *lines]) + "\n")
-    monkeypatch.syspath_prepend(str(folder))
-    yield folder
-    for name in ("squares_source", "raising_source"):
-        sys.modules.pop(name, None)
+    modules = {"squares_source.py": SQUARES, "raising_source.py": "1 / 0"}
+    return install_package("squares-source", modules, "\n".join(["[cengine.sources]", *lines]), version="1.5")
 
 
 def test_a_source_of_another_package_is_one_of_ours(terminal: Terminal, package) -> None:
@@ -86,17 +77,24 @@ def test_a_source_of_another_package_is_one_of_ours(terminal: Terminal, package)
     shown = terminal("datasource", "create", "squares", "--help").out
     for text in ("--upto INTEGER", "How many.", "[required]", "--table-type TEXT", "[default: public]", "--loud"):
         assert text in shown
-    answer = terminal("datasource", "create", "squares", "--name", "s", "--upto", 4, "--table_type", "private", "--loud")
+    answer = terminal(
+        "datasource", "create", "squares", "--name", "s", "--upto", 4, "--table_type", "private", "--loud"
+    )
     assert "4 rows read" in answer.out
     assert "from squares up to 4" in terminal("datasource", "show").out
     assert "nothing has changed" in terminal("datasource", "commit", "s").out
-    assert rows(register(terminal.project, "squares", upto=3), "N Umber") == [{"N Umber": n, "square": n * n} for n in range(3)]
+    assert rows(register(terminal.project, "squares", upto=3), "N Umber") == [
+        {"N Umber": n, "square": n * n} for n in range(3)
+    ]
 
 
 def test_its_options_are_checked(terminal, package) -> None:
     create = ("datasource", "create", "squares", "--name", "s")
     assert "Missing option '--upto'" in terminal(*create, code=2).err
-    assert "option 'upto' of squares: input should be greater than or equal to 1" in terminal(*create, "--upto", 0, code=4).err
+    assert (
+        "option 'upto' of squares: input should be greater than or equal to 1"
+        in terminal(*create, "--upto", 0, code=4).err
+    )
     assert "No such option" in terminal(*create, "--upto", 1, "--up-to", 2, code=2).err
 
 
@@ -144,18 +142,13 @@ def test_an_unknown_type_in_python(terminal) -> None:
         register(terminal.project, "xml")
 
 
-def test_the_new_source_of_the_documentation_works(terminal, tmp_path, monkeypatch) -> None:
+def test_the_new_source_of_the_documentation_works(terminal, install_package) -> None:
     page = (Path(__file__).parents[2] / "docs" / "sources.md").read_text()
     (code,) = (block for block in re.findall(r"```python\n(.*?)```", page, re.S) if "class " in block)
     (entry,) = re.findall(r'```toml\n\[project.entry-points."cengine.sources"\]\n(.*?)\n```', page, re.S)
     assert len([line for line in code[code.index("class ") :].splitlines() if line.strip()]) <= 40
-    info = tmp_path / "site" / "my_package-1.dist-info"
-    info.mkdir(parents=True)
-    (tmp_path / "site" / "my_package").mkdir()
-    (tmp_path / "site" / "my_package" / "access_log.py").write_text(code)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: my-package\nVersion: 1\n")
-    (info / "entry_points.txt").write_text("[cengine.sources]\n" + entry.replace('"', "") + "\n")
-    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    entry_points = "[cengine.sources]\n" + entry.replace('"', "")
+    install_package("my-package", {"my_package/access_log.py": code}, entry_points)
     line = '10.0.0.{} - - [29/Feb/2020:12:30:15 +0000] "GET /page/{} HTTP/1.1" 200 {}\n'
     log = terminal.write("access.log", "".join(line.format(n % 5, n, n or "-") for n in range(25)) + "something else\n")
     terminal("datasource", "create", "access-log", "--name", "requests", "--path", log, "--batch_rows", 10)
@@ -163,4 +156,7 @@ def test_the_new_source_of_the_documentation_works(terminal, tmp_path, monkeypat
     assert (shown["rows"], [c["name"] for c in shown["columns"]]) == (25, ["host", "method", "page", "status", "size"])
     assert [c["nulls"] for c in shown["columns"]] == [0, 0, 0, 0, 1]
     assert "nothing has changed" in terminal("datasource", "commit").out
-    assert "there is no file" in terminal("datasource", "create", "access-log", "--name", "x", "--path", "no.log", code=4).err
+    assert (
+        "there is no file"
+        in terminal("datasource", "create", "access-log", "--name", "x", "--path", "no.log", code=4).err
+    )

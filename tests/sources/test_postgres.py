@@ -63,23 +63,34 @@ TYPES = {
 def test_every_type_is_mapped(database, project) -> None:
     columns = ", ".join(f'"{name}" {kind}' for name, (kind, *_) in TYPES.items())
     values = ", ".join(value for _, value, *_ in TYPES.values())
-    database.run("CREATE TYPE mood AS ENUM ('glad', 'sad')", "CREATE DOMAIN years AS int4 CHECK (value >= 0)", f"CREATE TABLE t (id int, {columns})",
-                 f"INSERT INTO t VALUES (1, {values})", "INSERT INTO t (id) VALUES (2)")  # fmt: skip
+    database.run(
+        "CREATE TYPE mood AS ENUM ('glad', 'sad')",
+        "CREATE DOMAIN years AS int4 CHECK (value >= 0)",
+        f"CREATE TABLE t (id int, {columns})",
+        f"INSERT INTO t VALUES (1, {values})",
+        "INSERT INTO t (id) VALUES (2)",
+    )
     snapshot = register(project, "postgres", uri=database.uri, table="t")
     assert kinds(snapshot) == {"id": "integer", **{name: kind for name, (_, _, kind, _) in TYPES.items()}}
     first, second = rows(snapshot, "id")
     assert first["real"] != first["real"]
-    assert {name: first[name] for name in TYPES if name != "real"} == {name: value for name, (*_, value) in TYPES.items() if name != "real"}
+    assert {name: first[name] for name in TYPES if name != "real"} == {
+        name: value for name, (*_, value) in TYPES.items() if name != "real"
+    }
     assert second == {"id": 2, **dict.fromkeys(TYPES)}
 
 
 def test_whole_numbers_of_numeric_keep_their_digits(database, project) -> None:
-    database.run("CREATE TABLE ids (y int, wide numeric(20,0), long numeric, short numeric, part numeric(20,3))",
-                 "INSERT INTO ids VALUES (1, 18446744073709551615, 9007199254740993, 5, 0.125), (2, NULL, -1, NULL, 2)")  # fmt: skip
+    database.run(
+        "CREATE TABLE ids (y int, wide numeric(20,0), long numeric, short numeric, part numeric(20,3))",
+        "INSERT INTO ids VALUES (1, 18446744073709551615, 9007199254740993, 5, 0.125), (2, NULL, -1, NULL, 2)",
+    )
     snapshot = register(project, "postgres", uri=database.uri, table="ids")
     assert kinds(snapshot) == {"y": "integer", "wide": "string", "long": "integer", "short": "float", "part": "float"}
-    assert rows(snapshot, "y") == [{"y": 1, "wide": "18446744073709551615", "long": 9007199254740993, "short": 5.0, "part": 0.125},
-                                   {"y": 2, "wide": None, "long": -1, "short": None, "part": 2.0}]  # fmt: skip
+    assert rows(snapshot, "y") == [
+        {"y": 1, "wide": "18446744073709551615", "long": 9007199254740993, "short": 5.0, "part": 0.125},
+        {"y": 2, "wide": None, "long": -1, "short": None, "part": 2.0},
+    ]
 
 
 def test_a_time_with_zone_is_the_same_moment_whatever_the_session_says(database, project, monkeypatch) -> None:
@@ -90,7 +101,8 @@ def test_a_time_with_zone_is_the_same_moment_whatever_the_session_says(database,
 
 
 @pytest.mark.parametrize(
-    ("kind", "says"), [("interval", "extract(epoch from x)"), ("point", "cast(x as text)"), ("int4range", "cast(x as text)")]
+    ("kind", "says"),
+    [("interval", "extract(epoch from x)"), ("point", "cast(x as text)"), ("int4range", "cast(x as text)")],
 )
 def test_a_type_without_a_counterpart_is_refused_with_the_way_out(database, project, kind, says) -> None:
     database.run(f"CREATE TABLE t (id int, x {kind})", "INSERT INTO t VALUES (1, NULL)")
@@ -147,18 +159,29 @@ def test_ranges_are_of_one_state_though_others_write(database, project, short_ra
 
 
 def test_a_view_a_partitioned_table_and_an_empty_one(database, project, short_ranges) -> None:
-    database.run(NUMBERS, "CREATE VIEW few AS SELECT n FROM numbers WHERE n < 10", "CREATE TABLE parted (n int) PARTITION BY RANGE (n)",
-                 "CREATE TABLE low PARTITION OF parted FOR VALUES FROM (0) TO (100)", "CREATE TABLE high PARTITION OF parted DEFAULT",
-                 "INSERT INTO parted SELECT n FROM numbers", "CREATE TABLE nothing (n int)")  # fmt: skip
-    assert [row["n"] for row in rows(register(project, "postgres", uri=database.uri, table="few"), "n")] == list(range(1, 10))
+    database.run(
+        NUMBERS,
+        "CREATE VIEW few AS SELECT n FROM numbers WHERE n < 10",
+        "CREATE TABLE parted (n int) PARTITION BY RANGE (n)",
+        "CREATE TABLE low PARTITION OF parted FOR VALUES FROM (0) TO (100)",
+        "CREATE TABLE high PARTITION OF parted DEFAULT",
+        "INSERT INTO parted SELECT n FROM numbers",
+        "CREATE TABLE nothing (n int)",
+    )
+    assert [row["n"] for row in rows(register(project, "postgres", uri=database.uri, table="few"), "n")] == list(
+        range(1, 10)
+    )
     assert register(project, "postgres", uri=database.uri, table="parted").schema.num_rows == 20000
     with pytest.raises(SourceError, match="holds no rows"):
         register(project, "postgres", uri=database.uri, table="nothing")
 
 
 def test_odd_names(database, project) -> None:
-    database.run('CREATE SCHEMA "Odd one"', 'CREATE TABLE "Odd one"."a "" table" ("with space" int, "quo""te" int, "Up" int, select_ int)',
-                 'INSERT INTO "Odd one"."a "" table" VALUES (1, 2, 3, 4)')  # fmt: skip
+    database.run(
+        'CREATE SCHEMA "Odd one"',
+        'CREATE TABLE "Odd one"."a "" table" ("with space" int, "quo""te" int, "Up" int, select_ int)',
+        'INSERT INTO "Odd one"."a "" table" VALUES (1, 2, 3, 4)',
+    )
     snapshot = register(project, "postgres", uri=database.uri, table='"Odd one"."a "" table"')
     assert rows(snapshot, "Up") == [{"with space": 1, 'quo"te': 2, "Up": 3, "select_": 4}]
 
@@ -167,7 +190,9 @@ def test_the_same_data_is_the_same_snapshot_and_a_change_is_another(terminal, da
     monkeypatch.setenv("PGPASSWORD", PostgresServer.password)
     database.run("CREATE TABLE t (n int, x float8)", "INSERT INTO t SELECT i, i * 1e-13 FROM generate_series(1, 100) i")
     terminal("datasource", "create", "postgres", "--name", "t", "--uri", database.plain, "--table", "t")
-    database.run("CREATE TABLE other AS SELECT * FROM t ORDER BY n DESC", "DROP TABLE t", "ALTER TABLE other RENAME TO t")
+    database.run(
+        "CREATE TABLE other AS SELECT * FROM t ORDER BY n DESC", "DROP TABLE t", "ALTER TABLE other RENAME TO t"
+    )
     assert "nothing has changed; snapshot 1 of t" in terminal("datasource", "commit", "t").out
     # Less than a row's identity can tell.
     database.run("UPDATE t SET x = 1.5e-13 WHERE n = 1")
@@ -183,7 +208,12 @@ def test_a_query_sends_only_what_it_names(database, project) -> None:
 
     def received(**options: str) -> int:
         with Relay(urlsplit(database.uri).port) as relay:
-            register(project, "postgres", uri=database.uri.replace(f":{urlsplit(database.uri).port}/", f":{relay.port}/"), **options)
+            register(
+                project,
+                "postgres",
+                uri=database.uri.replace(f":{urlsplit(database.uri).port}/", f":{relay.port}/"),
+                **options,
+            )
         return relay.num_bytes
 
     whole = received(table="numbers")
@@ -201,7 +231,9 @@ def test_a_query_sends_only_what_it_names(database, project) -> None:
 ])  # fmt: skip
 def test_a_query_that_cannot_be_run(terminal, database, query, says) -> None:
     database.run("CREATE TABLE t AS SELECT 1 AS n")
-    answer = terminal("datasource", "create", "postgres", "--name", "t", "--uri", database.uri, "--query", query, code=4)
+    answer = terminal(
+        "datasource", "create", "postgres", "--name", "t", "--uri", database.uri, "--query", query, code=4
+    )
     assert says in answer.err
     nothing_is_left(terminal)
     assert terminal("datasource", "create", "postgres", "--name", "t", "--uri", database.uri, "--table", "t").code == 0
@@ -215,7 +247,8 @@ def nothing_is_left(terminal: Terminal) -> None:
 
 def test_a_function_that_writes_is_stopped_by_the_transaction(database, project) -> None:
     database.run(
-        "CREATE TABLE t AS SELECT 1 AS n", "CREATE FUNCTION spoil() RETURNS int LANGUAGE sql AS 'INSERT INTO t VALUES (2) RETURNING n'"
+        "CREATE TABLE t AS SELECT 1 AS n",
+        "CREATE FUNCTION spoil() RETURNS int LANGUAGE sql AS 'INSERT INTO t VALUES (2) RETURNING n'",
     )
     with pytest.raises(SourceError, match="read-only transaction"):
         register(project, "postgres", uri=database.uri, query="select spoil() as n")
@@ -295,8 +328,12 @@ def test_bad_address(terminal, database, case, monkeypatch) -> None:
 
 def test_no_such_table_no_permission_and_neither_table_nor_query(terminal, database, postgres) -> None:
     role = f"reader_{urlsplit(database.uri).path.removeprefix('/test_')}"
-    database.run("CREATE TABLE trips AS SELECT 1 AS n", "CREATE SCHEMA hidden", "CREATE TABLE hidden.trips AS SELECT 1 AS n",
-                 f"CREATE ROLE {role} LOGIN PASSWORD 'w'")  # fmt: skip
+    database.run(
+        "CREATE TABLE trips AS SELECT 1 AS n",
+        "CREATE SCHEMA hidden",
+        "CREATE TABLE hidden.trips AS SELECT 1 AS n",
+        f"CREATE ROLE {role} LOGIN PASSWORD 'w'",
+    )
     create = ("datasource", "create", "postgres", "--name", "t", "--uri", database.uri)
     missing = terminal(*create, "--table", "trisp", code=4).err
     assert "has no table 'trisp'" in missing
@@ -367,7 +404,18 @@ def test_a_line_that_is_cut_is_told_and_nothing_is_registered(terminal, database
     with Relay(port, cut_after=1_000_000) as relay:
         uri = database.uri.replace(f":{port}/", f":{relay.port}/")
         answer = terminal(
-            "datasource", "create", "postgres", "--name", "t", "--uri", uri, "--table", "numbers", "--threads", threads, code=4
+            "datasource",
+            "create",
+            "postgres",
+            "--name",
+            "t",
+            "--uri",
+            uri,
+            "--table",
+            "numbers",
+            "--threads",
+            threads,
+            code=4,
         )
     assert "the connection to" in answer.err
     assert "nothing was registered" in answer.err
@@ -378,7 +426,9 @@ def test_a_server_that_ends_the_connection_is_told(terminal, database) -> None:
     """The server's own word for it, not a broken line."""
     database.run(NUMBERS)
     query = "select n, pg_terminate_backend(pg_backend_pid()) as gone from numbers where n > 10000"
-    answer = terminal("datasource", "create", "postgres", "--name", "t", "--uri", database.uri, "--query", query, code=4)
+    answer = terminal(
+        "datasource", "create", "postgres", "--name", "t", "--uri", database.uri, "--query", query, code=4
+    )
     assert "terminating connection due to administrator command" in answer.err
     assert "run the command again" in answer.err
     nothing_is_left(terminal)

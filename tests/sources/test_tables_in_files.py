@@ -15,9 +15,9 @@ import pyarrow.parquet as pq
 import pytest
 from terminal import table_text
 
+from cengine.datasources.origins import source_of
+from cengine.datasources.register import take_snapshot
 from cengine.errors import SourceError
-from cengine.pipeline.api import source_of
-from cengine.pipeline.register import take_snapshot
 from cengine.store.project import open_project
 
 MEMORY_BYTES = 2**29
@@ -83,7 +83,10 @@ def test_every_kind_and_compression_gives_the_same_rows(register, tmp_path, name
 
 
 def test_a_row_has_the_same_identity_in_any_format(register, tmp_path) -> None:
-    found = [identities(register(kind, write_records(tmp_path, f"t.{kind}"), place=kind)) for kind in ("csv", "parquet", "json")]
+    found = [
+        identities(register(kind, write_records(tmp_path, f"t.{kind}"), place=kind))
+        for kind in ("csv", "parquet", "json")
+    ]
     assert found[0] == found[1] == found[2]
     assert len(set(found[0])) == 50
     assert all(0 <= number < 2**62 for number in found[0])
@@ -100,7 +103,14 @@ def many(folder, texts: dict[str, str]):
 def test_folders_and_globs(register, tmp_path) -> None:
     folder = many(
         tmp_path / "f",
-        {"a.csv": "x\n1\n", "b.csv": "x\n2\n", "sub/c.csv": "x\n3\n", "_hidden.csv": "x\n9\n", ".d.csv": "x\n9\n", "n.md": "x"},
+        {
+            "a.csv": "x\n1\n",
+            "b.csv": "x\n2\n",
+            "sub/c.csv": "x\n3\n",
+            "_hidden.csv": "x\n9\n",
+            ".d.csv": "x\n9\n",
+            "n.md": "x",
+        },
     )
     assert sorted(r["x"] for r in rows(register("csv", folder))) == [1, 2, 3]
     assert sorted(r["x"] for r in rows(register("csv", f"{folder}/*.csv"))) == [1, 2, 9]
@@ -109,7 +119,9 @@ def test_folders_and_globs(register, tmp_path) -> None:
 
 
 def test_a_type_holds_the_values_of_all_files(register, tmp_path) -> None:
-    folder = many(tmp_path / "f", {"a.csv": "x,y,z\n1,2,2020-01-01\n", "b.csv": "x,y,z\n1.5,word,2020-01-01 12:00:00\n"})
+    folder = many(
+        tmp_path / "f", {"a.csv": "x,y,z\n1,2,2020-01-01\n", "b.csv": "x,y,z\n1.5,word,2020-01-01 12:00:00\n"}
+    )
     snapshot = register("csv", folder)
     assert [c.kind for c in snapshot.schema.columns] == ["float", "string", "timestamp"]
     found = sorted(rows(snapshot), key=lambda row: row["x"])
@@ -132,7 +144,12 @@ def test_headers_that_cannot_stay_are_told(register, tmp_path) -> None:
     (tmp_path / "t.csv").write_text('Age,age,age,,"b b", c ,null,_ROW_ID,column3\n1,2,3,4,5,6,7,8,9\n')
     snapshot = register("csv", tmp_path / "t.csv")
     assert snapshot.schema.names == ("Age", "age_2", "age_3", "column", "b b", " c ", "null", "_ROW_ID_2", "column3")
-    assert snapshot.renamed == {"age": "age_2", "age (column 3)": "age_3", "(column 4)": "column", "_ROW_ID": "_ROW_ID_2"}
+    assert snapshot.renamed == {
+        "age": "age_2",
+        "age (column 3)": "age_3",
+        "(column 4)": "column",
+        "_ROW_ID": "_ROW_ID_2",
+    }
     assert list(rows(snapshot)[0].values()) == list(range(1, 10))
     arrays = [pa.array([n]) for n in range(1, 6)]
     pq.write_table(pa.Table.from_arrays(arrays, names=["Age", "age", "Age", "", "a b"]), tmp_path / "t.parquet")
@@ -143,7 +160,9 @@ def test_headers_that_cannot_stay_are_told(register, tmp_path) -> None:
 
 def test_names_of_the_engine_s_own_columns(register, tmp_path) -> None:
     """Equal rows are told apart by file and place, which the engine gives as columns."""
-    table = pa.table({"filename": [1, 1, 2], "file_row_number": [5, 5, 6], "_first": [1, 1, 1], "OCCURRENCE": [7, 7, 7]})
+    table = pa.table(
+        {"filename": [1, 1, 2], "file_row_number": [5, 5, 6], "_first": [1, 1, 1], "OCCURRENCE": [7, 7, 7]}
+    )
     pq.write_table(table, tmp_path / "t.parquet")
     snapshot = register("parquet", tmp_path / "t.parquet")
     assert rows(snapshot) == table.to_pylist()
@@ -151,13 +170,21 @@ def test_names_of_the_engine_s_own_columns(register, tmp_path) -> None:
 
 
 def test_folders_named_by_a_value_become_columns(register, tmp_path) -> None:
-    texts = {"year=2018/month=6/a.csv": "1", "year=2018/month=7/b.csv": "2", "year=2019/month=__HIVE_DEFAULT_PARTITION__/c.csv": "3"}
+    texts = {
+        "year=2018/month=6/a.csv": "1",
+        "year=2018/month=7/b.csv": "2",
+        "year=2019/month=__HIVE_DEFAULT_PARTITION__/c.csv": "3",
+    }
     for name, value in texts.items():
         (tmp_path / "f" / name).parent.mkdir(parents=True)
         (tmp_path / "f" / name).write_text(f"x\n{value}\n")
     snapshot = register("csv", tmp_path / "f")
     found = sorted(rows(snapshot), key=lambda row: row["x"])
-    assert found == [{"x": 1, "year": 2018, "month": 6}, {"x": 2, "year": 2018, "month": 7}, {"x": 3, "year": 2019, "month": None}]
+    assert found == [
+        {"x": 1, "year": 2018, "month": 6},
+        {"x": 2, "year": 2018, "month": 7},
+        {"x": 3, "year": 2019, "month": None},
+    ]
     assert [c.kind for c in snapshot.schema.columns] == ["integer"] * 3
     assert [row["x"] for row in rows(register("csv", tmp_path / "f" / "year=2018" / "*" / "*.csv"))] in ([1, 2], [2, 1])
     assert rows(register("csv", tmp_path / "f" / "year=2018" / "month=6" / "a.csv")) == [{"x": 1}]
@@ -225,7 +252,21 @@ def test_quotes_line_ends_and_encodings(register, tmp_path) -> None:
     assert found == [{"a b": 'x, "y"', "c": "line\nbreak"}, {"a b": "ü", "c": "日本"}]
 
 
-ODD_NAMES = ["größe", "with space", "日本語", "x" * 200, 'quote"d', "'; drop table rows; --", "select", "a.b", "Up", "{}", "%s", "\\", "🚲"]
+ODD_NAMES = [
+    "größe",
+    "with space",
+    "日本語",
+    "x" * 200,
+    'quote"d',
+    "'; drop table rows; --",
+    "select",
+    "a.b",
+    "Up",
+    "{}",
+    "%s",
+    "\\",
+    "🚲",
+]
 
 
 def test_odd_names_are_kept(register, tmp_path) -> None:
@@ -249,10 +290,16 @@ def test_odd_names_run_from_end_to_end(terminal) -> None:
     table['slice "by"'] = ["a", "b", None] * 100
     pq.write_table(pa.table(table), terminal.files / "t.parquet")
     config = {
-        "features": {name: {} for name in names}, "labels": {"the label": {"metrics": ["mae"]}},
-        "split": {"categorize_by": 'slice "by"', "index_ratio": {"train": 0.7, "rest": 0.3}, "where": ['"größe" > -100', '"a.b" < 100']},
-        "trainer": {"type": "regression", "train_steps": 10}, "evaluator": {'slice "by"': {}},
-    }  # fmt: skip
+        "features": {name: {} for name in names},
+        "labels": {"the label": {"metrics": ["mae"]}},
+        "split": {
+            "categorize_by": 'slice "by"',
+            "index_ratio": {"train": 0.7, "rest": 0.3},
+            "where": ['"größe" > -100', '"a.b" < 100'],
+        },
+        "trainer": {"type": "regression", "train_steps": 10},
+        "evaluator": {'slice "by"': {}},
+    }
     terminal("datasource", "create", "parquet", "--name", "t", "--path", terminal.files / "t.parquet")
     terminal("datasource", "show")
     terminal("pipeline", "push", terminal.write("c.yaml", json.dumps(config, ensure_ascii=False)), "mine")
@@ -291,12 +338,18 @@ def test_types_of_parquet(register, tmp_path) -> None:
 
 
 def test_a_column_of_lists_is_refused_as_a_feature_by_name(terminal) -> None:
-    pq.write_table(pa.table({"tags": [["a"], ["b"]] * 20, "x": range(40), "y": range(40)}), terminal.files / "t.parquet")
+    pq.write_table(
+        pa.table({"tags": [["a"], ["b"]] * 20, "x": range(40), "y": range(40)}), terminal.files / "t.parquet"
+    )
     terminal("datasource", "create", "parquet", "--name", "t", "--path", terminal.files / "t.parquet")
     terminal("datasource", "show")
     terminal("datasource", "peek")
-    config = {"features": {"tags": {}}, "labels": {"y": {}}, "split": {"ratio": {"train": 0.5, "eval": 0.5}},
-              "trainer": {"type": "regression", "train_steps": 1}}  # fmt: skip
+    config = {
+        "features": {"tags": {}},
+        "labels": {"y": {}},
+        "split": {"ratio": {"train": 0.5, "eval": 0.5}},
+        "trainer": {"type": "regression", "train_steps": 1},
+    }
     answer = terminal("pipeline", "push", terminal.write("c.yaml", json.dumps(config)), "mine", code=3)
     assert "column 'tags' is of type VARCHAR[]" in answer.err
 
@@ -337,8 +390,13 @@ def large(tmp_path_factory):
     """More rows than a row group, many of them equal."""
     random = np.random.default_rng(1)
     num_rows = 300_000
-    table = pa.table({"x": random.integers(0, 400, num_rows), "y": random.integers(0, 300, num_rows) / 4,
-                      "word": [f"word {n}" for n in random.integers(0, 5, num_rows)]})  # fmt: skip
+    table = pa.table(
+        {
+            "x": random.integers(0, 400, num_rows),
+            "y": random.integers(0, 300, num_rows) / 4,
+            "word": [f"word {n}" for n in random.integers(0, 5, num_rows)],
+        }
+    )
     path = tmp_path_factory.mktemp("large") / "large.csv"
     pyarrow.csv.write_csv(table, path)
     return path, table
@@ -361,3 +419,24 @@ def test_unknown_types_and_options(register, tmp_path) -> None:
         register("xml", tmp_path)
     with pytest.raises(SourceError, match="keep_header"):
         register("csv", tmp_path, keep_header=True)
+
+
+@pytest.mark.parametrize("name", ["t.jsonl", "t.json", "t.jsonl.gz"])
+def test_digits_of_json_that_no_double_keeps_are_told(tmp_path, name) -> None:
+    """The engine's reader has rounded such a number before it can be looked at; in quotes it is a text, as in a CSV."""
+    rows = [
+        '{"d": 0.1, "k (\\"q\\")": 1.5, "s": "\\"d\\": 0.12345678901234567890", "t": "0.12345678901234567890"}',
+        '{"d": 0.10000000000000001, "k (\\"q\\")": 0.12345678901234567890, "s": "d", "t": "0.2"}',
+        '{"d": 1.50000000000000000000000, "k (\\"q\\")": 1e-7, "s": null, "t": "0.3"}',
+    ]
+    text = ("[" + ",\n".join(rows) + "]" if name == "t.json" else "\n".join(rows)).encode()
+    (tmp_path / name).write_bytes(gzip.compress(text) if name.endswith("gz") else text)
+    said: list[str] = []
+    project = open_project(tmp_path / "project")
+    snapshot = take_snapshot(
+        project, source_of("json", {"path": str(tmp_path / name)}), memory_bytes=2**28, say=said.append
+    )
+    (told,) = [line for line in said if "digits" in line]
+    assert told.startswith('k ("q"): 1 number has more digits than a double keeps, as in `0.12345678901234567890`')
+    assert snapshot.schema["t"].kind == "string"
+    assert snapshot.schema["d"].kind == "float"

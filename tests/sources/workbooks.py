@@ -36,7 +36,12 @@ def styled(number: float, style: int) -> str:
 
 
 def write(
-    path: Path, sheets: dict[str, Sequence[Sequence[object]]], *, merged: str = "", hidden: Sequence[str] = (), prefix: str = ""
+    path: Path,
+    sheets: dict[str, Sequence[Sequence[object]]],
+    *,
+    merged: str = "",
+    hidden: Sequence[str] = (),
+    prefix: str = "",
 ) -> Path:
     """A workbook of these sheets; a cell is a value, None, or what `error`, `formula` or `styled` gives."""
     paths = [f"worksheets/sheet{number}.xml" for number in range(1, len(sheets) + 1)]
@@ -44,12 +49,18 @@ def write(
     types = '<Default Extension="rels" ContentType="application/vnd.openxmlformats-package.relationships+xml"/>'
     types += "".join(f'<Override PartName="{part}" ContentType="{_CONTENT}.{kind}+xml"/>' for part, kind in kinds)
     states = [' state="hidden"' if name in hidden else "" for name in sheets]
-    listed = "".join(f'<sheet name="{escape(name)}" sheetId="{n + 1}" r:id="r{n}"{states[n]}/>' for n, name in enumerate(sheets))
+    listed = "".join(
+        f'<sheet name="{escape(name)}" sheetId="{n + 1}" r:id="r{n}"{states[n]}/>' for n, name in enumerate(sheets)
+    )
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("[Content_Types].xml", f'<Types xmlns="{_PACKAGE}/content-types">{types}</Types>')
         archive.writestr("_rels/.rels", _links(["xl/workbook.xml"], ["officeDocument"]))
-        archive.writestr("xl/_rels/workbook.xml.rels", _links([*paths, "styles.xml"], ["worksheet"] * len(paths) + ["styles"]))
-        archive.writestr("xl/workbook.xml", f'<workbook xmlns="{_MAIN}" xmlns:r="{_LINKS}"><sheets>{listed}</sheets></workbook>')
+        archive.writestr(
+            "xl/_rels/workbook.xml.rels", _links([*paths, "styles.xml"], ["worksheet"] * len(paths) + ["styles"])
+        )
+        archive.writestr(
+            "xl/workbook.xml", f'<workbook xmlns="{_MAIN}" xmlns:r="{_LINKS}"><sheets>{listed}</sheets></workbook>'
+        )
         archive.writestr("xl/styles.xml", _STYLES)
         for one, rows in zip(paths, sheets.values(), strict=True):
             archive.writestr(f"xl/{one}", _sheet(rows, merged, prefix))
@@ -65,7 +76,10 @@ def _links(targets: Sequence[str], kinds: Sequence[str]) -> str:
 
 
 def _sheet(rows: Sequence[Sequence[object]], merged: str, prefix: str) -> str:
-    cells = ["".join(_cell(f"{chr(65 + place)}{number}", value) for place, value in enumerate(row)) for number, row in enumerate(rows, 1)]
+    cells = [
+        "".join(_cell(f"{chr(65 + place)}{number}", value) for place, value in enumerate(row))
+        for number, row in enumerate(rows, 1)
+    ]
     text = "".join(f'<row r="{number}">{row}</row>' for number, row in enumerate(cells, 1))
     merging = f'<mergeCells count="1"><mergeCell ref="{merged}"/></mergeCells>' if merged else ""
     body = f"<worksheet><sheetData>{text}</sheetData>{merging}</worksheet>"

@@ -98,7 +98,10 @@ def test_a_second_builder_waits_and_takes_it(artifacts) -> None:
 
 
 def test_different_artifacts_do_not_wait(artifacts) -> None:
-    with artifacts.building("Fit", KEY), artifacts.building("Fit", "cd" + "0" * 62, lambda: pytest.fail("it waited")) as other:
+    with (
+        artifacts.building("Fit", KEY),
+        artifacts.building("Fit", "cd" + "0" * 62, lambda: pytest.fail("it waited")) as other,
+    ):
         assert other is not None
 
 

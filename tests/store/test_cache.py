@@ -27,11 +27,20 @@ STAGES = ("Split", "Fit", "Transform", "Train", "Evaluate")
 def project(tmp_path) -> Project:
     """A project with a datasource, whose snapshot is stored, and a pipeline."""
     project = open_project(tmp_path)
-    datasource = project.records.insert("datasources", name="trips", type="csv", options={}, created_at=now())
+    datasource = project.records.datasources.insert(name="trips", type="csv", options={}, created_at=now())
     build(project, "snapshot", "a", 1000)
-    project.records.insert_numbered("snapshots", "datasource_id", datasource_id=datasource, content=key("a"), num_rows=1, num_columns=1,
-                                    num_bytes=1000, num_rejected=0, created_at=now())  # fmt: skip
-    project.records.insert("pipelines", name="p", config_name="c", config_text="", datasource_id=datasource, created_at=now())
+    project.records.snapshots.insert_numbered(
+        datasource_id=datasource,
+        content=key("a"),
+        num_rows=1,
+        num_columns=1,
+        num_bytes=1000,
+        num_rejected=0,
+        created_at=now(),
+    )
+    project.records.pipelines.insert(
+        name="p", config_name="c", config_text="", datasource_id=datasource, created_at=now()
+    )
     return project
 
 
@@ -48,11 +57,24 @@ def build(project: Project, stage: str, letter: str, num_bytes: int, used_days_a
 
 
 def record(project: Project, status: str, letters: dict[str, str], process: str | None = None) -> int:
-    stages = [{"name": s, "fingerprint": key(x), "reused": False, "seconds": 1.0, "saved_seconds": 0.0} for s, x in letters.items()]
-    row = project.records.insert_numbered("runs", "pipeline_id", pipeline_id=1, snapshot_id=1, status=status, completion_ratio=0.0,
-                                          compute_cost=0.0, training_cost=0.0, started_at=now(), process_id=os.getpid(),
-                                          process=process or own_identity(), heartbeat_at=now(), stages=stages)  # fmt: skip
-    return int(row["id"])
+    stages = [
+        {"name": s, "fingerprint": key(x), "reused": False, "seconds": 1.0, "saved_seconds": 0.0}
+        for s, x in letters.items()
+    ]
+    row = project.records.runs.insert_numbered(
+        pipeline_id=1,
+        snapshot_id=1,
+        status=status,
+        completion_ratio=0.0,
+        compute_cost=0.0,
+        training_cost=0.0,
+        started_at=now(),
+        process_id=os.getpid(),
+        process=process or own_identity(),
+        heartbeat_at=now(),
+        stages=stages,
+    )
+    return int(row.id)
 
 
 def names(found) -> list[str]:
@@ -136,7 +158,9 @@ with artifacts.in_use("Split", {key("b")!r}), artifacts.building("Fit", {key("c"
     assert process.stdout.readline() == "ready\n"
     found = entries(project)
     assert {entry.kind: entry.needed for entry in found if entry.stage != "snapshot"} == {
-        "Split": "a process builds or uses it", "Fit, unfinished": "a process builds or uses it"}  # fmt: skip
+        "Split": "a process builds or uses it",
+        "Fit, unfinished": "a process builds or uses it",
+    }
     assert leftovers(project.artifacts) == []
     assert pruned(project, everything=True) == []
     process.kill()
@@ -227,10 +251,15 @@ def test_a_run_that_comes_while_everything_goes_loses_nothing(project) -> None:
 
 
 made = st.builds(
-    Entry, st.sampled_from(STAGES), st.text("0123456789abcdef", min_size=4, max_size=4), st.integers(0, 1000), st.floats(0, 1000),
-    st.none() | st.floats(0, 10), needed=st.none() | st.just("run 1:1 needs it"),
+    Entry,
+    st.sampled_from(STAGES),
+    st.text("0123456789abcdef", min_size=4, max_size=4),
+    st.integers(0, 1000),
+    st.floats(0, 1000),
+    st.none() | st.floats(0, 10),
+    needed=st.none() | st.just("run 1:1 needs it"),
     datasources=st.sampled_from([(), ("trips",)]),
-)  # fmt: skip
+)
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine is no error
@@ -242,7 +271,14 @@ made = st.builds(
     st.booleans(),
 )
 def test_the_choice_keeps_its_word(found, max_bytes, unused_seconds, everything, snapshots) -> None:
-    choice = choose(found, max_bytes=max_bytes, unused_seconds=unused_seconds, everything=everything, snapshots=snapshots, now=1000.0)
+    choice = choose(
+        found,
+        max_bytes=max_bytes,
+        unused_seconds=unused_seconds,
+        everything=everything,
+        snapshots=snapshots,
+        now=1000.0,
+    )
     going = {id(entry) for entry in choice.going}
     free = [entry for entry in found if entry.needed is None and (snapshots or not entry.datasources)]
     assert all(entry in free for entry in choice.going)

@@ -119,7 +119,9 @@ def test_it_is_renewed_while_it_is_held_and_not_beyond(records, monkeypatch) -> 
 def test_one_that_was_taken_over_is_not_given_back_by_its_former_holder(records, monkeypatch, caplog) -> None:
     monkeypatch.setattr(leases, "RENEW_SECONDS", 0.1)
     with lease(records, "a"):
-        records.database.write(lambda connection: connection.execute(locks.update().values(owner="elsewhere@1/1/1", token="other")))
+        records.database.write(
+            lambda connection: connection.execute(locks.update().values(owner="elsewhere@1/1/1", token="other"))
+        )
         while "was taken over by another process" not in caplog.text:
             time.sleep(0.05)
     assert held(records) == ["a"]

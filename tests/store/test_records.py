@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from pathlib import Path
 
@@ -15,16 +16,24 @@ from alembic.script import ScriptDirectory
 import cengine.store
 from cengine.errors import StoreError
 from cengine.store.records import HEAD, Records, metadata, now
+from cengine.store.rows import DatasourceRow, PipelineRow, RunRow, SnapshotRow, WorkspaceRow
 from cengine.store.schema import TABLES
 
 
 def add(records, name: str) -> int:
-    return records.insert("datasources", name=name, type="csv", options={"path": "x"}, created_at=now())
+    return records.datasources.insert(name=name, type="csv", options={"path": "x"}, created_at=now())
 
 
 def snapshot(records, datasource_id: int):
-    return records.insert_numbered("snapshots", "datasource_id", datasource_id=datasource_id, content="c", num_rows=1, num_columns=1,
-                                   num_bytes=1, num_rejected=0, created_at=now())  # fmt: skip
+    return records.snapshots.insert_numbered(
+        datasource_id=datasource_id,
+        content="c",
+        num_rows=1,
+        num_columns=1,
+        num_bytes=1,
+        num_rejected=0,
+        created_at=now(),
+    )
 
 
 def test_head_is_the_newest_migration() -> None:
@@ -48,18 +57,18 @@ def test_a_newer_database_is_refused(records, address) -> None:
 
 def test_opened_again_it_holds_the_same(records, address) -> None:
     add(records, "a")
-    assert [row["name"] for row in Records(address).all("datasources")] == ["a"]
+    assert [row.name for row in Records(address).datasources.all()] == ["a"]
 
 
 def test_names_are_unique_among_the_living(records) -> None:
     first = add(records, "a")
     with pytest.raises(StoreError, match="a datasource named 'a' already"):
         add(records, "a")
-    records.update("datasources", first, deleted_at=now())
+    records.datasources.update(first, deleted_at=now())
     second = add(records, "a")
     assert second > first
-    assert [row["id"] for row in records.all("datasources")] == [second]
-    assert records.get("datasources", first)["name"] == "a"
+    assert [row.id for row in records.datasources.all()] == [second]
+    assert records.datasources.get(first).name == "a"
 
 
 def test_ids_are_never_given_twice(records) -> None:
@@ -72,9 +81,9 @@ def test_ids_are_never_given_twice(records) -> None:
 
 def test_numbers_count_within_their_parent(records) -> None:
     one, other = add(records, "a"), add(records, "b")
-    assert [snapshot(records, parent)["number"] for parent in (one, other, one, one)] == [1, 1, 2, 3]
-    assert records.last("snapshots", datasource_id=one)["number"] == 3
-    assert records.last("snapshots", datasource_id=99) is None
+    assert [snapshot(records, parent).number for parent in (one, other, one, one)] == [1, 1, 2, 3]
+    assert records.snapshots.last(datasource_id=one).number == 3
+    assert records.snapshots.last(datasource_id=99) is None
 
 
 def test_a_row_needs_its_parent(records) -> None:
@@ -84,9 +93,9 @@ def test_a_row_needs_its_parent(records) -> None:
 
 def test_found_by_id_or_name(records) -> None:
     first = add(records, "trips")
-    assert records.find("datasources", "trips")["id"] == records.find("datasources", str(first))["id"] == first
+    assert records.datasources.find("trips").id == records.datasources.find(str(first)).id == first
     with pytest.raises(StoreError) as caught:
-        records.find("datasources", "trisp")
+        records.datasources.find("trisp")
     assert "known datasources: 1 (trips)" in str(caught.value)
     assert "did you mean 'trips'?" in str(caught.value)
 
@@ -95,7 +104,7 @@ def test_many_names_are_not_all_listed(records) -> None:
     for number in range(12):
         add(records, f"n{number}")
     with pytest.raises(StoreError, match=r"10 \(n9\), \.\.\."):
-        records.find("datasources", "zebra")
+        records.datasources.find("zebra")
 
 
 def test_settings(records) -> None:
@@ -107,9 +116,9 @@ def test_settings(records) -> None:
 
 def test_odd_names_and_values(records) -> None:
     name = "'; DROP TABLE datasources; -- 🚲\n"
-    row_id = records.insert("datasources", name=name, type="csv", options={"ü": [1, None, {"a": True}]}, created_at=now())
-    assert records.find("datasources", name)["options"] == {"ü": [1, None, {"a": True}]}
-    assert records.get("datasources", row_id)["name"] == name
+    row_id = records.datasources.insert(name=name, type="csv", options={"ü": [1, None, {"a": True}]}, created_at=now())
+    assert records.datasources.find(name).options == {"ü": [1, None, {"a": True}]}
+    assert records.datasources.get(row_id).name == name
 
 
 def test_many_threads_write_at_once(records, address) -> None:
@@ -132,7 +141,7 @@ def test_many_threads_write_at_once(records, address) -> None:
     for thread in threads:
         thread.join()
     assert failed == []
-    assert sorted(row["number"] for row in records.all("snapshots")) == list(range(1, 41))
+    assert sorted(row.number for row in records.snapshots.all()) == list(range(1, 41))
     assert records.setting("last") == 4
 
 
@@ -152,7 +161,7 @@ def test_many_threads_open_a_new_database_at_once(address) -> None:
         thread.join()
     assert failed == []
     assert len(opened) == 8
-    assert [row["name"] for row in opened[0].all("workspaces")] == ["default"]
+    assert [row.name for row in opened[0].workspaces.all()] == ["default"]
     for own in opened:
         own.engine.dispose()
 
@@ -164,10 +173,16 @@ def test_work_that_fails_leaves_nothing(records) -> None:
 
     with pytest.raises(ValueError):
         records.database.write(half)
-    assert records.all("datasources") == []
+    assert records.datasources.all() == []
 
 
 def test_a_row_that_is_not_there(records) -> None:
     assert not records.update_run(99, ("Running",), status="Failed")
-    records.update("runs", 99, status="Failed")
-    assert records.all("runs") == []
+    records.runs.update(99, status="Failed")
+    assert records.runs.all() == []
+
+
+@pytest.mark.parametrize("kind", [WorkspaceRow, DatasourceRow, SnapshotRow, PipelineRow, RunRow])
+def test_rows_have_the_columns_of_their_tables(kind) -> None:
+    table = metadata.tables[f"{kind.__name__.removesuffix('Row').lower()}s"]
+    assert {field.name for field in dataclasses.fields(kind)} == {column.name for column in table.columns}

@@ -14,9 +14,9 @@ import pytest
 import sqlalchemy as sa
 from servers import HOST, PostgresServer, free_port, postgres_server
 
+from cengine.connections import patience
 from cengine.errors import StoreError
-from cengine.store import postgres as module
-from cengine.store.database import open_database
+from cengine.store.opening import open_database
 from cengine.store.records import Records, now
 
 PASSWORD = PostgresServer.password
@@ -158,7 +158,7 @@ def test_a_restart_is_survived_and_said(own, caplog) -> None:
 
 def test_what_was_begun_when_the_server_went_away_is_done_once(own) -> None:
     records = Records(own.new_database())
-    datasource = records.insert("datasources", name="d", type="csv", options={}, created_at=now())
+    datasource = records.datasources.insert(name="d", type="csv", options={}, created_at=now())
     begun = []
 
     def work(connection: sa.Connection) -> None:
@@ -211,18 +211,25 @@ def test_a_commit_whose_answer_is_lost_is_not_done_again(postgres, caplog) -> No
     """The server has written it, and we do not hear so: what was begun a second time would count twice."""
     address = postgres.new_database()
     records = Records(address)
-    datasource = records.insert("datasources", name="d", type="csv", options={}, created_at=now())
+    datasource = records.datasources.insert(name="d", type="csv", options={}, created_at=now())
     wire = Wire(postgres.server.port)
     through = Records(address.replace(f":{postgres.server.port}/", f":{wire.port}/"))
     wire.armed.set()
     with caplog.at_level(logging.WARNING, "cengine"):
-        row = through.insert_numbered("snapshots", "datasource_id", datasource_id=datasource, content="c", num_rows=1, num_columns=1,
-                                      num_bytes=1, num_rejected=0, created_at=now())  # fmt: skip
+        row = through.snapshots.insert_numbered(
+            datasource_id=datasource,
+            content="c",
+            num_rows=1,
+            num_columns=1,
+            num_bytes=1,
+            num_rejected=0,
+            created_at=now(),
+        )
     wire.listener.close()
     assert wire.lost.is_set()
     assert "trying again" in caplog.text
-    assert row["number"] == 1
-    assert [found["number"] for found in records.all("snapshots")] == [1]
+    assert row.number == 1
+    assert [found.number for found in records.snapshots.all()] == [1]
     for opened in (records, through):
         opened.engine.dispose()
 
@@ -230,7 +237,7 @@ def test_a_commit_whose_answer_is_lost_is_not_done_again(postgres, caplog) -> No
 def test_a_server_that_stays_away_is_an_error_in_the_end(own, monkeypatch) -> None:
     records = Records(own.new_database())
     own.server.stop()
-    monkeypatch.setattr(module, "PATIENCE_SECONDS", 1.0)
+    monkeypatch.setattr(patience, "PATIENCE_SECONDS", 1.0)
     try:
         with pytest.raises(StoreError, match="does not answer") as caught:
             records.setting("k")

@@ -16,7 +16,18 @@ from hypothesis.stateful import run_state_machine_as_test as run_machine
 
 from cengine.errors import StoreError
 from cengine.store import lifecycle
-from cengine.store.lifecycle import ACTIVE, CANCELLED, FAILED, INTERRUPTED, QUEUED, RESUMABLE, RUNNING, SUCCEEDED, enter, settle
+from cengine.store.lifecycle import (
+    ACTIVE,
+    CANCELLED,
+    FAILED,
+    INTERRUPTED,
+    QUEUED,
+    RESUMABLE,
+    RUNNING,
+    SUCCEEDED,
+    enter,
+    settle,
+)
 from cengine.store.processes import identity_of
 from cengine.store.records import Records, now
 
@@ -73,10 +84,17 @@ class States(RuleBasedStateMachine):
     @initialize()
     def a_pipeline(self) -> None:
         records = self.views[0]
-        datasource = records.insert("datasources", name="d", type="csv", options={}, created_at=now())
-        records.insert_numbered("snapshots", "datasource_id", datasource_id=datasource, content="c", num_rows=1, num_columns=1, num_bytes=1,
-                                num_rejected=0, created_at=now())  # fmt: skip
-        records.insert("pipelines", name="p", config_name="c", config_text="", datasource_id=datasource, created_at=now())
+        datasource = records.datasources.insert(name="d", type="csv", options={}, created_at=now())
+        records.snapshots.insert_numbered(
+            datasource_id=datasource,
+            content="c",
+            num_rows=1,
+            num_columns=1,
+            num_bytes=1,
+            num_rejected=0,
+            created_at=now(),
+        )
+        records.pipelines.insert(name="p", config_name="c", config_text="", datasource_id=datasource, created_at=now())
 
     def teardown(self) -> None:
         for worker in self.all_workers:
@@ -99,13 +117,22 @@ class States(RuleBasedStateMachine):
     def queue(self, worker: Worker, view: int) -> int:
         if not worker.alive:
             return self.queue_nothing()
-        row = self.views[view].insert_numbered(
-            "runs", "pipeline_id", pipeline_id=1, snapshot_id=1, status=QUEUED, completion_ratio=0.0, compute_cost=0.0, training_cost=0.0,
-            started_at=now(), process_id=1, process=worker.identity, heartbeat_at=now(), stages=[],
-        )  # fmt: skip
-        self.history[row["id"]] = []
-        self.goes_to(row["id"], QUEUED, worker)
-        return int(row["id"])
+        row = self.views[view].runs.insert_numbered(
+            pipeline_id=1,
+            snapshot_id=1,
+            status=QUEUED,
+            completion_ratio=0.0,
+            compute_cost=0.0,
+            training_cost=0.0,
+            started_at=now(),
+            process_id=1,
+            process=worker.identity,
+            heartbeat_at=now(),
+            stages=[],
+        )
+        self.history[row.id] = []
+        self.goes_to(row.id, QUEUED, worker)
+        return int(row.id)
 
     def queue_nothing(self) -> int:
         """A dead process queues nothing; rules of run 0 do nothing."""
@@ -113,7 +140,9 @@ class States(RuleBasedStateMachine):
 
     def take_as(self, run: int, worker: Worker, view: int) -> bool:
         """What `take` does, in another process: the identity is that of the worker."""
-        return enter(self.views[view], run, RUNNING, process=worker.identity, heartbeat_at=now(), ended_at=None, message=None)
+        return enter(
+            self.views[view], run, RUNNING, process=worker.identity, heartbeat_at=now(), ended_at=None, message=None
+        )
 
     @rule(run=runs, one=workers, other=workers)
     def two_take(self, run: int, one: Worker, other: Worker) -> None:
@@ -150,7 +179,9 @@ class States(RuleBasedStateMachine):
         if not run or not worker.alive:
             return
         before = self.model[run][0]
-        changed = enter(self.views[view], run, QUEUED, process=worker.identity, heartbeat_at=now(), ended_at=None, message=None)
+        changed = enter(
+            self.views[view], run, QUEUED, process=worker.identity, heartbeat_at=now(), ended_at=None, message=None
+        )
         assert changed == (before in RESUMABLE)
         if changed:
             self.goes_to(run, QUEUED, worker)
@@ -161,7 +192,7 @@ class States(RuleBasedStateMachine):
         if worker.far:  # nobody sees that it is gone; it beats no more, and time goes by
             for run, (status, owner) in self.model.items():
                 if owner is worker and status in ACTIVE:
-                    self.views[0].update("runs", run, heartbeat_at=LONG_AGO)
+                    self.views[0].runs.update(run, heartbeat_at=LONG_AGO)
                     # We have looked at it for so long and seen no beat: writing the time above was none.
                     seen = lifecycle._Seen(LONG_AGO, True)
                     seen.at_seconds -= 2 * lifecycle.LOST_SECONDS
@@ -174,16 +205,14 @@ class States(RuleBasedStateMachine):
         records = self.views[view]
         for run, (status, worker) in self.model.items():
             if status in ACTIVE and worker.far and worker.alive:  # it has beaten all the time
-                records.update("runs", run, heartbeat_at=now())
-        rows = records.all("runs")
-        settle(records, rows)
-        for row in rows:
-            status, worker = self.model[row["id"]]
+                records.runs.update(run, heartbeat_at=now())
+        for row in settle(records, records.runs.all()):
+            status, worker = self.model[row.id]
             if status in ACTIVE and not worker.alive:
-                self.goes_to(row["id"], INTERRUPTED, None)
-                assert "ended without a word" in row["message"]
+                self.goes_to(row.id, INTERRUPTED, None)
+                assert "ended without a word" in row.message
                 status = INTERRUPTED
-            assert row["status"] == status
+            assert row.status == status
 
     @rule()
     def take_for_real(self) -> None:
@@ -201,7 +230,9 @@ class States(RuleBasedStateMachine):
     @invariant()
     def the_records_are_as_the_model_says(self) -> None:
         for view in self.views:
-            assert {row["id"]: row["status"] for row in view.all("runs")} == {run: status for run, (status, _) in self.model.items()}
+            assert {row.id: row.status for row in view.runs.all()} == {
+                run: status for run, (status, _) in self.model.items()
+            }
 
     @invariant()
     def only_what_may_follow_followed(self) -> None:
@@ -211,8 +242,8 @@ class States(RuleBasedStateMachine):
 
     @invariant()
     def what_ended_has_an_end_and_what_goes_on_has_none(self) -> None:
-        for row in self.views[0].all("runs"):
-            assert (row["ended_at"] is None) == (row["status"] in ACTIVE)
+        for row in self.views[0].runs.all():
+            assert (row.ended_at is None) == (row.status in ACTIVE)
 
 
 @pytest.mark.parametrize(("database", "num_examples"), [("sqlite", 25), ("postgres", 5)])
@@ -226,10 +257,15 @@ def test_the_states_keep_to_the_model(request, tmp_path, database, num_examples)
     class Here(States):
         new_address = staticmethod(new)
 
-    run_machine(Here, settings=settings(
-        max_examples=num_examples, stateful_step_count=30, deadline=None,
-        suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
-    ))  # fmt: skip
+    run_machine(
+        Here,
+        settings=settings(
+            max_examples=num_examples,
+            stateful_step_count=30,
+            deadline=None,
+            suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+        ),
+    )
 
 
 def test_the_drawing_is_what_the_table_says() -> None:

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from cengine.digests import file_digest
+from cengine.learners.checkpoints import Checkpoint, write_checkpoint
 from cengine.store.project import Project, open_project
 from cengine.store.records import now
 from cengine.store.verify import repair, total_bytes, verify
-from cengine.training.checkpoints import Checkpoint, write_checkpoint
 
 KEY = "ab" + "0" * 62
 CONTENT = "cd" + "0" * 62
@@ -30,14 +30,32 @@ def project(tmp_path) -> Project:
     with project.artifacts.building("snapshot", CONTENT) as building:
         (building.folder / "part-0.parquet").write_bytes(b"y" * 500)
     records = project.records
-    datasource = records.insert("datasources", name="trips", type="csv", options={}, created_at=now())
-    records.insert_numbered("snapshots", "datasource_id", datasource_id=datasource, content=CONTENT, num_rows=1, num_columns=1, num_bytes=500,
-                            num_rejected=0, created_at=now())  # fmt: skip
-    records.insert("pipelines", name="p", config_name="c", config_text="", datasource_id=datasource, created_at=now())
-    stages = [{"name": "Split", "fingerprint": KEY, "reused": False, "seconds": 1.0, "saved_seconds": 0.0},
-              {"name": "Fit", "fingerprint": KEY, "reused": False, "seconds": None, "saved_seconds": None}]  # fmt: skip
-    records.insert_numbered("runs", "pipeline_id", pipeline_id=1, snapshot_id=1, status="Failed", completion_ratio=0.0, compute_cost=0.0,
-                            training_cost=0.0, started_at=now(), process_id=1, stages=stages)  # fmt: skip
+    datasource = records.datasources.insert(name="trips", type="csv", options={}, created_at=now())
+    records.snapshots.insert_numbered(
+        datasource_id=datasource,
+        content=CONTENT,
+        num_rows=1,
+        num_columns=1,
+        num_bytes=500,
+        num_rejected=0,
+        created_at=now(),
+    )
+    records.pipelines.insert(name="p", config_name="c", config_text="", datasource_id=datasource, created_at=now())
+    stages = [
+        {"name": "Split", "fingerprint": KEY, "reused": False, "seconds": 1.0, "saved_seconds": 0.0},
+        {"name": "Fit", "fingerprint": KEY, "reused": False, "seconds": None, "saved_seconds": None},
+    ]
+    records.runs.insert_numbered(
+        pipeline_id=1,
+        snapshot_id=1,
+        status="Failed",
+        completion_ratio=0.0,
+        compute_cost=0.0,
+        training_cost=0.0,
+        started_at=now(),
+        process_id=1,
+        stages=stages,
+    )
     return project
 
 

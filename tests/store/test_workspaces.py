@@ -12,8 +12,8 @@ from cengine.store.workspaces import create_workspace, workspace_facts
 
 def add(records, table: str, name: str) -> int:
     if table == "datasources":
-        return records.insert(table, name=name, type="csv", options={}, created_at=now())
-    return records.insert(table, name=name, config_name="c", config_text="", datasource_id=1, created_at=now())
+        return records.datasources.insert(name=name, type="csv", options={}, created_at=now())
+    return records.pipelines.insert(name=name, config_name="c", config_text="", datasource_id=1, created_at=now())
 
 
 @pytest.fixture
@@ -28,30 +28,30 @@ def team(records):
 def test_names_are_of_their_workspace(records, team, table) -> None:
     add(records, table, "same")
     other = add(team, table, "same")
-    assert team.find(table, "same")["id"] == other
-    assert [row["name"] for row in team.all(table)] == ["same"]
-    assert records.find(table, "same")["id"] != other
+    assert getattr(team, table).find("same").id == other
+    assert [row.name for row in getattr(team, table).all()] == ["same"]
+    assert getattr(records, table).find("same").id != other
     with pytest.raises(StoreError, match="named 'same' already"):
         add(team, table, "same")
-    assert len(records.everywhere().all(table)) == len(records.all(table)) + 1
+    assert len(getattr(records.everywhere(), table).all()) == len(getattr(records, table).all()) + 1
 
 
 def test_what_another_workspace_has_is_not_found_but_named(records, team) -> None:
     with pytest.raises(StoreError) as caught:
-        team.find("datasources", "trips")
+        team.datasources.find("trips")
     assert "there are no datasources yet" in str(caught.value)
     assert "the workspace 'default' has one: --workspace default" in str(caught.value)
     with pytest.raises(StoreError, match="--workspace default"):
-        team.find("datasources", "1")
+        team.datasources.find("1")
     with pytest.raises(StoreError) as caught:
-        team.find("datasources", "nothing")
+        team.datasources.find("nothing")
     assert "workspace" not in str(caught.value)
 
 
 def test_ids_are_the_stores(records, team) -> None:
     other = add(team, "datasources", "bikes")
     assert other == 2
-    assert records.get("datasources", other)["name"] == "bikes"
+    assert records.datasources.get(other).name == "bikes"
 
 
 def test_seen_from_one_that_is_not_there(records) -> None:
@@ -66,15 +66,15 @@ def test_seen_from_one_that_is_not_there(records) -> None:
 def test_names_that_cannot_be(records, name) -> None:
     with pytest.raises(StoreError):
         create_workspace(records, name)
-    assert [row["name"] for row in records.all("workspaces")] == ["default"]
+    assert [row.name for row in records.workspaces.all()] == ["default"]
 
 
 def test_what_one_holds(records, team) -> None:
     add(team, "datasources", "bikes")
-    facts = workspace_facts(records, records.find("workspaces", "team"))
+    facts = workspace_facts(records, records.workspaces.find("team"))
     assert (facts["datasources"], facts["pipelines"], facts["runs"]) == (1, 0, 0)
 
 
 def test_a_row_needs_its_workspace(records) -> None:
     with pytest.raises(sa.exc.IntegrityError):
-        records.insert("datasources", name="a", type="csv", options={}, created_at=now(), workspace_id=99)
+        records.datasources.insert(name="a", type="csv", options={}, created_at=now(), workspace_id=99)

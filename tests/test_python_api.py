@@ -9,8 +9,7 @@ import pytest
 from terminal import YAML, table_text
 
 import cengine
-from cengine.digests import file_digest
-from cengine.pipeline.fingerprint import fingerprint
+from cengine.digests import file_digest, fingerprint
 
 STAGES = ["Split", "Fit", "Transform", "Train", "Evaluate"]
 
@@ -40,7 +39,7 @@ def test_a_few_lines(registered, tmp_path) -> None:
     assert frame.loc[0, "metric"] == "mae"
     predictions = run.predictions()
     assert predictions.num_rows == frame.loc[0, "num_rows"] == 81
-    model = run.model()
+    model = run.model().network
     assert np.asarray(model([np.zeros((2, 1), np.float32), np.zeros((2, 1), np.int32)])).size == 2
     again = cengine.plan(registered[0], cengine.load_config(tmp_path / "c.yaml"), registered[1])
     assert all(stage.stored_seconds is not None for stage in again.stages)
@@ -62,7 +61,11 @@ CHANGES = {
     "slices": ("evaluator:\n  word: {}", "evaluator:\n  slices: [[word], [x]]", "Evaluate"),
     "metrics": ("metrics: [mae]", "metrics: [mae, r2]", "Evaluate"),
     "nothing: comment and order": ("features:\n  x: {}", "# a comment\nfeatures:\n  x: {}", None),
-    "nothing: nested spelling": ("  categorize_by: word\n  index_ratio:", "  categorize: {by: word}\n  index: \n    ratio:", None),
+    "nothing: nested spelling": (
+        "  categorize_by: word\n  index_ratio:",
+        "  categorize: {by: word}\n  index: \n    ratio:",
+        None,
+    ),
     "nothing: a default told": ("split:", "split:\n  seed: 0", None),
 }
 
@@ -77,7 +80,10 @@ def test_a_change_reaches_the_stages_that_read_it_and_those_after(registered, ch
 
 
 def test_memory_and_threads_change_nothing(registered) -> None:
-    one, other = planned(registered, memory_bytes=10**9, threads=1), planned(registered, memory_bytes=4 * 10**9, threads=2)
+    one, other = (
+        planned(registered, memory_bytes=10**9, threads=1),
+        planned(registered, memory_bytes=4 * 10**9, threads=2),
+    )
     assert [s.fingerprint for s in one.stages] == [s.fingerprint for s in other.stages]
 
 
@@ -120,7 +126,7 @@ def test_one_result_for_any_number_of_threads_and_memory(tmp_path) -> None:
         snapshot = cengine.register(project, "csv", path=str(tmp_path / "t.csv"))
         run = cengine.execute(cengine.plan(project, config, snapshot, threads=threads, memory_bytes=memory_bytes))
         encoded = (run.folders["Transform"] / "encoded.parquet").read_bytes()
-        found.append((encoded, run.model().get_weights(), json.dumps(run.results.overall.to_pylist())))
+        found.append((encoded, run.model().network.get_weights(), json.dumps(run.results.overall.to_pylist())))
     assert found[0][0] == found[1][0]
     for a, b in zip(found[0][1], found[1][1], strict=True):
         np.testing.assert_array_equal(a, b)

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from cengine.training.checkpoints import Checkpoint, newest_step, read_newest, write_checkpoint
+from cengine.learners.checkpoints import Checkpoint, newest_step, read_newest, write_checkpoint
 
 
 def checkpoint(step: int) -> Checkpoint:
@@ -19,7 +19,12 @@ def checkpoint(step: int) -> Checkpoint:
 def test_what_is_written_is_read(tmp_path) -> None:
     write_checkpoint(tmp_path, checkpoint(7))
     found = read_newest(tmp_path)
-    assert (found.step, found.history, found.best_step, found.best_loss) == (7, [{"step": 7, "eval": {"loss": 0.5}}], 7, 0.5)
+    assert (found.step, found.history, found.best_step, found.best_loss) == (
+        7,
+        [{"step": 7, "eval": {"loss": 0.5}}],
+        7,
+        0.5,
+    )
     for array, expected in zip(found.arrays, checkpoint(7).arrays, strict=True):
         assert array.dtype == expected.dtype
         np.testing.assert_array_equal(array, expected)
@@ -93,7 +98,7 @@ def test_a_disk_that_takes_no_more_leaves_the_one_before(tmp_path) -> None:
 import resource, signal, sys
 from pathlib import Path
 import numpy as np
-from cengine.training.checkpoints import Checkpoint, write_checkpoint
+from cengine.learners.checkpoints import Checkpoint, write_checkpoint
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 write_checkpoint(Path(sys.argv[1]), Checkpoint(1, [np.zeros(10)]))
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))

@@ -10,29 +10,32 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cengine.config.resolve import Label
-from cengine.config.schema import TrainerConfig
+from cengine.learners.examples import Examples, TrainRows
+from cengine.learners.feedforward import Feedforward
+from cengine.learners.heads import Head, heads_of
+from cengine.learners.loop import Plan, train
+from cengine.learners.model import build_model
 from cengine.networks.encodings import Linear, OneHot
 from cengine.networks.layers import LAYERS
 from cengine.networks.losses import LOSSES
 from cengine.preprocess.apply import Input
+from cengine.preprocess.targets import targets_of
 from cengine.stopping import Reason, Stopped, Wish
-from cengine.training.batches import EncodedFile, TrainRows
-from cengine.training.heads import Head, heads_of
-from cengine.training.loop import Plan, train
-from cengine.training.model import build_model
 
 INPUTS = [Input("a", None, Linear(), {}), Input("b", None, Linear(), {}), Input("c", 3, OneHot(), {})]
-NUM_NUMBERS = 2
+SPLITS = ("train", "eval")
 MEMORY_BYTES = 2**26
 
 
-def write(path: Path, labels: dict[str, np.ndarray], columns: dict[str, np.ndarray], split: np.ndarray, group_rows: int) -> EncodedFile:
+def write(
+    path: Path, labels: dict[str, np.ndarray], columns: dict[str, np.ndarray], split: np.ndarray, group_rows: int
+) -> Examples:
     """The file as Transform writes it."""
     table = {name: pa.array(values) for name, values in columns.items()}
     table |= {f"label: {name}": pa.array(values.astype(np.float32)) for name, values in labels.items()}
     table |= {"_split": pa.array(split.astype(np.int16)), "_row_id": pa.array(np.arange(len(split)))}
     pq.write_table(pa.table(table), path, row_group_size=group_rows)
-    return EncodedFile(path, INPUTS, list(labels))
+    return Examples(path, INPUTS, list(labels), SPLITS)
 
 
 def columns_of(num_rows: int, seed: int = 0) -> dict[str, np.ndarray]:
@@ -55,29 +58,49 @@ def regression_head(name: str = "y", loss: str = "mse", offset: float = 0.0, sca
     """The head of a regression label of this mean and deviation."""
     label = Label(name, "float", "regression", None, (), LOSSES[loss](), None)
     statistics = {"labels": {name: {"offset": offset, "scale": scale, "transforms": []}}}
-    return heads_of([label], TrainerConfig(type="regression", **trainer), statistics)[0]
+    return heads_of(targets_of([label], statistics), Feedforward(type="regression", **trainer))[0]
 
 
 def class_head(classes: list, name: str = "y") -> Head:
     """The head of a label with these classes."""
     label = Label(name, "string", "classes", None, (), None, None)
     statistics = {"labels": {name: {"classes": classes, "counts": [1] * len(classes), "transforms": []}}}
-    return heads_of([label], TrainerConfig(type="classification"), statistics)[0]
+    return heads_of(targets_of([label], statistics), Feedforward(type="classification"))[0]
 
 
-def trainer(**settings) -> TrainerConfig:
+def trainer(**settings) -> Feedforward:
     """A small network's configuration."""
     layers = settings.pop("layers", (LAYERS["dense"](units=8, activation="relu"),))
-    return TrainerConfig(**{"type": "regression", "layers": layers, "train_batch_size": 32, "train_steps": 120,
-                            "save_checkpoints_steps": 40, **settings})  # fmt: skip
+    return Feedforward(
+        **{
+            "type": "regression",
+            "layers": layers,
+            "train_batch_size": 32,
+            "train_steps": 120,
+            "save_checkpoints_steps": 40,
+            **settings,
+        }
+    )
 
 
 class Trained:
     """A training from its beginning, or on from the checkpoints in `folder`."""
 
-    def __init__(self, file: EncodedFile, heads: list[Head], config: TrainerConfig, folder: Path, *, until: int | None = None,
-                 memory_bytes: int = MEMORY_BYTES, chunk_steps: int | None = None,
-                 wish_at: int | None = None, reason: Reason = Reason.TERMINATED) -> None:  # fmt: skip
+    def __init__(
+        self,
+        file: Examples,
+        heads: list[Head],
+        config: Feedforward,
+        folder: Path,
+        *,
+        until: int | None = None,
+        memory_bytes: int = MEMORY_BYTES,
+        chunk_steps: int | None = None,
+        wish_at: int | None = None,
+        reason: Reason = Reason.TERMINATED,
+        judged: str | None = "eval",
+    ) -> None:
+        self.judged = judged
         self.rows = TrainRows(file, config.seed, memory_bytes)
         self.model = build_model(INPUTS, config, heads)
         plan = Plan.of(config, self.rows.num_rows, file.bytes_per_row)
@@ -89,17 +112,29 @@ class Trained:
         self.stopped_for: Reason | None = None
         if wish_at == 0:
             self.wish.express(reason)
-        samples = {"train": self.rows.sample(2_000), "eval": file.load(1, range(len(file.group_rows)), sum(file.split_rows(1)))}
+        samples = {"train": self.rows.sample(2_000), "eval": file.load("eval")}
         self.result = None
         with contextlib.suppress(Ended):
             try:
-                self.result = train(self.model, heads, config, plan, self.rows, samples, self._measure, folder, self._report,
-                                    lambda step, values, weights: self._log(step, values, until), self.wish)  # fmt: skip
+                self.result = train(
+                    self.model,
+                    heads,
+                    config,
+                    plan,
+                    self.rows,
+                    samples,
+                    self.judged,
+                    self._measure,
+                    folder,
+                    self._report,
+                    lambda step, values, weights: self._log(step, values, until),
+                    self.wish,
+                )
             except Stopped as stopped:
                 self.stopped_for = stopped.reason
 
-    def _measure(self, outputs, rows) -> dict[str, float]:
-        return {"mean_output": float(np.mean(outputs[0]))}
+    def _measure(self, predicted, rows) -> dict[str, float]:
+        return {"mean_output": float(np.mean(next(iter(predicted.values()))))}
 
     def _report(self, step: int, loss: float) -> None:
         self.steps.append((step, loss))
@@ -117,7 +152,7 @@ class Trained:
 
     def predicted(self, rows, head: int = 0) -> np.ndarray:
         """What the finished model says of encoded rows, in the label's unit."""
-        outputs = self.model([rows.floats[:, :NUM_NUMBERS], rows.codes])
+        outputs = self.model([rows.inputs["numbers"], rows.inputs["codes"]])
         return np.asarray(outputs[head] if isinstance(outputs, list) else outputs)[:, 0]
 
     def losses(self, split: str = "eval") -> list[float]:

@@ -8,11 +8,11 @@ from encoded import Trained, class_head, columns_of, regression_head, signal, tr
 
 from cengine.config.schema import EarlyStopping
 from cengine.errors import TrainingError
+from cengine.learners.checkpoints import read_newest
+from cengine.learners.loop import Plan
 from cengine.networks.layers import LAYERS
 from cengine.networks.optimizers import OPTIMIZERS
 from cengine.stopping import Reason
-from cengine.training.checkpoints import read_newest
-from cengine.training.loop import Plan
 
 NUM_ROWS = 3_000
 SPLIT = np.arange(NUM_ROWS) % 5 == 4
@@ -31,7 +31,9 @@ def assert_equal(one, other) -> None:
 
 
 def test_the_loss_falls(file, tmp_path) -> None:
-    trained = Trained(file, [regression_head()], trainer(optimizer=FAST, train_steps=400, save_checkpoints_steps=100), tmp_path / "c")
+    trained = Trained(
+        file, [regression_head()], trainer(optimizer=FAST, train_steps=400, save_checkpoints_steps=100), tmp_path / "c"
+    )
     assert [step for step, _ in trained.logged] == [100, 200, 300, 400]
     assert trained.losses()[-1] < 0.1
     assert trained.losses()[-1] < 0.5 * trained.losses()[0]
@@ -41,10 +43,14 @@ def test_the_loss_falls(file, tmp_path) -> None:
     assert not trained.result.stopped_early
 
 
-@pytest.mark.parametrize("layers", [
-    (LAYERS["dense"](units=8), LAYERS["dropout"](rate=0.3)),
-    (LAYERS["dense"](units=8), LAYERS["batch_normalization"]()),
-], ids=["dropout", "batch normalization"])  # fmt: skip
+@pytest.mark.parametrize(
+    "layers",
+    [
+        (LAYERS["dense"](units=8), LAYERS["dropout"](rate=0.3)),
+        (LAYERS["dense"](units=8), LAYERS["batch_normalization"]()),
+    ],
+    ids=["dropout", "batch normalization"],
+)
 @pytest.mark.parametrize("stop", [40, 80])
 def test_resumed_equals_undisturbed(file, tmp_path, layers, stop) -> None:
     config = trainer(layers=layers, optimizer=FAST)
@@ -64,8 +70,8 @@ WITH_STATE = (LAYERS["dense"](units=8), LAYERS["dropout"](rate=0.3), LAYERS["bat
 @pytest.fixture
 def slow(monkeypatch):
     """Each compiled call does a few steps only, as with a network that takes long."""
-    monkeypatch.setattr("cengine.training.loop.FIRST_SLICE_STEPS", 3)
-    monkeypatch.setattr("cengine.training.loop.SLICE_SECONDS", 1e-9)
+    monkeypatch.setattr("cengine.learners.loop.FIRST_SLICE_STEPS", 3)
+    monkeypatch.setattr("cengine.learners.loop.SLICE_SECONDS", 1e-9)
 
 
 @pytest.mark.slow
@@ -88,8 +94,8 @@ def test_a_wish_to_end_leaves_a_checkpoint_just_there(file, tmp_path, slow) -> N
 def test_in_whatever_portions_a_chunk_is_done(file, tmp_path, monkeypatch) -> None:
     config = trainer(layers=WITH_STATE, optimizer=FAST, train_steps=60, save_checkpoints_steps=20)
     whole = Trained(file, [regression_head()], config, tmp_path / "whole")
-    monkeypatch.setattr("cengine.training.loop.FIRST_SLICE_STEPS", 1)
-    monkeypatch.setattr("cengine.training.loop.SLICE_SECONDS", 1e-9)
+    monkeypatch.setattr("cengine.learners.loop.FIRST_SLICE_STEPS", 1)
+    monkeypatch.setattr("cengine.learners.loop.SLICE_SECONDS", 1e-9)
     single = Trained(file, [regression_head()], config, tmp_path / "single")
     assert len(single.steps) == 60
     assert single.result == whole.result
@@ -110,13 +116,17 @@ def test_a_limit_gives_what_was_reached_and_forgets_it(file, tmp_path, slow, ste
     limited = Trained(file, [regression_head()], config, tmp_path / "c", wish_at=step, reason=Reason.OUT_OF_TIME)
     reached = limited.steps[-1][0]
     assert step <= reached < 60
-    assert (limited.result.limit, limited.result.num_steps, limited.result.stopped_early) == (Reason.OUT_OF_TIME, reached, False)
+    assert (limited.result.limit, limited.result.num_steps, limited.result.stopped_early) == (
+        Reason.OUT_OF_TIME,
+        reached,
+        False,
+    )
     losses = {entry["step"]: entry["eval"]["loss"] for entry in limited.result.history}
     assert max(losses) == reached
     assert limited.result.best_step == min(losses, key=losses.get)
     assert (limited.result.unlogged is None) == (reached % 20 == 0)
-    rows = file.load(1, range(len(file.group_rows)), sum(file.split_rows(1)))
-    assert np.mean((limited.predicted(rows) - rows.floats[:, 2]) ** 2) == pytest.approx(min(losses.values()), rel=1e-4)
+    rows = file.load("eval")
+    assert np.mean((limited.predicted(rows) - rows.labels["y"]) ** 2) == pytest.approx(min(losses.values()), rel=1e-4)
     again = Trained(file, [regression_head()], config, tmp_path / "c")
     assert again.result == undisturbed.result
     assert_equal(again, undisturbed)
@@ -157,9 +167,9 @@ def test_any_unit_of_the_label_trains_as_well(file, tmp_path, offset, scale) -> 
     config = trainer(optimizer=FAST, train_steps=200, save_checkpoints_steps=200)
     trained = Trained(file, [regression_head(offset=offset, scale=scale)], config, tmp_path / "c")
     assert trained.losses()[-1] / scale**2 < 0.15
-    rows = file.load(1, range(len(file.group_rows)), sum(file.split_rows(1)))
+    rows = file.load("eval")
     predicted = trained.predicted(rows)
-    truth = rows.floats[:, 2].astype(np.float64) * scale + offset
+    truth = rows.labels["y"].astype(np.float64) * scale + offset
     if scale > 1e-6 * abs(offset):
         assert np.mean((predicted - truth) ** 2) / scale**2 < 0.2
 
@@ -178,18 +188,21 @@ def test_several_labels_weigh_the_same(tmp_path) -> None:
     file = write(tmp_path / "encoded.parquet", labels, columns, SPLIT, 1_000)
     heads = [regression_head("y", scale=1e6), regression_head("z", scale=1e-3)]
     trained = Trained(file, heads, trainer(optimizer=FAST, train_steps=300, save_checkpoints_steps=100), tmp_path / "c")
-    rows = file.load(1, range(len(file.group_rows)), sum(file.split_rows(1)))
-    for i, scale in enumerate((1e6, 1e-3)):
-        error = trained.predicted(rows, i) / scale - rows.floats[:, 2 + i]
+    rows = file.load("eval")
+    for i, (name, scale) in enumerate({"y": 1e6, "z": 1e-3}.items()):
+        error = trained.predicted(rows, i) / scale - rows.labels[name]
         assert np.mean(error**2) < 0.15
     assert trained.losses()[-1] < 0.3  # of two labels, each about 1 at the start
 
 
 def test_two_and_more_classes(tmp_path) -> None:
     columns = columns_of(NUM_ROWS)
-    cases = {"binary": (class_head(["no", "yes"]), signal(columns) > 0), "classes": (class_head(["a", "b", "c"]), columns["c"])}
+    cases = {
+        "binary": (class_head(["no", "yes"]), signal(columns) > 0),
+        "classes": (class_head(["a", "b", "c"]), columns["c"]),
+    }
     for task, (head, label) in cases.items():
-        assert head.task == task
+        assert head.target.task.name == task
         assert (head.units, head.activation) == ((1, "sigmoid") if task == "binary" else (3, "softmax"))
         file = write(tmp_path / f"{task}.parquet", {"y": label}, columns, SPLIT, 1_000)
         config = trainer(type="classification", optimizer=FAST, train_steps=300, save_checkpoints_steps=100)
@@ -228,17 +241,22 @@ def test_early_stopping_and_the_best_checkpoint(tmp_path) -> None:
     columns = columns_of(300)
     noise = np.random.default_rng(9).normal(size=300)
     file = write(tmp_path / "encoded.parquet", {"y": noise}, columns, np.arange(300) % 2 == 1, 300)
-    config = trainer(layers=(LAYERS["dense"](units=64), LAYERS["dense"](units=64)), optimizer=FAST, train_steps=2_000,
-                     save_checkpoints_steps=20, early_stopping=EarlyStopping(patience=4))  # fmt: skip
+    config = trainer(
+        layers=(LAYERS["dense"](units=64), LAYERS["dense"](units=64)),
+        optimizer=FAST,
+        train_steps=2_000,
+        save_checkpoints_steps=20,
+        early_stopping=EarlyStopping(patience=4),
+    )
     trained = Trained(file, [regression_head()], config, tmp_path / "c")
     losses = trained.losses()
     assert trained.result.stopped_early
     assert trained.result.num_steps == 20 * len(losses) < 2_000
     assert min(losses[-4:]) >= min(losses[:-4])
     assert trained.result.best_step == 20 * (1 + int(np.argmin(losses)))
-    rows = file.load(1, range(1), 150)
+    rows = file.load("eval", range(1))
     predicted = trained.predicted(rows)
-    assert np.mean((predicted - rows.floats[:, 2]) ** 2) == pytest.approx(min(losses), rel=1e-4)
+    assert np.mean((predicted - rows.labels["y"]) ** 2) == pytest.approx(min(losses), rel=1e-4)
     again = Trained(file, [regression_head()], config, tmp_path / "c")
     assert again.steps == []
     assert again.result == trained.result

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from encoded import columns_of, write
 
-from cengine.training.batches import TrainRows
+from cengine.learners.examples import TrainRows
 
 NUM_ROWS, GROUP_ROWS = 1_003, 100
 ALL_FIT, FEW_FIT = 2**26, 16 * 250  # bytes: rows take 16
@@ -21,13 +21,15 @@ def file(tmp_path):
     return write(tmp_path / "encoded.parquet", {"y": np.arange(NUM_ROWS)}, columns_of(NUM_ROWS), split, GROUP_ROWS)
 
 
-def numbers(matrices):
-    return matrices.floats[:, -1].astype(int)
+def numbers(batch):
+    return batch.labels["y"].astype(int)
 
 
 def stream(file, memory_bytes, seed=0, first_step=0, num_steps=400, batch_rows=7, length=1):
     rows = TrainRows(file, seed, memory_bytes)
-    return np.concatenate([numbers(chunk) for chunk in rows.chunks(first_step, itertools.repeat(length, num_steps), batch_rows)])
+    return np.concatenate(
+        [numbers(chunk) for chunk in rows.chunks(first_step, itertools.repeat(length, num_steps), batch_rows)]
+    )
 
 
 memories = pytest.mark.parametrize("memory_bytes", [ALL_FIT, FEW_FIT], ids=["all fit", "windows"])
@@ -79,18 +81,19 @@ def test_rows_keep_their_cells_together(file) -> None:
     columns = columns_of(NUM_ROWS)
     rows = TrainRows(file, 0, ALL_FIT)
     (chunk,) = rows.chunks(3, [5], 16)
-    assert chunk.floats.dtype == np.float32
-    assert chunk.codes.dtype == np.int32
-    np.testing.assert_array_equal(chunk.floats[:, 0], columns["a"][numbers(chunk)])
-    np.testing.assert_array_equal(chunk.floats[:, 1], columns["b"][numbers(chunk)])
-    np.testing.assert_array_equal(chunk.codes[:, 0], columns["c"][numbers(chunk)])
+    assert chunk.inputs["numbers"].dtype == chunk.labels["y"].dtype == np.float32
+    assert chunk.inputs["codes"].dtype == np.int32
+    np.testing.assert_array_equal(chunk.inputs["numbers"][:, 0], columns["a"][numbers(chunk)])
+    np.testing.assert_array_equal(chunk.inputs["numbers"][:, 1], columns["b"][numbers(chunk)])
+    np.testing.assert_array_equal(chunk.inputs["codes"][:, 0], columns["c"][numbers(chunk)])
 
 
 @memories
 def test_sample_is_of_train_rows_without_repetition(file, memory_bytes) -> None:
     rows = TrainRows(file, 0, memory_bytes)
     one, same = rows.sample(100), TrainRows(file, 0, memory_bytes).sample(100)
-    np.testing.assert_array_equal(one.floats, same.floats)
+    np.testing.assert_array_equal(one.inputs["numbers"], same.inputs["numbers"])
+    np.testing.assert_array_equal(numbers(one), numbers(same))
     assert len(set(numbers(one))) == 100
     assert (numbers(one) % 3 != 2).all()
     assert len(rows.sample(10**6)) <= rows.num_rows
@@ -106,6 +109,8 @@ def test_windows_hold_no_more_than_they_may(file) -> None:
 
 
 def test_loading_a_split_keeps_the_files_order(file) -> None:
-    evaluated = file.load(1, range(len(file.group_rows)), sum(file.split_rows(1)))
+    evaluated = file.load("eval")
     np.testing.assert_array_equal(numbers(evaluated), np.arange(2, NUM_ROWS, 3))
-    np.testing.assert_array_equal(file.column("_row_id", 1, range(len(file.group_rows))), np.arange(2, NUM_ROWS, 3))
+    np.testing.assert_array_equal(
+        file.column("_row_id", "eval", range(len(file.group_rows))), np.arange(2, NUM_ROWS, 3)
+    )

@@ -10,7 +10,7 @@ from cengine.config.read import parse_config
 from cengine.config.resolve import resolve
 from cengine.errors import CengineError, StoreError
 from cengine.pipeline.plan import proposed_resources
-from cengine.pipeline.workers import PATIENCE_SECONDS, SECONDS_PER_CELL, SPARK_TIMES, workers_of
+from cengine.stages.workers import PATIENCE_SECONDS, SECONDS_PER_CELL, SPARK_TIMES, workers_of
 from cengine.store.project import open_project
 from cengine.store.settings import read_settings
 from cengine.tables import Column, TableSchema
@@ -51,7 +51,9 @@ def project(tmp_path):
 
 
 def test_what_is_typed_goes_before_the_settings(project) -> None:
-    (project.folder / "settings.yaml").write_text("engine: {name: spark, master: yarn, workers: 3, options: {spark.executor.memory: 2g}}\n")
+    (project.folder / "settings.yaml").write_text(
+        "engine: {name: spark, master: yarn, workers: 3, options: {spark.executor.memory: 2g}}\n"
+    )
     assert str(workers_of(project, {}, None)) == "spark, at yarn, 3 workers"
     given = workers_of(project, {"workers": 5, "cpus_per_worker": 4}, None)
     assert str(given) == "spark, at yarn, 5 workers, 4 CPUs each"

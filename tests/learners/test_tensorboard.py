@@ -25,16 +25,16 @@ from tensorboard.util.tensor_util import make_ndarray
 from terminal import YAML, Terminal, table_text
 
 from cengine.config.schema import EarlyStopping
+from cengine.learners.examples import TrainRows
+from cengine.learners.graph import graph_of
+from cengine.learners.loop import Plan, train
+from cengine.learners.model import build_model, signature_of
+from cengine.learners.tensorboard import MAX_HISTOGRAM_VALUES, TrainingLog, buckets, hyperparameters
 from cengine.networks.encodings import Embedding, Linear, Periodic
 from cengine.networks.layers import LAYERS
 from cengine.networks.optimizers import OPTIMIZERS, CosineDecay, PiecewiseConstantDecay
 from cengine.preprocess.apply import Input
 from cengine.stopping import Reason, Stopped
-from cengine.training.batches import TrainRows
-from cengine.training.graph import graph_of
-from cengine.training.loop import Plan, train
-from cengine.training.model import build_model, signature_of
-from cengine.training.tensorboard import MAX_HISTOGRAM_VALUES, TrainingLog, buckets, hyperparameters
 
 WEIGHTS = {"dense/kernel": np.arange(60, dtype=np.float32)}
 
@@ -81,14 +81,24 @@ def test_steps_made_again_stand_there_once(tmp_path, torn) -> None:
         file.write_bytes(file.read_bytes()[: file.stat().st_size - torn])
     with TrainingLog(tmp_path) as resumed:
         for step in (20, 30, 40):
-            resumed.write(step, {"train": {"loss": 2.0}, "eval": {"loss": 2.0}}, {name: 2 * array for name, array in WEIGHTS.items()})
+            resumed.write(
+                step,
+                {"train": {"loss": 2.0}, "eval": {"loss": 2.0}},
+                {name: 2 * array for name, array in WEIGHTS.items()},
+            )
     for split in ("train", "eval"):
         assert points(tmp_path / split, "loss") == [(10, 1.0), (20, 2.0), (30, 2.0), (40, 2.0)]
     assert [(step, found[-1, 1]) for step, found in histograms(tmp_path, "weights/dense/kernel").items()] == [
-        (10, 59.0), (20, 118.0), (30, 118.0), (40, 118.0)]  # fmt: skip
+        (10, 59.0),
+        (20, 118.0),
+        (30, 118.0),
+        (40, 118.0),
+    ]
 
 
-@pytest.mark.parametrize("left", [b"", b"\x18", b"\0" * 64, b"not an event file at all, though long enough for a record"])
+@pytest.mark.parametrize(
+    "left", [b"", b"\x18", b"\0" * 64, b"not an event file at all, though long enough for a record"]
+)
 def test_a_file_that_is_torn_at_its_start_begins_anew(tmp_path, left) -> None:
     (tmp_path / "train").mkdir()
     (tmp_path / "train" / "events.out.tfevents.1.points").write_bytes(left)
@@ -106,7 +116,7 @@ def test_a_training_stopped_between_logging_and_checkpoint(tmp_path) -> None:
     def go(folder, stop_at: int | None = None) -> None:
         config, head = trainer(), regression_head()
         rows = TrainRows(file, 0, 2**26)
-        samples = {"train": rows.sample(100), "eval": file.load(1, range(len(file.group_rows)), sum(file.split_rows(1)))}
+        samples = {"train": rows.sample(100), "eval": file.load("eval")}
         with TrainingLog(folder / "tensorboard") as log:
 
             def logged(step, values, weights) -> None:
@@ -114,8 +124,19 @@ def test_a_training_stopped_between_logging_and_checkpoint(tmp_path) -> None:
                 if step == stop_at:
                     raise Stopped(Reason.INTERRUPTED)
 
-            train(build_model(INPUTS, config, [head]), [head], config, Plan.of(config, rows.num_rows, file.bytes_per_row), rows, samples,
-                  lambda outputs, rows: {}, folder / "checkpoints", lambda step, loss: None, logged)  # fmt: skip
+            train(
+                build_model(INPUTS, config, [head]),
+                [head],
+                config,
+                Plan.of(config, rows.num_rows, file.bytes_per_row),
+                rows,
+                samples,
+                "eval",
+                lambda outputs, rows: {},
+                folder / "checkpoints",
+                lambda step, loss: None,
+                logged,
+            )
 
     for stop in (80, 120):
         with pytest.raises(Stopped):
@@ -126,7 +147,9 @@ def test_a_training_stopped_between_logging_and_checkpoint(tmp_path) -> None:
         found = [points(tmp_path / kind / "tensorboard" / name, "loss") for kind in ("disturbed", "undisturbed")]
         assert [step for step, _ in found[0]] == [40, 80, 120]
         assert found[0] == found[1]
-    one, other = (histograms(tmp_path / kind / "tensorboard", "weights/dense/kernel") for kind in ("disturbed", "undisturbed"))
+    one, other = (
+        histograms(tmp_path / kind / "tensorboard", "weights/dense/kernel") for kind in ("disturbed", "undisturbed")
+    )
     assert list(one) == list(other) == [40, 80, 120]
     for step, found in one.items():
         np.testing.assert_array_equal(found, other[step])
@@ -167,8 +190,12 @@ def test_of_a_large_matrix_a_sample_is_counted_and_its_ends_are_exact() -> None:
 
 
 def test_the_graph_of_a_network() -> None:
-    inputs = [Input("age", None, Linear(), {}), Input("wave", None, Periodic(num_frequencies=4), {}),
-              Input("city <b>", 9, Embedding(dim=3), {}), Input("day", 7, Embedding(dim=2), {})]  # fmt: skip
+    inputs = [
+        Input("age", None, Linear(), {}),
+        Input("wave", None, Periodic(num_frequencies=4), {}),
+        Input("city <b>", 9, Embedding(dim=3), {}),
+        Input("day", 7, Embedding(dim=2), {}),
+    ]
     heads = [regression_head("year"), regression_head("month")]
     config = trainer(layers=(LAYERS["dense"](units=8), LAYERS["dropout"](rate=0.25)))
     model = build_model(inputs, config, heads)
@@ -187,9 +214,19 @@ def test_the_graph_of_a_network() -> None:
     )
     assert edges["numbers"] == edges["codes"] == []
     columns = {name: node.attr["columns"].s.decode() for name, node in nodes.items() if "columns" in node.attr}
-    assert columns == {"numbers": "age, wave", "codes": "city <b>, day", "columns": "age", "columns_1": "wave",
-                       "columns_2": "city <b>", "columns_3": "day"}  # fmt: skip
-    assert (nodes["dense_1"].op, nodes["dense_1"].attr["units"].i, nodes["dense_1"].attr["activation"].s) == ("Dense", 8, b"relu")
+    assert columns == {
+        "numbers": "age, wave",
+        "codes": "city <b>, day",
+        "columns": "age",
+        "columns_1": "wave",
+        "columns_2": "city <b>",
+        "columns_3": "day",
+    }
+    assert (nodes["dense_1"].op, nodes["dense_1"].attr["units"].i, nodes["dense_1"].attr["activation"].s) == (
+        "Dense",
+        8,
+        b"relu",
+    )
     assert nodes["dense_1"].attr["num_weights"].i == model.get_layer("dense_1").count_params()
     assert nodes["dropout"].attr["rate"].f == 0.25
     assert (nodes["numbers"].attr["dtype"].type, nodes["codes"].attr["dtype"].type) == (DT_FLOAT, DT_INT32)
@@ -215,22 +252,51 @@ def of(**settings) -> dict:
 
 
 def test_hyperparameters_are_flat() -> None:
-    layers = (LAYERS["dense"](units=64), LAYERS["dropout"](rate=0.1), LAYERS["dense"](units=8, activation="gelu", use_bias=False))
-    found = of(layers=layers, optimizer=OPTIMIZERS["sgd"](learning_rate=0.05, momentum=0.9, nesterov=True), seed=7,
-               early_stopping=EarlyStopping(patience=2))  # fmt: skip
+    layers = (
+        LAYERS["dense"](units=64),
+        LAYERS["dropout"](rate=0.1),
+        LAYERS["dense"](units=8, activation="gelu", use_bias=False),
+    )
+    found = of(
+        layers=layers,
+        optimizer=OPTIMIZERS["sgd"](learning_rate=0.05, momentum=0.9, nesterov=True),
+        seed=7,
+        early_stopping=EarlyStopping(patience=2),
+    )
     assert found == {
-        "architecture": "feedforward", "layers": "dense(64) > dropout(0.1) > dense(8, gelu, use_bias=False)", "loss_function": "mse",
-        "optimizer": "sgd", "optimizer.momentum": 0.9, "optimizer.nesterov": True, "learning_rate": 0.05, "train_batch_size": 32,
-        "train_steps": 120, "seed": 7, "num_features": 5, "num_weights": 449, "early_stopping.patience": 2, "early_stopping.min_delta": 0.0,
-    }  # fmt: skip
+        "architecture": "feedforward",
+        "layers": "dense(64) > dropout(0.1) > dense(8, gelu, use_bias=False)",
+        "loss_function": "mse",
+        "optimizer": "sgd",
+        "optimizer.momentum": 0.9,
+        "optimizer.nesterov": True,
+        "learning_rate": 0.05,
+        "train_batch_size": 32,
+        "train_steps": 120,
+        "seed": 7,
+        "num_features": 5,
+        "num_weights": 449,
+        "early_stopping.patience": 2,
+        "early_stopping.min_delta": 0.0,
+    }
     assert of(layers=())["layers"] == "none"
 
 
-@pytest.mark.parametrize(("schedule", "rate", "shown"), [
-    (CosineDecay(initial_learning_rate=0.0, warmup_target=0.02, warmup_steps=10), 0.02,
-     "cosine_decay(initial_learning_rate=0.0, warmup_target=0.02, warmup_steps=10)"),
-    (PiecewiseConstantDecay(boundaries=(10,), values=(0.1, 0.01)), 0.1, "piecewise_constant_decay(boundaries=(10,), values=(0.1, 0.01))"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("schedule", "rate", "shown"),
+    [
+        (
+            CosineDecay(initial_learning_rate=0.0, warmup_target=0.02, warmup_steps=10),
+            0.02,
+            "cosine_decay(initial_learning_rate=0.0, warmup_target=0.02, warmup_steps=10)",
+        ),
+        (
+            PiecewiseConstantDecay(boundaries=(10,), values=(0.1, 0.01)),
+            0.1,
+            "piecewise_constant_decay(boundaries=(10,), values=(0.1, 0.01))",
+        ),
+    ],
+)
 def test_a_schedule_has_its_greatest_rate_as_a_number(schedule, rate, shown) -> None:
     found = of(optimizer=OPTIMIZERS["adam"](learning_rate=schedule))
     assert (found["learning_rate"], found["schedule"]) == (rate, shown)
@@ -243,7 +309,9 @@ def compared(folder) -> tuple[api_pb2.Experiment, list[api_pb2.SessionGroup]]:
     context = Context(TBContext(data_provider=MultiplexerDataProvider(multiplexer, str(folder))))
     about = context.hparams_metadata(RequestContext(), "")
     experiment = context.experiment_from_metadata(RequestContext(), "", True, about, ListHyperparametersResult([], []))
-    request = api_pb2.ListSessionGroupsRequest(slice_size=10, allowed_statuses=[api_pb2.STATUS_SUCCESS, api_pb2.STATUS_UNKNOWN])
+    request = api_pb2.ListSessionGroupsRequest(
+        slice_size=10, allowed_statuses=[api_pb2.STATUS_SUCCESS, api_pb2.STATUS_UNKNOWN]
+    )
     return experiment, list(Handler(RequestContext(), context, "", request).run().session_groups)
 
 
@@ -263,7 +331,11 @@ def test_runs_are_compared_by_what_their_kept_weights_reach(tmp_path) -> None:
     assert set(told) == {*of(), "schedule"}
     assert [name for name, info in told.items() if info.differs] == ["seed"]
     assert (told["seed"].type, told["layers"].type) == (api_pb2.DATA_TYPE_FLOAT64, api_pb2.DATA_TYPE_STRING)
-    assert [(i.name.tag, i.name.group) for i in experiment.metric_infos] == [("loss", ""), ("loss", "eval"), ("loss", "train")]
+    assert [(i.name.tag, i.name.group) for i in experiment.metric_infos] == [
+        ("loss", ""),
+        ("loss", "eval"),
+        ("loss", "train"),
+    ]
     by_name = {session.name: session for session in sessions}
     assert set(by_name) == {"one", "same", "other"}  # each for itself, though two have the same hyper-parameters
     values = {name: [(v.name.group, v.value, v.training_step) for v in s.metric_values] for name, s in by_name.items()}
@@ -285,9 +357,9 @@ def test_tensorflow_is_never_asked_for() -> None:
 import sys
 import numpy as np, tempfile, pathlib
 from encoded import *
-from cengine.training.graph import graph_of
-from cengine.training.model import build_model, signature_of
-from cengine.training.tensorboard import TrainingLog, hyperparameters
+from cengine.learners.graph import graph_of
+from cengine.learners.model import build_model, signature_of
+from cengine.learners.tensorboard import TrainingLog, hyperparameters
 head = regression_head()
 model = build_model(INPUTS, trainer(), [head])
 class Refuses:
@@ -330,7 +402,9 @@ def test_a_run_writes_train_and_eval_at_each_checkpoint(run) -> None:
     (row,) = terminal("pipeline", "evaluate", "mine", "--json").json["metrics"]
     best = next(entry for entry in history if entry["step"] == training["best_step"])
     assert row["model"] == pytest.approx(best["eval"]["mae"], rel=1e-5)
-    assert points(folder / "tensorboard", "mae") == [(training["best_step"], pytest.approx(best["eval"]["mae"], rel=1e-6))]
+    assert points(folder / "tensorboard", "mae") == [
+        (training["best_step"], pytest.approx(best["eval"]["mae"], rel=1e-6))
+    ]
 
 
 def test_a_run_writes_network_weights_and_hyperparameters(run) -> None:
@@ -351,7 +425,13 @@ def test_a_run_writes_network_weights_and_hyperparameters(run) -> None:
 
 def test_event_files_name_no_machine_and_no_user(run) -> None:
     _, folder = run
-    assert sorted(str(file.relative_to(folder / "tensorboard")) for file in (folder / "tensorboard").rglob("*") if file.is_file()) == [
-        "eval/events.out.tfevents.1.points", "events.out.tfevents.0.about", "events.out.tfevents.1.points", "events.out.tfevents.2.end",
-        "train/events.out.tfevents.1.points"]  # fmt: skip
+    assert sorted(
+        str(file.relative_to(folder / "tensorboard")) for file in (folder / "tensorboard").rglob("*") if file.is_file()
+    ) == [
+        "eval/events.out.tfevents.1.points",
+        "events.out.tfevents.0.about",
+        "events.out.tfevents.1.points",
+        "events.out.tfevents.2.end",
+        "train/events.out.tfevents.1.points",
+    ]
     assert not any(b"/tmp" in file.read_bytes() for file in (folder / "tensorboard").rglob("*") if file.is_file())

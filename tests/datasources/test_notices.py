@@ -28,12 +28,17 @@ HEADER = "n,word,x,y\n"
 def test_nothing_is_said_of_a_usual_table(told) -> None:
     assert told(table_text(300)) == []
     assert told(HEADER + lines(1, 2), "--name", "two") == []
-    assert told("year,2018,2019,2020\n" + "".join(f"w{n % 5},{n},{n + 1},{n + 2}\n" for n in range(50)), "--name", "three") == []
+    assert (
+        told("year,2018,2019,2020\n" + "".join(f"w{n % 5},{n},{n + 1},{n + 2}\n" for n in range(50)), "--name", "three")
+        == []
+    )
     assert told("zip,y\n" + "".join(f"{n % 40:05},{n % 3}\n" for n in range(100)), "--name", "four") == []
 
 
 def test_a_header_made_of_values(told) -> None:
-    rows = "".join(f"{20 + n % 50}, State-gov, {70_000 + n}, Bachelors, {'<=' if n % 2 else '>'}50K\n" for n in range(60))
+    rows = "".join(
+        f"{20 + n % 50}, State-gov, {70_000 + n}, Bachelors, {'<=' if n % 2 else '>'}50K\n" for n in range(60)
+    )
     (first, *_) = told(rows)
     assert "the header looks like a row of data (20, State-gov, 70000, Bachelors, ...)" in first
     assert "--no-header" in first
@@ -58,7 +63,10 @@ def test_a_row_of_units(told) -> None:
 def test_a_text_column_that_is_numbers_but_for_some_cells(told) -> None:
     text = HEADER + lines(1, 2) + "60,w1,2.5,n/a\n61,w2,3.5,n/a\n" + lines(3, 5)
     (line,) = told(text)
-    assert line == "column 'y' is text, but all its cells are numbers except 2, first 'n/a' in row 61; if it means null: --null n/a"
+    assert (
+        line
+        == "column 'y' is text, but all its cells are numbers except 2, first 'n/a' in row 61; if it means null: --null n/a"
+    )
     assert told(text, "--null", "n/a", "--name", "two") == []
     (line,) = told(HEADER + lines(1, 2) + "60,w1,2.5,about 3\n61,w2,3.5,5 km\n" + lines(3, 5), "--name", "three")
     assert line == "column 'y' is text, but all its cells are numbers except 2, first 'about 3' in row 61"

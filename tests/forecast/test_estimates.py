@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
 import pyarrow.parquet as pq
 import pytest
@@ -10,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from terminal import YAML, Terminal, table_text
 
-from cengine.pipeline.completion import MOST_SHARE, Completion
-from cengine.pipeline.costs import costs_of, month_cost
-from cengine.pipeline.estimates import MEASURES, Interval, Measured, history, while_busy
-from cengine.pipeline.estimates import expected as expected_of
-from cengine.pipeline.limits import Limits, Spent
-from cengine.pipeline.stages import table
-from cengine.pipeline.stages.stage import KEPT, PEAK, SECONDS
+from cengine.forecast.completion import MOST_SHARE, Completion
+from cengine.forecast.costs import costs_of, month_cost
+from cengine.forecast.estimates import MEASURES, Interval, Measured, history, while_busy
+from cengine.forecast.estimates import expected as expected_of
+from cengine.runs.limits import Limits, Spent
+from cengine.stages import table
+from cengine.stages.stage import KEPT, PEAK, SECONDS
 from cengine.stopping import Reason
 from cengine.store.processes import own_identity
 from cengine.store.settings import Prices
@@ -28,8 +29,17 @@ COMMANDS = ("datasource", "create", "csv", "--name", "t", "--path")
 
 def load(size: float) -> dict[str, float]:
     """Everything that any stage's time grows with, for a table of so many rows."""
-    return {"cells": 8 * size, "rows": size / 10, "sliced_rows": size / 3, "steps": size / 256, "drawn_cells": 8 * size,
-            "products": 5000 * size, "updates": 20 * size, "measured_rows": size, "measured_products": 5000 * size}  # fmt: skip
+    return {
+        "cells": 8 * size,
+        "rows": size / 10,
+        "sliced_rows": size / 3,
+        "steps": size / 256,
+        "drawn_cells": 8 * size,
+        "products": 5000 * size,
+        "updates": 20 * size,
+        "measured_rows": size,
+        "measured_products": 5000 * size,
+    }
 
 
 def expected(measure: str, stage: str, to_do: dict[str, float], past: list[Measured]) -> Interval:
@@ -39,18 +49,25 @@ def expected(measure: str, stage: str, to_do: dict[str, float], past: list[Measu
 def truth(stage: str, size: float, fixed: float, rest: float) -> float:
     """Seconds on a machine that is so many times as slow as the one that the rates are from."""
     rates = NAMED[stage].rates[SECONDS]
-    return fixed * rates["fixed"] + rest * sum(rate * load(size).get(name, 0) for name, rate in rates.items() if name != "fixed")
+    return fixed * rates["fixed"] + rest * sum(
+        rate * load(size).get(name, 0) for name, rate in rates.items() if name != "fixed"
+    )
 
 
 @pytest.mark.parametrize("stage", STAGES)
 @given(fixed=st.floats(0.3, 3), rest=st.floats(0.3, 3), size=st.sampled_from([1e5, 1e6, 5e6]))
 def test_another_machine_is_learnt_from_three_runs(stage, fixed, rest, size) -> None:
-    past = [Measured(stage, load(rows), load(rows), {SECONDS: truth(stage, rows, fixed, rest)}) for rows in (5e4, 4e5, 2e6)]
+    past = [
+        Measured(stage, load(rows), load(rows), {SECONDS: truth(stage, rows, fixed, rest)}) for rows in (5e4, 4e5, 2e6)
+    ]
     found = expected(SECONDS, stage, load(size), past)
     true = truth(stage, size, fixed, rest)
     assert 0.7 * true < found.expected < 1.3 * true
     assert found.low < true < found.high
-    assert found.high / found.low < expected(SECONDS, stage, load(size), []).high / expected(SECONDS, stage, load(size), []).low
+    assert (
+        found.high / found.low
+        < expected(SECONDS, stage, load(size), []).high / expected(SECONDS, stage, load(size), []).low
+    )
 
 
 def test_without_history_the_interval_is_wide_and_everything_grows_with_the_table() -> None:
@@ -72,9 +89,16 @@ def test_the_newest_and_the_likest_count_most() -> None:
 
 
 def test_what_history_is_made_of() -> None:
-    def run(process: str | None, **stage) -> dict:
-        row = {"name": "Fit", "reused": False, "seconds": 6.0, "load": {"cells": 10}, "slowdown": 3.0, "peak_bytes": 7} | stage
-        return {"process": process, "stages": [row, {"name": "Train", "reused": False, "seconds": None}]}
+    def run(process: str | None, **stage) -> SimpleNamespace:
+        row = {
+            "name": "Fit",
+            "reused": False,
+            "seconds": 6.0,
+            "load": {"cells": 10},
+            "slowdown": 3.0,
+            "peak_bytes": 7,
+        } | stage
+        return SimpleNamespace(process=process, stages=[row, {"name": "Train", "reused": False, "seconds": None}])
 
     here = own_identity()
     (found,) = history([run(here), run("elsewhere@1/2/3"), run(None), run(here, reused=True), run(here, load=None)])
@@ -88,10 +112,17 @@ def test_what_history_is_made_of() -> None:
 
 # Completion
 
-moves = st.lists(st.tuples(st.sampled_from(STAGES), st.floats(-10, 2000), st.floats(1, 1000), st.booleans()), max_size=40)
+moves = st.lists(
+    st.tuples(st.sampled_from(STAGES), st.floats(-10, 2000), st.floats(1, 1000), st.booleans()), max_size=40
+)
 
 
-@given(seconds=st.dictionaries(st.sampled_from(STAGES), st.floats(0, 1e5)), begun=st.floats(0, 1), first=st.floats(0, 900), moves=moves)
+@given(
+    seconds=st.dictionaries(st.sampled_from(STAGES), st.floats(0, 1e5)),
+    begun=st.floats(0, 1),
+    first=st.floats(0, 900),
+    moves=moves,
+)
 def test_completion_never_falls_and_is_not_whole_before_the_end(seconds, begun, first, moves) -> None:
     completion = Completion(seconds, {"Train": first}, begun)
     before = 0.0

@@ -14,9 +14,9 @@ import pyarrow.parquet as pq
 import pytest
 from sources.registering import kinds, register, rows, stored
 
+from cengine.datasources.widening import NOTHING, candidates_of
 from cengine.errors import SourceError
-from cengine.pipeline.profile import profile, sample_rows
-from cengine.pipeline.widening import NOTHING, candidates_of
+from cengine.inspection.profile import profile, sample_rows
 from cengine.sources.folders import partition_types
 from cengine.store.project import Project
 from cengine.tables import DIGITS
@@ -64,7 +64,12 @@ def as_texts(snapshot, name: str = "c") -> list[str | None]:
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
         files = [str(file) for file in snapshot.files]
-        return [row[0] for row in connection.execute(f"SELECT CAST({name} AS VARCHAR) FROM read_parquet(?) ORDER BY y", [files]).fetchall()]
+        return [
+            row[0]
+            for row in connection.execute(
+                f"SELECT CAST({name} AS VARCHAR) FROM read_parquet(?) ORDER BY y", [files]
+            ).fetchall()
+        ]
 
 
 def files_of(folder: Path, *columns: pa.Array) -> str:
@@ -92,13 +97,17 @@ def test_every_type_of_a_duckdb_database(project, tmp_path) -> None:
         for y in (0, 1):
             values = ", ".join(f"CAST({EXAMPLES[kind][y]} AS {kind})" for kind in columns.values())
             made.execute(f"INSERT INTO t SELECT {values}, {y}")
-        rows = made.execute(f"SELECT {', '.join(f'CAST({name} AS VARCHAR)' for name in columns)} FROM t ORDER BY y").fetchall()
+        rows = made.execute(
+            f"SELECT {', '.join(f'CAST({name} AS VARCHAR)' for name in columns)} FROM t ORDER BY y"
+        ).fetchall()
     snapshot = register(project, "duckdb", uri=str(tmp_path / "all.duckdb"), table="t")
     wrong = {}
     for (name, kind), expected in zip(columns.items(), zip(*rows, strict=True), strict=True):
         found = as_texts(snapshot, name)
         # A tuple comes over as a struct, whose parts have names.
-        if kind != "TUPLE(INTEGER, VARCHAR)" and [moment_of(value) for value in found] != [moment_of(value) for value in expected]:
+        if kind != "TUPLE(INTEGER, VARCHAR)" and [moment_of(value) for value in found] != [
+            moment_of(value) for value in expected
+        ]:
             wrong[kind] = (found, list(expected))
     assert wrong == {}
 
@@ -107,7 +116,9 @@ def type_in_parquet(folder: Path, kind: str) -> str | None:
     """The type that a column of Parquet has of this type, None if there is none."""
     with duckdb.connect() as connection:
         try:
-            connection.execute(f"COPY (SELECT CAST({EXAMPLES[kind][0]} AS {kind}) AS c) TO '{folder}/one.parquet' (FORMAT parquet)")
+            connection.execute(
+                f"COPY (SELECT CAST({EXAMPLES[kind][0]} AS {kind}) AS c) TO '{folder}/one.parquet' (FORMAT parquet)"
+            )
         except duckdb.Error:
             return None
         return connection.execute(f"DESCRIBE SELECT * FROM '{folder}/one.parquet'").fetchall()[0][1]
@@ -119,11 +130,18 @@ def write_pairs(file: Path, kinds_of: dict[str, str], first: int) -> dict[str, l
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
         rows = [
-            ", ".join([f"CAST({EXAMPLES[kind][place]} AS {kind}) AS {name}" for name, kind in kinds_of.items()] + [f"{first + place} AS y"])
+            ", ".join(
+                [f"CAST({EXAMPLES[kind][place]} AS {kind}) AS {name}" for name, kind in kinds_of.items()]
+                + [f"{first + place} AS y"]
+            )
             for place in (0, 1)
         ]
-        connection.execute(f"COPY (SELECT {rows[0]} UNION ALL SELECT {rows[1]} ORDER BY y) TO '{file}' (FORMAT parquet)")
-        found = connection.execute(f"SELECT {', '.join(f'CAST({name} AS VARCHAR)' for name in names)} FROM '{file}' ORDER BY y").fetchall()
+        connection.execute(
+            f"COPY (SELECT {rows[0]} UNION ALL SELECT {rows[1]} ORDER BY y) TO '{file}' (FORMAT parquet)"
+        )
+        found = connection.execute(
+            f"SELECT {', '.join(f'CAST({name} AS VARCHAR)' for name in names)} FROM '{file}' ORDER BY y"
+        ).fetchall()
         return dict(zip(names, map(list, zip(*found, strict=True)), strict=True))
 
 
@@ -160,11 +178,14 @@ def test_every_pair_of_types_over_two_files(project, tmp_path) -> None:
     assert num_kept > len(pairs) / 2
 
 
-def registered_pairs(project: Project, folder: Path, columns: dict[str, tuple[str, str]]) -> dict[str, tuple[list, list]]:
+def registered_pairs(
+    project: Project, folder: Path, columns: dict[str, tuple[str, str]]
+) -> dict[str, tuple[list, list]]:
     """The values of columns of two types as they were registered, and as the files hold them, without those that are refused."""
     for _ in range(3):
         first, second = (
-            write_pairs(folder / f"{place}.parquet", {name: pair[place] for name, pair in columns.items()}, 2 * place) for place in (0, 1)
+            write_pairs(folder / f"{place}.parquet", {name: pair[place] for name, pair in columns.items()}, 2 * place)
+            for place in (0, 1)
         )
         try:
             snapshot = register(project, "parquet", path=str(folder))
@@ -220,7 +241,9 @@ def test_what_no_type_holds_is_refused_with_files_and_column(project, tmp_path, 
 
 def test_ids_that_are_whole_in_one_file_and_decimal_in_the_other_are_told(project, tmp_path) -> None:
     snapshot = register(project, "parquet", path=files_of(tmp_path / "ab", pa.array([104]), pa.array([104.0, None])))
-    assert snapshot.notes == ("c: integer, since all values are whole numbers; BIGINT in '0.parquet' and DOUBLE in '1.parquet'",)
+    assert snapshot.notes == (
+        "c: integer, since all values are whole numbers; BIGINT in '0.parquet' and DOUBLE in '1.parquet'",
+    )
     assert len(set(stored(snapshot)["_row_id"].to_pylist())) == 3
 
 
@@ -245,7 +268,9 @@ def test_unsigned_numbers_within_64_bits_are_integers(project, tmp_path) -> None
 
 
 def test_nanoseconds_with_a_zone(project, tmp_path) -> None:
-    whole = register(project, "parquet", path=files_of(tmp_path / "a", pa.array([MOMENT], pa.timestamp("ns", "Europe/Berlin"))))
+    whole = register(
+        project, "parquet", path=files_of(tmp_path / "a", pa.array([MOMENT], pa.timestamp("ns", "Europe/Berlin")))
+    )
     assert whole.schema["c"].sql_type == "TIMESTAMP WITH TIME ZONE"
     assert rows(whole, "y")[0]["c"] == MOMENT.replace(tzinfo=UTC)
     fine = pa.array([1_582_979_415_123_456_789], pa.timestamp("ns", "UTC"))
@@ -257,7 +282,9 @@ def test_nanoseconds_with_a_zone(project, tmp_path) -> None:
     assert sample_rows(project, kept, 1, None).num_rows == 1
 
 
-@pytest.mark.parametrize(("micros", "kind"), [(1_600_000_000_000 * 10**6, "us"), (-70_000_000_000 * 10**6, "us"), (2**63 - 1, "us")])
+@pytest.mark.parametrize(
+    ("micros", "kind"), [(1_600_000_000_000 * 10**6, "us"), (-70_000_000_000 * 10**6, "us"), (2**63 - 1, "us")]
+)
 def test_times_beyond_the_calendar_are_refused_with_row_and_column(project, tmp_path, micros, kind) -> None:
     folder = files_of(tmp_path / "a", pa.array([0, micros, None]).cast(pa.timestamp(kind)))
     with pytest.raises(SourceError) as refused:
@@ -268,7 +295,11 @@ def test_times_beyond_the_calendar_are_refused_with_row_and_column(project, tmp_
 
 def test_the_first_and_the_last_moment_are_taken(project, tmp_path) -> None:
     ends = [datetime.datetime.min, datetime.datetime.max]
-    snapshot = register(project, "parquet", path=files_of(tmp_path / "a", pa.array(ends), pa.array([datetime.date.min, datetime.date.max])))
+    snapshot = register(
+        project,
+        "parquet",
+        path=files_of(tmp_path / "a", pa.array(ends), pa.array([datetime.date.min, datetime.date.max])),
+    )
     assert [row["c"] for row in rows(snapshot, "y")][:2] == ends
     assert profile(project, snapshot)[0]["max"].startswith("9999-12-31")
 

@@ -11,14 +11,15 @@ import pytest
 from encoded import INPUTS, class_head, regression_head, trainer
 
 from cengine.config.resolve import Label
-from cengine.config.schema import TrainerConfig
 from cengine.errors import StoreError, TrainingError
+from cengine.learners.feedforward import Feedforward
+from cengine.learners.heads import heads_of
+from cengine.learners.model import build_model, load_model, load_predictor, save_model, signature_of, training_model
+from cengine.networks import encoders
 from cengine.networks.encodings import Embedding, Linear, OneHot, Ordinal, Periodic, PiecewiseLinear
 from cengine.networks.layers import LAYERS
 from cengine.preprocess.apply import Input
-from cengine.training import encoders
-from cengine.training.heads import heads_of
-from cengine.training.model import build_model, load_model, load_predictor, save_model, signature_of, training_model
+from cengine.preprocess.targets import targets_of
 
 EDGES = [-1.0, 0.0, 0.5, 3.0]
 
@@ -95,7 +96,9 @@ def test_every_encoding_enters_with_its_own_column() -> None:
     found = np.asarray(encoders.keras.Model(model.inputs, joined.output)([numbers, codes]))
     assert found.shape == (50, 2 + 3 + 4 + 3 + 5 + 1)
     np.testing.assert_array_equal(found[:, :2], numbers[:, [0, 3]])
-    np.testing.assert_allclose(found[:, 2:5], np.asarray(encoders.PiecewiseLinearBins(EDGES)(numbers[:, 1:2])), rtol=1e-6)
+    np.testing.assert_allclose(
+        found[:, 2:5], np.asarray(encoders.PiecewiseLinearBins(EDGES)(numbers[:, 1:2])), rtol=1e-6
+    )
     np.testing.assert_array_equal(found[:, 9:12], np.eye(3)[codes[:, 0]])
     vectors = next(layer for layer in model.layers if type(layer).__name__ == "Embedding").get_weights()[0]
     np.testing.assert_array_equal(found[:, 12:17], vectors[codes[:, 1]])
@@ -127,7 +130,11 @@ def test_a_saved_model_predicts_the_same(load, tmp_path) -> None:
         np.testing.assert_array_equal(np.asarray(found), np.asarray(expected))
     signature = json.loads((tmp_path / "signature.json").read_text())
     assert signature["numbers"] == ["plain", "bins", "waves", "other"]
-    assert signature["codes"] == [{"column": "hot", "size": 3}, {"column": "vector", "size": 30}, {"column": "place", "size": 9}]
+    assert signature["codes"] == [
+        {"column": "hot", "size": 3},
+        {"column": "vector", "size": 30},
+        {"column": "place", "size": 9},
+    ]
     assert [output["label"] for output in signature["outputs"]] == ["y", "z"]
     assert signature["outputs"][1]["classes"] == ["a", "b", "c"]
 
@@ -158,7 +165,9 @@ def test_outputs_are_in_the_labels_unit() -> None:
 
 
 def test_initial_weights_are_the_seeds_alone() -> None:
-    one, same, other = (build_model(ALL_INPUTS, trainer(seed=seed), [regression_head()]).get_weights() for seed in (1, 1, 2))
+    one, same, other = (
+        build_model(ALL_INPUTS, trainer(seed=seed), [regression_head()]).get_weights() for seed in (1, 1, 2)
+    )
     for a, b in zip(one, same, strict=True):
         np.testing.assert_array_equal(a, b)
     assert not np.array_equal(one[0], other[0])
@@ -168,7 +177,7 @@ def test_a_network_that_cannot_be_is_told() -> None:
     label = Label("y", "string", "classes", None, (), None, None)
     fitted = {"labels": {"y": {"classes": ["a", "b", "c"], "counts": [1, 1, 1]}}}
     with pytest.raises(TrainingError, match="3 classes and needs 3 output units, found num_output_units: 7"):
-        heads_of([label], TrainerConfig(type="classification", num_output_units=7), fitted)
+        heads_of(targets_of([label], fitted), Feedforward(type="classification", num_output_units=7))
 
 
 @pytest.mark.parametrize("is_own", [True, False])
@@ -182,4 +191,8 @@ print(sorted(set(keras_setup.UNUSED) & sys.modules.keys()))
 import pandas, sklearn
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert ("pandas" in done.stdout, "sklearn" in done.stdout, done.stdout == "[]\n") == (not is_own, not is_own, is_own)
+    assert ("pandas" in done.stdout, "sklearn" in done.stdout, done.stdout == "[]\n") == (
+        not is_own,
+        not is_own,
+        is_own,
+    )
