@@ -97,8 +97,8 @@ def test_what_is_printed(typed, evaluated) -> None:
     answer = typed("pipeline", "slice", "number", "word")
     assert answer.out.splitlines()[0] == f"number, run 1: {len(evaluated)} evaluated rows"
     assert "\nby word\n" in answer.out
-    rows = answer.rows("word|rows|mae|mae 95 %|rmse|rmse 95 %")
-    assert [row[0] for row in rows] == ["a", "b", "c"]
+    rows = answer.rows("word|rows|mae|95 %|constant|rmse")
+    assert {row[0] for row in rows} == {"a", "b", "c"}
     assert " to " in rows[0][3]
     assert "gender > 0" in typed("pipeline", "slice", "number", "where gender > 0").out.splitlines()[0]
 
@@ -142,7 +142,13 @@ def test_order_and_number_of_slices(typed) -> None:
     higher = slices(typed("pipeline", "slice", "two", "word", "--sort", "accuracy", "--json"))
     assert [row["accuracy"] for row in higher] == sorted(row["accuracy"] for row in higher)
     printed = typed("pipeline", "slice", "1", "gender, word", "--rows", 2).out
-    assert "by gender, word (2 of 12 slices)" in printed
+    assert "by gender, word (2 of 12 slices, the most harmful first)" in printed
+    together = slices(typed("pipeline", "slice", "1", "where true", "--json"))[0]["mae"]
+    harm = [(row["mae"] - together) * row["num_rows"] for row in found]
+    by_harm = slices(typed("pipeline", "slice", "1", "gender, word", "--json"))
+    assert by_harm == [found[place] for place in np.argsort(-np.array(harm), kind="stable")]
+    by_rows = typed("pipeline", "slice", "1", "gender, word", "--rows", 2, "--sort", "num_rows")
+    assert "(2 of 12 slices, by num_rows)" in by_rows.out
     assert "slices)" not in typed("pipeline", "slice", "1", "gender, word", "--rows", 2, "--all").out
     least = min(row["num_rows"] for row in found)
     assert all(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -13,6 +14,8 @@ import cengine
 from cengine.config.resolve import Label
 from cengine.digests import fingerprint
 from cengine.evaluation.baselines import Baseline, verdict
+from cengine.evaluation.results import labels_last
+from cengine.evaluation.slices import by_harm
 from cengine.metrics.table import METRICS
 from cengine.preprocess.targets import targets_of
 
@@ -156,6 +159,63 @@ def test_slices_are_all_there_and_add_up(lab) -> None:
             error = chosen["label: number"] - chosen["prediction: number"]
             assert row["num_rows"] == len(chosen)
             assert row["mae"] == pytest.approx(error.abs().mean(), rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("labels", "trainer"),
+    [(REGRESSION, {}), ({"kind": {"metrics": ["accuracy", "log_loss"]}}, {"type": "classification"})],
+)
+def test_each_slice_stands_beside_the_constant_of_the_train_rows(lab, labels, trainer) -> None:
+    run = lab.run(labels, **trainer)
+    ((name, told),) = labels.items()
+    train = pd.Series(train_values(lab, run, name))
+    rows = run.predictions().to_pandas()
+    rows["group"] = rows["group"].where(rows["group"].notna(), None)
+    by_group = next(found for found in run.results.slices if found.columns == ("group",)).table.to_pylist()
+    assert len(by_group) == 6
+    for row in by_group:
+        split = rows[rows["_split"] == {"eval": 1, "test": 2}[row["split"]]]
+        own = split[split["group"].isna() if row["group"] is None else split["group"] == row["group"]]
+        label = own[f"label: {name}"].to_numpy()
+        if name == "kind":
+            shares = train.value_counts(normalize=True)
+            classes = run.targets[0].classes
+            likelihood = np.array([shares[classes[int(number)]] for number in label])
+            wanted = {
+                "accuracy": np.mean([classes[int(number)] == shares.index[0] for number in label]),
+                "log_loss": -np.log(likelihood).mean(),
+            }
+        else:
+            wanted = {
+                "mae": np.abs(label - train.median()).mean(),
+                "rmse": np.sqrt(np.mean((label - train.mean()) ** 2)),
+                "r2": 1 - np.sum((label - train.mean()) ** 2) / np.sum((label - label.mean()) ** 2),
+            }
+        found = {metric: row[f"{metric}: constant"] for metric in wanted}
+        assert found == {metric: pytest.approx(value, rel=1e-6, abs=1e-9) for metric, value in wanted.items()}
+        assert {metric for metric in told["metrics"] if f"{metric}: constant" in row} == {*told["metrics"]}
+
+
+def test_slices_are_ordered_by_harm() -> None:
+    table = pa.table(
+        {
+            "split": ["eval", "eval", "test", "eval", "eval"],
+            "word": ["large", "bad", "other split", "not told", "good"],
+            "num_rows": [100, 3, 50, 10, 20],
+            "mae": [1.1, 4.0, 9.0, None, 0.5],
+        }
+    )
+    found = by_harm(table, "mae", {"eval": 1.0, "test": 8.9}, higher_is_better=False)
+    assert found["word"].to_pylist() == ["large", "bad", "other split", "good", "not told"]
+    found = by_harm(table, "mae", {"eval": 1.0, "test": None}, higher_is_better=True)
+    assert found["word"].to_pylist() == ["good", "bad", "large", "other split", "not told"]
+
+
+def test_slices_by_the_label_come_last(lab) -> None:
+    run = lab.run(REGRESSION, slices=(("number",), ("group", "number"), ("group",), ("size",)))
+    assert [found.columns for found in labels_last(run.results.slices)] == [
+        ("group",), ("size",), ("number",), ("group", "number"),
+    ]  # fmt: skip
 
 
 def test_what_training_measured_is_what_evaluation_finds(lab) -> None:

@@ -172,6 +172,7 @@ def _slices(
         reach = 0.6 * centre / np.sqrt(rows)
         found[metric] = {"value": value.tolist(), "low": (value - reach).tolist(), "high": (value + reach).tolist()}
         found[metric]["low"][-1] = found[metric]["high"][-1] = None
+        found[metric]["constant"] = [centre * (0.95 if base else 1.1)] * number
     return {
         "columns": columns,
         "split": split,

@@ -45,6 +45,15 @@ def view(one_run, open_page):
     assert len(opened.asked) == 1
 
 
+def by_harm(slices: dict, overall: float, metric: str = "mae", higher: bool = False) -> list[int]:
+    """The places of the slices, the most harmful first."""
+    found = slices["metrics"][metric]["value"]
+    harm = [
+        (value - overall) * rows * (-1 if higher else 1) for value, rows in zip(found, slices["num_rows"], strict=True)
+    ]
+    return sorted(range(len(harm)), key=lambda place: -harm[place])
+
+
 def status(page) -> str:
     return page.locator("[role=status]").inner_text()
 
@@ -75,13 +84,20 @@ def test_what_is_there_at_first(one_run, summary, open_page) -> None:
     )
     assert page.get_by_label("Split", exact=True).count() == 1
     assert not page.get_by_label("Split", exact=True).is_visible()
-    assert column(page, 1) == ["1", "2", "0"]
+    genders = summary["labels"][0]["slices"][0]
+    assert column(page, 1) == [str(genders["values"][0][place]) for place in by_harm(genders, 7.2612)]
 
 
 def test_columns_and_crosses(view, stations) -> None:
     assert status(view).startswith("5,000 of 5,000 slices")
-    assert column(view, 1)[:2] == list(page_summaries.HOSTILE[:2])
-    assert column(view, 2)[0] == f"{stations['num_rows'][0]:,}"
+    first = by_harm(stations, 7.2612)[:50]
+    assert column(view, 2) == [f"{stations['num_rows'][place]:,}" for place in first]
+    assert headers(view)[4:] == ["Interval, drawn", "Constant", "Harm", "mse"]
+    shown = [float(text.replace(",", "").replace("−", "-").replace("+", "")) for text in column(view, 7)]
+    values, rows = stations["metrics"]["mae"]["value"], stations["num_rows"]
+    assert shown == pytest.approx([(values[place] - 7.2612) * rows[place] for place in first], abs=0.6)
+    marked = view.locator("[data-place=table] tbody tr .bad").count()
+    assert marked == sum(values[place] >= stations["metrics"]["mae"]["constant"][place] for place in first) > 0
     assert "Not on this page, since they are the smallest: 123 more slices." in view.content()
     view.get_by_label("Sliced by").select_option(label="gender × usertype")
     assert headers(view)[:3] == ["gender", "usertype", "Rows"]
@@ -93,9 +109,8 @@ def test_columns_and_crosses(view, stations) -> None:
 def test_metric(view, stations) -> None:
     view.get_by_label("Metric").select_option(label="mse")
     assert headers(view)[2] == "mse"
-    assert column(view, 3)[0] == f"{stations['metrics']['mse']['value'][0]:.1f}" or column(view, 3)[0].startswith(
-        f"{stations['metrics']['mse']['value'][0]:.2f}"[:5]
-    )
+    first = by_harm(stations, 98.31, "mse")[0]
+    assert float(column(view, 3)[0]) == pytest.approx(stations["metrics"]["mse"]["value"][first], abs=0.06)
     assert view.locator(".histogram .axis").inner_text() == "mse"
     assert view.locator("[data-place=table] caption").inner_text() == "mse by start_station_name, eval"
 
@@ -156,8 +171,6 @@ def test_the_slider_moves_the_threshold(view, stations) -> None:
 def test_sorting_by_numbers(view, stations, header, key, ascending) -> None:
     button = view.locator("[data-place=table] thead").get_by_role("button", name=header, exact=True)
     button.click()
-    if header == "Rows":  # it was sorted by rows already: the first click turns the order
-        button.click()
     if ascending:
         button.click()
     values = stations["num_rows"] if key == "num_rows" else stations["metrics"][key]["value"]
@@ -285,16 +298,18 @@ def test_a_second_run_beside_the_first(two_runs, summary, open_page) -> None:
     page.get_by_label("Sliced by").select_option(label="start_station_name")
     assert headers(page)[-3:] == ["run 1:1", "Difference", "mse"]
     theirs = page_summaries.regression_summary(seed=5, run=1, shift=0.5)["labels"][0]["slices"][2]
-    value, other = (found["metrics"]["mae"]["value"][0] for found in (summary["labels"][0]["slices"][2], theirs))
+    own = summary["labels"][0]["slices"][2]
+    first = by_harm(own, 7.2612)[0]
+    value, other = (found["metrics"]["mae"]["value"][first] for found in (own, theirs))
     row = page.locator("[data-place=table] tbody tr").nth(0).locator("th, td").all_inner_texts()
-    shown = [float(row[k].split(" ")[0].split("\n")[0].replace("−", "-")) for k in (2, 5, 6)]
+    shown = [float(row[k].split(" ")[0].split("\n")[0].replace("−", "-")) for k in (2, 7, 8)]
     assert shown == pytest.approx([value, other, value - other], abs=2e-3)
     assert page.locator(".histogram .fill.other").count() == 20
     assert "run 1:1: mae" not in page.locator("[data-told=overall]").inner_text()
     assert "; run 1:1: 7.76" in page.locator("[data-told=overall]").inner_text()
     assert page.locator(".histogram .rule.other").inner_text().startswith("run 1:1 7.76")
     page.locator("thead").get_by_role("button", name="Difference").click()
-    differences = [float(text.split(" ")[0].split("\n")[0].replace("−", "-")) for text in column(page, 7)]
+    differences = [float(text.split(" ")[0].split("\n")[0].replace("−", "-")) for text in column(page, 9)]
     assert differences == sorted(differences, reverse=True)
     page.get_by_label("beside run 1:1").uncheck()
     assert "Difference" not in headers(page)
@@ -314,7 +329,7 @@ def test_slices_that_only_one_run_has(cache, open_page) -> None:
         for row in (r.locator("th, td").all_inner_texts() for r in page.locator("[data-place=table] tbody tr").all())
     }
     assert rows["9"][2] == "–"
-    assert rows["0"][5:7] == ["–", "–"]
+    assert rows["0"][7:9] == ["–", "–"]
     page.get_by_label("Sliced by").select_option(label="start_station_name")
     assert "run 1:2 was not sliced like this." in page.content()
     assert "Difference" not in headers(page)

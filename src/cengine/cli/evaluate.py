@@ -18,11 +18,11 @@ from cengine.names import ASIDE, Names
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from cengine.evaluation.results import Results
+    from cengine.evaluation.results import Results, SliceTable
     from cengine.inspection.report import ReportFiles
     from cengine.inspection.run import Run
 
-LOW, HIGH = ": low", ": high"
+LOW, HIGH, BY_CONSTANT = ": low", ": high", ": constant"
 
 
 @click.command(context_settings=SETTINGS)
@@ -31,7 +31,9 @@ LOW, HIGH = ": low", ": high"
     "--slice", "columns", multiple=True, help="Only the slices by this column (or a,b for a cross). May be repeated."
 )
 @click.option(
-    "--sort", metavar="METRIC", help="Order slices by this metric, worst first; by default the largest first."
+    "--sort",
+    metavar="METRIC|num_rows",
+    help="Order slices by this metric, worst first; by default the most harmful first.",
 )
 @click.option(
     "--rows", "num_rows", type=click.IntRange(min=1), default=10, show_default=True, help="Slices shown of each set."
@@ -130,14 +132,16 @@ def print_overall(results: Results) -> None:
 def _print_slices(
     results: Results, columns: tuple[str, ...], sort: str | None, num_rows: int | None, min_count: int
 ) -> None:
+    from cengine.evaluation.results import labels_last
+
     wanted = _wanted(columns, [found.columns for found in results.slices])
     several = len({found.label for found in results.slices}) > 1
-    for found in results.slices:
+    for found in labels_last(results.slices):
         if wanted and found.columns not in wanted:
             continue
-        rows = sorted_slices(found.table, sort, _directions(results), min_count)
+        rows = _sorted(results, found, sort, min_count)
         of = f"{cell(found.label)}, " if several else ""
-        print_slices(f"{of}by {', '.join(map(cell, found.columns))}", found.table.column_names, rows, num_rows)
+        print_slices(f"{of}by {', '.join(map(cell, found.columns))}", found.table.column_names, rows, num_rows, sort)
 
 
 def _wanted(columns: tuple[str, ...], known: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
@@ -167,17 +171,41 @@ def _directions(results: Results) -> dict[str, bool]:
     return {row["metric"]: row["higher_is_better"] for row in results.overall_rows}
 
 
-def print_slices(title: str, names: Sequence[str], rows: Sequence[dict[str, Any]], num_rows: int | None) -> None:
+def _sorted(results: Results, found: SliceTable, sort: str | None, min_count: int = 0) -> list[dict[str, Any]]:
+    overall: dict[str, dict[str, Any]] = {}
+    for row in results.overall_rows:
+        if row["label"] == found.label:
+            overall.setdefault(row["split"], {"split": row["split"]})[row["metric"]] = row["model"]
+    return sorted_slices(found.table, sort, _directions(results), list(overall.values()), min_count)
+
+
+def print_slices(
+    title: str, names: Sequence[str], rows: Sequence[dict[str, Any]], num_rows: int | None, sort: str | None
+) -> None:
     """The first slices as a table, the two ends of each interval in one column; the split where there are several."""
     shown = rows if num_rows is None else rows[:num_rows]
-    echo(f"\n{title}" + (f" ({len(shown)} of {len(rows):,} slices)" if len(shown) < len(rows) else ""))
+    order = "the most harmful first" if sort is None else f"by {sort}"
+    echo(f"\n{title}" + (f" ({len(shown)} of {len(rows):,} slices, {order})" if len(shown) < len(rows) else ""))
     several = len({row["split"] for row in rows}) > 1
-    headers = [name for name in names if not _is_end(name, HIGH) and (several or name != "split")]
+    headers = _shown_columns([name for name in names if several or name != "split"])
     titles = [
-        f"{name.removesuffix(LOW)} 95 %" if _is_end(name, LOW) else {"num_rows": "rows"}.get(name, name)
+        "95 %"
+        if _is_end(name, LOW)
+        else "constant"
+        if _is_end(name, BY_CONSTANT)
+        else {"num_rows": "rows"}.get(name, name)
         for name in headers
     ]
     print_table(titles, [[_slice_cell(row, name) for name in headers] for row in shown])
+
+
+def _shown_columns(names: Sequence[str]) -> list[str]:
+    """The columns that a terminal has room for: the interval and the constant of the first metric only."""
+    shown = [name for name in names if not any(_is_end(name, end) for end in (LOW, HIGH, BY_CONSTANT))]
+    first = next((name.removesuffix(LOW) for name in names if _is_end(name, LOW)), None)
+    place = shown.index(first) + 1 if first is not None else 0
+    beside = [f"{first}{end}" for end in (LOW, BY_CONSTANT) if f"{first}{end}" in names]
+    return [*shown[:place], *beside, *shown[place:]]
 
 
 def _is_end(name: str, end: str) -> bool:
@@ -192,9 +220,16 @@ def _slice_cell(row: dict[str, Any], name: str) -> object:
 
 
 def sorted_slices(
-    table: pa.Table, sort: str | None, higher_is_better: dict[str, bool], min_count: int = 0
+    table: pa.Table,
+    sort: str | None,
+    higher_is_better: dict[str, bool],
+    overall: Sequence[dict[str, Any]],
+    min_count: int = 0,
 ) -> list[dict[str, Any]]:
-    """The slices with enough rows, worst first by the metric `sort` where the table has it. Raises StoreError for no metric."""
+    """The slices with enough rows, worst first by the metric `sort` where the table has it; without it the most harmful first.
+
+    `overall` are rows as the table has them, of all rows of each split. Raises StoreError where `sort` is no metric.
+    """
     if sort is not None:
         from cengine.errors import StoreError, near_miss
 
@@ -206,11 +241,18 @@ def sorted_slices(
             )
         if sort in table.column_names:
             table = table.sort_by([(sort, "ascending" if higher_is_better.get(sort) else "descending")])
+    elif (first := next((name for name in table.column_names if name in higher_is_better), None)) is not None:
+        from cengine.evaluation.slices import by_harm
+
+        whole = {row["split"]: row.get(first) for row in overall}
+        table = by_harm(table, first, whole, higher_is_better[first])
     return [row for row in table.to_pylist() if row["num_rows"] >= min_count]
 
 
 def results_json(results: Results, sort: str | None) -> dict[str, Any]:
     """The same for programs."""
+    from cengine.evaluation.results import labels_last
+
     return {
         "metrics": results.overall_rows,
         "verdicts": results.verdicts,
@@ -218,7 +260,7 @@ def results_json(results: Results, sort: str | None) -> dict[str, Any]:
         "important": results.truth["important"],
         "worst_rows": results.truth["worst_rows"],
         "slices": [
-            {"label": s.label, "columns": list(s.columns), "rows": sorted_slices(s.table, sort, _directions(results))}
-            for s in results.slices
+            {"label": s.label, "columns": list(s.columns), "rows": _sorted(results, s, sort)}
+            for s in labels_last(results.slices)
         ],
     }

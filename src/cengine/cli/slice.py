@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 @click.argument("key", metavar="ID|NAME[:RUN]")
 @click.argument("text", metavar="'[COLUMN, ...] [where CONDITION]'")
 @click.option(
-    "--sort", metavar="METRIC", help="Order slices by this metric, worst first; by default the largest first."
+    "--sort",
+    metavar="METRIC|num_rows",
+    help="Order slices by this metric, worst first; by default the most harmful first.",
 )
 @click.option(
     "--rows", "num_rows", type=click.IntRange(min=1), default=10, show_default=True, help="Slices shown of each label."
@@ -43,8 +45,12 @@ def slice_(key: str, text: str, sort: str | None, num_rows: int, min_count: int,
     run = find_run(looked_at(), key)
     found = slice_run(run, text)
     tables = [
-        (table.label, table.table.column_names, sorted_slices(table.table, sort, found.higher_is_better, min_count))
-        for table in found.tables
+        (
+            table.label,
+            table.table.column_names,
+            sorted_slices(table.table, sort, found.higher_is_better, overall.table.to_pylist(), min_count),
+        )
+        for table, overall in zip(found.tables, found.overall, strict=True)
     ]
     if as_json:
         print_json(
@@ -62,7 +68,7 @@ def slice_(key: str, text: str, sort: str | None, num_rows: int, min_count: int,
     echo(f"{run.name}: {_described(found)}")
     for label, names, rows in tables:
         print_slices(
-            _title(found.request, label if len(tables) > 1 else None), names, rows, None if show_all else num_rows
+            _title(found.request, label if len(tables) > 1 else None), names, rows, None if show_all else num_rows, sort
         )
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypedDict
 
 from sqlglot import exp
 
 from cengine.engines.engine import Engine
 from cengine.evaluation.predictions import roles_of
-from cengine.evaluation.slices import measure
+from cengine.evaluation.slices import CONSTANT, OVERALL, Measured, measure
 from cengine.expressions.build import double, step_function
 from cengine.metrics.metric import Metric, Roles
 from cengine.metrics.table import metric_label
@@ -47,18 +47,33 @@ def baseline_of(target: Target, metric: Metric, statistics: Statistics) -> Basel
     return Baseline(constant.what, constant.value)
 
 
-def measure_baselines(
-    engine: Engine, predictions: exp.Expr, target: Target, metrics: Sequence[Metric], statistics: Statistics
-) -> dict[int, dict[str, float]]:
-    """The constants' metrics by split number and metric, overall."""
-    found: dict[int, dict[str, float]] = {}
-    for which, constant in target.task.constants(statistics["labels"][target.name]).items():
-        chosen = [m for m in metrics if target.task.hardest(m.name) == which]
+def measure_beside(
+    engine: Engine,
+    predictions: exp.Expr,
+    target: Target,
+    metrics: Sequence[Metric],
+    statistics: Statistics,
+    slices: Sequence[tuple[str, ...]] = (OVERALL,),
+) -> list[Measured]:
+    """Metrics of each slice with their intervals and, as `METRIC: constant`, what the constant of the train rows reaches on the
+    slice's rows: one that is right for all rows may be far off on these.
+    """
+    task = target.task
+    found = measure(engine, predictions, roles_of(target), task.name, metrics, slices, intervals=True)
+    for which, constant in task.constants(statistics["labels"][target.name]).items():
+        chosen = [metric for metric in metrics if task.hardest(metric.name) == which]
         if chosen:
-            (overall,) = measure(engine, predictions, _constant_roles(target, constant), target.task.name, chosen)
-            for row in overall.table.to_pylist():
-                found.setdefault(row["_split"], {}).update({metric_label(m): row[metric_label(m)] for m in chosen})
+            told = measure(engine, predictions, _constant_roles(target, constant), task.name, chosen, slices)
+            # Slices of the same rows come in the same order.
+            found = [_with_constants(own, other, chosen) for own, other in zip(found, told, strict=True)]
     return found
+
+
+def _with_constants(measured: Measured, constants: Measured, metrics: Sequence[Metric]) -> Measured:
+    table = measured.table
+    for name in map(metric_label, metrics):
+        table = table.append_column(f"{name}: {CONSTANT}", constants.table[name])
+    return replace(measured, table=table)
 
 
 def skill(metric: Metric, model: float, constant: float) -> float | None:
@@ -75,11 +90,10 @@ def skill(metric: Metric, model: float, constant: float) -> float | None:
     )
 
 
-def beside_constant(
-    target: Target, metric: Metric, row: dict[str, Any], constant: float, statistics: Statistics
-) -> BesideConstant:
-    """A measured metric with its interval beside the constant's."""
+def beside_constant(target: Target, metric: Metric, row: dict[str, Any], statistics: Statistics) -> BesideConstant:
+    """A metric of a row of `measure_beside` with its interval beside the constant's."""
     name, baseline = metric_label(metric), baseline_of(target, metric, statistics)
+    constant = row[f"{name}: {CONSTANT}"]
     return {
         "model": row[name],
         "low": row[f"{name}: low"],

@@ -12,10 +12,10 @@ from sqlglot import exp
 
 from cengine.config.resolve import Resolved, metrics_of
 from cengine.engines.engine import Engine
-from cengine.evaluation.baselines import baseline_of, beside_constant, measure_baselines, verdict
-from cengine.evaluation.predictions import name_beside, roles_of
+from cengine.evaluation.baselines import baseline_of, beside_constant, measure_beside, verdict
+from cengine.evaluation.predictions import name_beside
 from cengine.evaluation.results import OverallRow, Verdict
-from cengine.evaluation.slices import OVERALL, measure, with_split_names
+from cengine.evaluation.slices import CONSTANT, OVERALL, with_split_names
 from cengine.metrics.table import metric_label
 from cengine.preprocess.fit import Statistics
 from cengine.preprocess.targets import Target
@@ -37,10 +37,7 @@ def evaluate(
     sets = [tuple(name_beside(name) for name in columns) for columns in resolved.slices]
     for target in targets:
         metrics = metrics_of(target.label, target.task.name, resolved.metrics)
-        measured = measure(
-            engine, predictions, roles_of(target), target.task.name, metrics, (OVERALL, *sets), intervals=True
-        )
-        constants = measure_baselines(engine, predictions, target, metrics, statistics)
+        measured = measure_beside(engine, predictions, target, metrics, statistics, (OVERALL, *sets))
         for row in measured[0].table.to_pylist():
             number = row["_split"]
             for metric in metrics:
@@ -50,7 +47,7 @@ def evaluate(
                         "label": target.name,
                         "metric": metric_label(metric),
                         "num_rows": row["num_rows"],
-                        **beside_constant(target, metric, row, constants[number][metric_label(metric)], statistics),
+                        **beside_constant(target, metric, row, statistics),
                         "unit": metric.unit,
                         "higher_is_better": metric.higher_is_better,
                     }
@@ -58,7 +55,7 @@ def evaluate(
             first = metric_label(metrics[0])
             baseline, ends = baseline_of(target, metrics[0], statistics), (row[f"{first}: low"], row[f"{first}: high"])
             sentence = verdict(
-                target, metrics[0], row[first], constants[number][first], baseline, ends, row["num_rows"]
+                target, metrics[0], row[first], row[f"{first}: {CONSTANT}"], baseline, ends, row["num_rows"]
             )
             verdicts.append({"split": split_names[number], "label": target.name, "sentence": sentence})
         for number, found in enumerate(measured[1:]):

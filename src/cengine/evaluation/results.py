@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -38,7 +39,7 @@ class Verdict(TypedDict):
 
 @dataclass(frozen=True)
 class SliceTable:
-    """The slices of one label by one set of columns: `split`, the columns, `num_rows`, and `METRIC`, `METRIC: low`, `METRIC: high`.
+    """The slices of one label by one set of columns: `split`, the columns, `num_rows`, and `METRIC`, `METRIC: low`, `METRIC: high`, `METRIC: constant`.
 
     `keys` are the columns as the table calls them: `column: NAME` where one of the others has the name.
     """
@@ -55,7 +56,15 @@ class SliceTable:
         """A metric of another package is known by the columns of its interval; the package may be gone."""
         aside = key_name(name, (name,))
         beside = {f"{metric}: {end}" for metric in (name, name.rpartition(": ")[0]) for end in INTERVAL_ENDS}
-        return aside if aside in self.table.column_names and beside & {*self.table.column_names} else key_name(name)
+        names = {*self.table.column_names}
+        own = aside if aside in names and beside & names else key_name(name)
+        return own if own in names else name  # as before more names were set aside
+
+
+def labels_last(slices: Sequence[SliceTable]) -> list[SliceTable]:
+    """The sets of slices, those by a label itself last: where a label is far from the rest, a model errs most, whatever it is worth."""
+    labels = {found.label for found in slices}
+    return sorted(slices, key=lambda found: not labels.isdisjoint(found.columns))
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,13 +21,17 @@ OVERALL: tuple[str, ...] = ()
 # Threads add numbers in any order; what they disagree on lies far below this.
 SIGNIFICANT_DIGITS = 12
 INTERVAL_ENDS = ("low", "high")
+# What stands beside a metric, in columns `METRIC: low` and so on: its interval, and what a constant reaches on the same rows.
+CONSTANT = "constant"
+BESIDE = (*INTERVAL_ENDS, CONSTANT)
 
 
 @dataclass(frozen=True)
 class Measured:
     """The metrics of one set of slices: a column for each of `keys` (see `key_name`), `num_rows`, a column for each metric.
 
-    Where intervals were asked for each metric has its `METRIC: low` and `METRIC: high` beside it.
+    Where intervals were asked for each metric has its `METRIC: low` and `METRIC: high` beside it. `measure_beside` of
+    `baselines.py` adds `METRIC: constant`.
     """
 
     keys: tuple[str, ...]
@@ -67,9 +71,26 @@ def key_name(name: str, others: Collection[str] = ()) -> str:
 
 def _is_metric(name: str) -> bool:
     """Whether a column of one of our metrics may be called so: `mae`, `mae: low`, `top_k(k=3)`."""
-    for end in INTERVAL_ENDS:
+    for end in BESIDE:
         name = name.removesuffix(f": {end}")
     return name.partition("(")[0] in METRICS.own
+
+
+def by_harm(table: pa.Table, metric: str, overall: Mapping[str, float | None], higher_is_better: bool) -> pa.Table:
+    """The slices, the most harmful first: harm is how much worse the metric is than over all rows of the split, times the rows.
+
+    `overall` has the metric of each split. Slices whose harm cannot be told come last.
+    """
+    whole = np.array([_number(overall.get(split)) for split in table["split"].to_pylist()], dtype=np.float64)
+    worse = (whole - np.array([_number(value) for value in table[metric].to_pylist()])) * (
+        1 if higher_is_better else -1
+    )
+    harm = np.nan_to_num(worse * table["num_rows"].to_numpy(), nan=-np.inf)
+    return table.take(np.argsort(-harm, kind="stable"))
+
+
+def _number(value: float | None) -> float:
+    return np.nan if value is None else value
 
 
 def with_split_names(table: pa.Table, split_names: Sequence[str]) -> pa.Table:
@@ -243,9 +264,7 @@ def _measured(
     summed = [name for name in sums.column_names if name not in (*aliases.values(), "_which")]
     arrays: Sums = {name: sums[name].to_numpy().astype(np.float64) for name in summed}
     labels = [metric_label(metric) for metric in metrics]
-    named = [
-        key_name(name, {*labels, *(f"{label}: {end}" for label in labels for end in INTERVAL_ENDS)}) for name in keys
-    ]
+    named = [key_name(name, {*labels, *(f"{label}: {end}" for label in labels for end in BESIDE)}) for name in keys]
     columns = {name: sums[aliases[key]] for name, key in zip(named, keys, strict=True)} | {"num_rows": sums["num_rows"]}
     for metric in metrics:
         columns[metric_label(metric)] = pa.array(_rounded(np.atleast_1d(metric.value(arrays))))

@@ -14,7 +14,7 @@ from cengine.config.flatten import FlatSetting, flattened
 from cengine.config.resolve import metrics_of
 from cengine.engines.engine import Engine
 from cengine.errors import StoreError
-from cengine.evaluation.baselines import beside_constant, measure_baselines
+from cengine.evaluation.baselines import beside_constant
 from cengine.evaluation.paired import Difference, Side, differences, join_pair
 from cengine.evaluation.predictions import with_columns
 from cengine.evaluation.results import SliceTable
@@ -203,12 +203,10 @@ def _values(engine: Engine, run: Run, target: Target, metrics: Sequence[Metric])
     if missing:
         rows = engine.parquet([run.predictions_file])
         (overall,) = slice_tables(run, engine, rows, target, missing, [OVERALL])
-        constants = measure_baselines(engine, rows, target, missing, run.statistics)
         for row in overall.table.to_pylist():
             for metric in missing:
                 name = metric_label(metric)
-                constant = constants[run.split.names.index(row["split"])][name]
-                found[row["split"]]["metrics"][name] = beside_constant(target, metric, row, constant, run.statistics)
+                found[row["split"]]["metrics"][name] = beside_constant(target, metric, row, run.statistics)
     return found
 
 

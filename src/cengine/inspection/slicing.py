@@ -12,10 +12,11 @@ from sqlglot import exp
 from cengine.config.resolve import metrics_of
 from cengine.engines.engine import Engine
 from cengine.errors import SourceError
+from cengine.evaluation.baselines import measure_beside
 from cengine.evaluation.predictions import name_beside, roles_of
 from cengine.evaluation.predictions import with_columns as with_table_columns
 from cengine.evaluation.results import SliceTable
-from cengine.evaluation.slices import OVERALL, measure, with_split_names
+from cengine.evaluation.slices import OVERALL, with_split_names
 from cengine.expressions.build import column
 from cengine.expressions.filters import NotAFilter, columns_of, parse_filter, with_columns
 from cengine.expressions.meanings import meant
@@ -43,7 +44,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Sliced:
-    """The slices of each label; `num_rows` of `num_evaluated` rows pass the condition.
+    """The slices of each label, and its metrics over all rows; `num_rows` of `num_evaluated` rows pass the condition.
 
     `higher_is_better` has the metrics of all labels.
     """
@@ -52,6 +53,7 @@ class Sliced:
     num_rows: int
     num_evaluated: int
     tables: list[SliceTable]
+    overall: list[SliceTable]
     higher_is_better: dict[str, bool]
 
 
@@ -82,13 +84,14 @@ def slice_run(run: Run, text: str) -> Sliced:
         rows = _rows(run, engine, request, condition, told)
         given = run.resolved.metrics
         metrics = {target.name: metrics_of(target.label, target.task.name, given) for target in run.targets}
-        tables, num_rows = [], 0
+        tables, together, num_rows = [], [], 0
         for target in run.targets:
             overall, asked = slice_tables(run, engine, rows, target, metrics[target.name], (OVERALL, request.columns))
             num_rows = sum(overall.table["num_rows"].to_pylist())
             tables.append(asked)
+            together.append(overall)
     higher = {metric_label(metric): metric.higher_is_better for own in metrics.values() for metric in own}
-    return Sliced(request, num_rows, pq.ParquetFile(run.predictions_file).metadata.num_rows, tables, higher)
+    return Sliced(request, num_rows, pq.ParquetFile(run.predictions_file).metadata.num_rows, tables, together, higher)
 
 
 def slice_tables(
@@ -96,7 +99,7 @@ def slice_tables(
 ) -> list[SliceTable]:
     """The slices of one label by each set of columns, all of which `rows` has."""
     stored = {columns: tuple(name_beside(name) for name in columns) for columns in sets}
-    found = measure(engine, rows, roles_of(target), target.task.name, metrics, list(stored.values()), intervals=True)
+    found = measure_beside(engine, rows, target, metrics, run.statistics, list(stored.values()))
     by_keys = {measured.keys: measured.table for measured in found}
     return [
         SliceTable(target.name, columns, with_split_names(by_keys["_split", *stored[columns]], run.split.names))

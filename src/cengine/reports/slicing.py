@@ -90,7 +90,7 @@ def _cap(sets: list[SliceSet]) -> int:
 
 
 def _width(found: SliceSet) -> int:
-    return len(found["columns"]) + 1 + 3 * len(found["metrics"])
+    return len(found["columns"]) + 1 + 4 * len(found["metrics"])
 
 
 def _set(found: SliceSet, cap: int) -> Slices:
@@ -108,8 +108,8 @@ def _set(found: SliceSet, cap: int) -> Slices:
         "num_rows": [found["num_rows"][i] for i in kept],
         "metrics": {
             name: {
-                end: [_short(values[end][i], VALUE_DIGITS if end == "value" else INTERVAL_DIGITS) for i in kept]
-                for end in ("value", "low", "high")
+                end: [_short(numbers[i], VALUE_DIGITS if end == "value" else INTERVAL_DIGITS) for i in kept]
+                for end, numbers in values.items()
             }
             for name, values in found["metrics"].items()
         },

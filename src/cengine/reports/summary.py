@@ -13,7 +13,8 @@ from cengine.config.flatten import flattened
 from cengine.config.resolve import Resolved, metrics_of
 from cengine.evaluation.baselines import BesideConstant
 from cengine.evaluation.importance import importance_of
-from cengine.evaluation.results import Results, SliceTable
+from cengine.evaluation.results import Results, SliceTable, labels_last
+from cengine.evaluation.slices import BESIDE
 from cengine.extras import DISTRIBUTION
 from cengine.metrics.metric import Metric
 from cengine.metrics.table import metric_label
@@ -39,7 +40,7 @@ SIGNIFICANT_DIGITS = 7
 PACKAGES = ("keras", "jax", "duckdb", "sqlglot", "numpy")
 
 
-# Of each slice of a set the `value` of a metric, and `low` and `high` of its interval.
+# Of each slice of a set the `value` of a metric, `low` and `high` of its interval, and what a `constant` reaches there.
 Ends = dict[str, list[float | None]]
 
 
@@ -299,7 +300,7 @@ def _label(evidence: Evidence, target: Target) -> LabelSummary:
         "verdicts": [{"split": v["split"], "sentence": v["sentence"]} for v in results.verdicts if v["label"] == name],
         "diagnostics": evidence.diagnostics[name],
         "slices": _slices(
-            [found for found in results.slices if found.label == name], [metric_label(m) for m in metrics]
+            [found for found in labels_last(results.slices) if found.label == name], [metric_label(m) for m in metrics]
         ),
         "worst": evidence.worst[name],
         "importance": importance_of(results.truth["important"], name),
@@ -334,7 +335,8 @@ def _slice_set(found: SliceTable, split: str, rows: list[int], cap: int, metrics
         "metrics": {
             name: {
                 end: [short(v) for v in table[column].to_pylist()]
-                for end, column in (("value", name), ("low", f"{name}: low"), ("high", f"{name}: high"))
+                for end, column in (("value", name), *((end, f"{name}: {end}") for end in BESIDE))
+                if column in table.column_names  # runs of before have no constants of slices
             }
             for name in metrics
         },

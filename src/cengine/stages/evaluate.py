@@ -32,7 +32,7 @@ class Evaluate(Stage):
 
     name = "Evaluate"
     after = (Split, Fit, Transform, Train)
-    version = 5
+    version = 6
     num_scans = 1
     loads_network = True
     follows_limits = True

@@ -7,7 +7,7 @@ class SlicingView {
     this.place = place;
     this.data = JSON.parse(document.getElementById(`${place.id}-data`).textContent);
     [this.own, this.other] = this.data.runs;
-    this.state = { page: 0, bucket: null, sort: { column: 'rows', descending: true } };
+    this.state = { page: 0, bucket: null, sort: { column: 'harm', descending: true } };
     this.kept = new Map();
     this.controls = Object.fromEntries([...place.querySelectorAll('[data-control]')].map((control) => [control.dataset.control, control]));
     this.histogram = new Histogram(this.part('histogram'), (bucket) => this.chooseBucket(bucket));

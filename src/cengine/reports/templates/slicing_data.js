@@ -42,7 +42,7 @@ class Slices {
     this.texts = own.map((_, at) => this.keys.map((column) => valueText(column[at])).join('\n').toLowerCase());
   }
 
-  // One number a slice: `end` is value, low or high; NaN where there is none.
+  // One number a slice: `end` is value, low, high or constant; NaN where there is none.
   numbers(metric, end = 'value', run = 0) {
     const name = `${run} ${end} ${metric}`;
     if (!this.found.has(name)) {
@@ -58,6 +58,16 @@ class Slices {
     if (!this.found.has(name)) {
       const [own, theirs] = [this.numbers(metric), this.numbers(metric, 'value', 1)];
       this.found.set(name, own.map((value, i) => value - theirs[i]));
+    }
+    return this.found.get(name);
+  }
+
+  // Rows times how much worse they are than all rows together, NaN where either is not told.
+  harm(metric, overall) {
+    const name = `harm ${metric.name}`;
+    if (!this.found.has(name)) {
+      const sign = metric.higher_is_better ? -1 : 1;
+      this.found.set(name, this.numbers(metric.name).map((value, i) => sign * (value - (overall ?? NaN)) * (this.rows[0][i] ?? NaN)));
     }
     return this.found.get(name);
   }

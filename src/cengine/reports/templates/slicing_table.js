@@ -83,6 +83,10 @@ function tableColumns({ slices, metric, metrics, decimals, beside, otherName, sc
     id: 'drawn', title: 'Interval, drawn', numeric: false, className: 'drawn',
     cell: (i) => drawnInterval({ value: own[i], low: low[i], high: high[i], other: beside ? theirs[i] : NaN, overall, domain: scale.domain }),
   });
+  const constants = slices.numbers(metric.name, 'constant');
+  if (constants.some(isNumber)) columns.push(numberColumn('constant', 'Constant', constants, (i) => constantElement(own[i], constants[i], decimals, metric)));
+  const harm = slices.harm(metric, overall);
+  columns.push(numberColumn('harm', 'Harm', harm, (i) => formatSigned(harm[i], harmDecimals(harm))));
   if (beside) {
     const differences = slices.differences(metric.name);
     columns.push(numberColumn('other', otherName, theirs, (i) => formatFixed(theirs[i], decimals)));
@@ -99,6 +103,18 @@ function tableColumns({ slices, metric, metrics, decimals, beside, otherName, sc
 
 function intervalText(low, high, decimals) {
   return Number.isNaN(low) || Number.isNaN(high) ? MISSING : `${formatFixed(low, decimals)} – ${formatFixed(high, decimals)}`;
+}
+
+// What the constant reaches, marked where the model does not beat it.
+function constantElement(value, constant, decimals, metric) {
+  const told = formatFixed(constant, decimals);
+  const beaten = Number.isNaN(value) || Number.isNaN(constant) || (metric.higher_is_better ? value > constant : value < constant);
+  return beaten ? told : element('span', { class: 'bad' }, told, element('span', { class: 'sr' }, ' the model is no better'));
+}
+
+function harmDecimals(harm) {
+  const largest = harm.reduce((most, value) => (Number.isNaN(value) ? most : Math.max(most, Math.abs(value))), 0);
+  return largest >= 100 ? 0 : decimalsOf([0, largest || 1]);
 }
 
 function differenceElement(difference, decimals, metric) {
