@@ -101,6 +101,14 @@ def quantile_normal(train, values):
     return {"": np.interp(np.array(values, np.float64), points, [(end[0] + end[-1]) / 2 for end in ends])}
 
 
+def robust(train, values):
+    """By median and quartiles, half the range where those are equal, and clipped to 3 smoothly."""
+    train, values = np.array(train, np.float64), np.array(values, np.float64)
+    low, median, high = np.quantile(train, [0.25, 0.5, 0.75])
+    distance = (values - median) / ((high - low) or (train.max() - train.min()) / 2 or 1.0)
+    return {"": distance / np.sqrt(1 + (distance / 3) ** 2)}
+
+
 def epoch_seconds(train, values):
     return scale_to_z_score([seconds(t) for t in train], [seconds(v) for v in values])
 
@@ -146,6 +154,7 @@ TRANSFORMS = {
     "hash_strings": hash_strings,
     "log": log,
     "quantile_normal": quantile_normal,
+    "robust": robust,
     "calendar": calendar,
     "epoch_seconds": epoch_seconds,
 }

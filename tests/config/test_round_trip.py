@@ -76,6 +76,7 @@ PARAMETERS = {
     "threshold": [{}, {"cond": "less", "set_value": 2.5}],
     "embedding": [{}, {"dim": 3}],
     "piecewise_linear": [{}, {"num_bins": 5}],
+    "bins": [{}, {"num_bins": 5}],
     "periodic": [{}, {"num_frequencies": 5, "sigma": 0.01}],
     "dense": [{"units": 3}, {"units": 3, "activation": "tanh", "kernel_regularizer": {"l2": 1e-05}}],
     **{name: [{"rate": 0.5}] for name in ("dropout", "alpha_dropout", "gaussian_dropout")},

@@ -37,7 +37,7 @@ WORDS = [
 TRAINER = "layers: [{type: dense, units: 12}, {type: dropout, rate: 0.1}, {type: dense, units: 6, activation: gelu}], train_steps: 80"
 FEATURES = f"""
 features:
-  whole: {{filling: median}}
+  whole: {{filling: median, transform: robust, encoding: {{method: bins, parameters: {{num_bins: 4}}}}}}
   grams: {{transform: log, encoding: {{method: piecewise_linear, parameters: {{num_bins: 4}}}}}}
   WORD: {{encoding: one_hot}}
   city: {{encoding: {{method: embedding, parameters: {{dim: 3}}}}}}
@@ -61,9 +61,9 @@ PIPELINES = {
     "two classes": FEATURES + f"labels: {{rich: {{}}}}\ntrainer: {{type: classification, {TRAINER}}}",
     "classes": MORE + f"labels: {{kind: {{}}}}\ntrainer: {{type: classification, {TRAINER}}}",
     "two labels": FEATURES.replace("  grams: {transform: log", "  code: {}\n  grams: {transform: log")
-    + f"labels: {{y: {{transform: log}}, z: {{transform: quantile_normal, loss: mae}}}}\ntrainer: {{type: regression, {TRAINER}}}",
+    + f"labels: {{y: {{transform: log}}, z: {{transform: quantile_normal, loss: mae}}}}\ntrainer: {{type: regression, ensemble: 2, {TRAINER}}}",
     "mixed labels": MORE
-    + f"labels: {{rich: {{}}, {json.dumps(ODD)}: {{}}}}\ntrainer: {{type: classification, {TRAINER}}}",
+    + f"labels: {{rich: {{}}, {json.dumps(ODD)}: {{}}}}\ntrainer: {{type: classification, ensemble: 3, {TRAINER}}}",
 }
 
 DAY = 86_400_000_000

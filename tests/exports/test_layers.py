@@ -77,7 +77,7 @@ def beside_keras(model, *arrays):
         graph.input(f"in{n}", INT32 if array.dtype == np.int32 else FLOAT, (None, array.shape[1]))
         for n, array in enumerate(arrays)
     ]
-    (output,) = predicted(model, given)
+    ((output,),) = predicted(model, given)
     graph.output("out", output, (None, None))
     (found,) = run(graph, **{f"in{n}": array for n, array in enumerate(arrays)})
     return found, np.asarray(model(list(arrays) if len(arrays) > 1 else arrays[0], training=False))
@@ -157,7 +157,7 @@ def network(inputs):
     from cengine.learners.feedforward import Feedforward
 
     trainer = Feedforward(type="regression", layers=[LAYERS["dense"](units=6)])
-    head = SimpleNamespace(units=1, activation="linear", output_scale=3.0, output_offset=1980.0)
+    head = SimpleNamespace(units=1, activation="linear", output_scale=3.0, output_offset=1980.0, members=1)
     return randomized(build_model(inputs, trainer, [head]))
 
 
@@ -165,7 +165,7 @@ def network(inputs):
 def test_an_encoding_predicts_what_it_does_in_keras(name) -> None:
     word = ENCODINGS[name]()
     size = 5 if "code" in word.accepts else None
-    edges = {"edges": [-2.0, -0.5, 0.0, 0.25, 3.0]} if name == "piecewise_linear" else {}
+    edges = {"edges": [-2.0, -0.5, 0.0, 0.25, 3.0]} if name in ("piecewise_linear", "bins") else {}
     inputs = [Input("a", size, word, edges), Input("b", size, word, edges), Input("c", None, ENCODINGS["linear"](), {})]
     model = network(inputs)
     numbers = rows()[8:, : 1 if size else 3]

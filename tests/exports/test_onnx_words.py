@@ -49,6 +49,7 @@ HASHED = [
 ]
 CHAINS = [
     ("float", [("quantile_normal", {}), ("scale_to_z_score", {})]),
+    ("float", [("robust", {}), ("scale_to_z_score", {})]),
     ("float", [("scale_to_0_1", {}), ("bucketize", {"num_buckets": 300})]),
     ("integer", [("log", {}), ("bucketize", {}), ("one_hot_encode", {})]),
     ("string", [("compute_and_apply_vocabulary", {"top_k": 3}), ("one_hot_encode", {})]),

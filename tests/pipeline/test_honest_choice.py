@@ -116,13 +116,32 @@ def test_what_is_kept_back_lies_as_the_splits_do(tmp_path) -> None:
 
 
 def test_where_nothing_can_be_kept_back(tmp_path) -> None:
-    """Of one train group no tenth can be taken: early stopping says so, and a length that follows from the rows is trained to its end."""
-    one_group = "categorize: {by: group, categories: {train: [a], eval: [h]}}"
-    with pytest.raises(CengineError, match="early_stopping has no rows to look at: of the 30 train rows"):
-        run(tmp_path / "stopping", one_group, STOPPING, table())
-    found = training(run(tmp_path / "open", one_group, "save_checkpoints_steps: 1000", table()))
+    """Of one time no tenth can be taken: early stopping says so, and a length that follows from the rows is trained to its end."""
+    rows = table()
+    when = [datetime.datetime(2020, 1, 1 + (i >= 210)) for i in range(NUM_ROWS)]
+    rows = rows.set_column(rows.column_names.index("when"), "when", pa.array(when))
+    with pytest.raises(CengineError, match="early_stopping has no rows to look at: of the 210 train rows"):
+        run(tmp_path / "stopping", TIME, STOPPING, rows)
+    found = training(run(tmp_path / "open", TIME, "save_checkpoints_steps: 1000", rows))
     assert (found["judged_on"], found["num_judged"], found["stopped_early"]) == (None, 0, False)
     assert found["best_step"] == found["num_steps"]
+
+
+@pytest.mark.parametrize(("train", "num_held"), [(["a"], 3), (["a", "b"], 6)])
+def test_of_too_few_train_groups_rows_are_kept_back(tmp_path, train, num_held) -> None:
+    """As where a column says `train` and `test`; rows of groups in no split stay out, and each group gives its share."""
+    rows = table()
+    names = np.array(rows["group"].to_pylist())
+    split = f"categorize: {{by: group, categories: {{train: [{', '.join(train)}], eval: [h]}}}}"
+    outcome = run(tmp_path / "few", split, STOPPING, rows)
+    kept = np.flatnonzero(np.isin(names, [*train, "h"]))
+    found = dict(zip(kept.tolist(), numbers(outcome).tolist(), strict=True))
+    assert {row for row, number in found.items() if number == 1} == set(np.flatnonzero(names == "h"))
+    held = {row for row, number in found.items() if number == 2}
+    assert [sum(names[row] == name for row in held) for name in train] == [3] * len(train)
+    assert (training(outcome)["judged_on"], training(outcome)["num_judged"]) == (INNER, num_held)
+    again = numbers(run(tmp_path / "backwards", split, STOPPING, rows.take(list(range(NUM_ROWS))[::-1])))
+    assert again[::-1].tolist() == list(found.values())
 
 
 def test_a_split_named_for_choosing_is_not_the_only_one() -> None:

@@ -14,7 +14,7 @@ from cengine.config import suspicions
 from cengine.config.filter_facts import Mismatch, Range, conflict, mismatches, narrowed, outcomes, told_ranges
 from cengine.config.normalize import Problems
 from cengine.config.read import ConfigFile
-from cengine.config.resolve import BUILT_IN, Feature, Label, Resolved, is_open, resolve, spelled_as_in
+from cengine.config.resolve import BUILT_IN, Feature, Label, Resolved, given_by, is_open, resolve, spelled_as_in
 from cengine.config.schema import Config, Finding, LabelFacts
 from cengine.errors import ConfigError, Problem
 from cengine.expressions.filters import NotAFilter, columns_of, parse_filter, with_columns
@@ -134,11 +134,12 @@ class Checker:
                 default = BUILT_IN[feature.kind][1][0].name
                 told = f"feature '{feature.name}' is a {feature.kind}; a network reads numbers"
                 self.add(told, place, f"leave `transform` out for {default}", key=True)
-            gives = "code" if last.gives == "code" else "number"
+            gives = given_by(feature.transforms)
             if gives not in feature.encoding.accepts:
+                own = self.config.features[feature.name].encoding is not None
                 self.add(
                     f"encoding '{feature.encoding.name}' is for {feature.encoding.accepts[0]}s, but {last.name} gives a {gives}",
-                    (*place, "encoding"),
+                    (*place, "encoding") if own else ("preprocessing", feature.kind, "encoding"),
                 )
 
     def labels(self, resolved: Resolved, ranges: dict[str, Range]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -205,13 +206,16 @@ def _feature(name: str, column: ColumnConfig, config: Config, schema: TableSchem
     kind = schema[name].kind or "string"
     defaults = config.preprocessing.get(kind, KindDefaults())
     filling, transforms = BUILT_IN[kind]
-    return Feature(
-        name,
-        kind,
-        column.filling or defaults.filling or filling,
-        column.transform or defaults.transform or transforms,
-        column.encoding or Auto(),
-    )
+    chosen = column.transform or defaults.transform or transforms
+    encoding = column.encoding or defaults.encoding or Auto()
+    if column.encoding is None and column.transform is not None and given_by(chosen) not in encoding.accepts:
+        encoding = Auto()  # the kind's is for the kind's transform
+    return Feature(name, kind, column.filling or defaults.filling or filling, chosen, encoding)
+
+
+def given_by(transforms: Sequence[Transform]) -> str:
+    """What such transforms give to an encoding: a `number` or a `code`."""
+    return "code" if transforms[-1].gives == "code" else "number"
 
 
 def _label(name: str, label: LabelConfig, config: Config, schema: TableSchema) -> Label:

@@ -84,6 +84,7 @@ class KindDefaults(Block):
     filling: SerializeAsAny[Filling] | None = None
     transform: tuple[SerializeAsAny[Transform], ...] | None = None
     resampling: SerializeAsAny[Word] | None = None
+    encoding: SerializeAsAny[Encoding] | None = None
     label_tuning: SerializeAsAny[Word] | None = None
 
 
@@ -117,6 +118,11 @@ class SplitConfig(Block):
         ratio = self.ratio or self.index.ratio or self.categorize.ratio
         # Through text: 0.9 means nine tenths, not the nearest binary fraction.
         return {name: Fraction(str(share)) for name, share in ratio.items()} if ratio else None
+
+    @property
+    def whole_groups(self) -> bool:
+        """Whether each group is in one split as a whole."""
+        return self.categorize.categories is not None or self.categorize.ratio is not None
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -16,6 +16,19 @@ LABEL_NAMES = (
 )  # fmt: skip
 SPLIT_NAMES = ("split", "part", "partition", "subset", "fold", "set", "dataset")
 _TASKS = {"boolean": "classification", "string": "classification", "integer": "regression", "float": "regression"}
+# What brought most over the tables of bench/quality.py.
+LAYERS = {
+    "regression": ["    - {type: dense, units: 64}", "    - {type: dense, units: 64}"],
+    "classification": [
+        "    - {type: dense, units: 64}",
+        "    - {type: dropout, rate: 0.15}",
+        "    - {type: dense, units: 64}",
+        "    - {type: dropout, rate: 0.15}",
+    ],
+}
+MEMBERS = 8
+NUMBERS = ["    filling: median", "    transform: robust", "    encoding: bins"]
+NAMING = "compute_and_apply_vocabulary"
 # A whole number of so few values is a group of rows; so is a text that is not longer.
 FEW_VALUES, SHORT_TEXT = 20, 30
 
@@ -92,7 +105,12 @@ def _why(schema: TableSchema) -> str:
 
 def _features(usable: Sequence[Column], chosen: Sequence[Column], reasons: Mapping[str, str | None]) -> list[str]:
     width = max((len(_key(column.name)) for column in usable), default=0) + 4
-    lines = [f"  {_key(column.name) + ': {}':<{width}}  # {_about(column)}" for column in chosen]
+    lines = [
+        f"  {_key(column.name)}: {{filling: mode, transform: {NAMING}}}  # {_about(column)}; numbers that are names"
+        if _is_name(column)
+        else f"  {_key(column.name) + ': {}':<{width}}  # {_about(column)}"
+        for column in chosen
+    ]
     for column in usable:
         if reasons.get(column.name):
             lines.append(
@@ -136,8 +154,8 @@ def _trainer(task: str, num_rows: int) -> list[str]:
         f"  type: {task}",
         "  architecture: feedforward",
         "  layers:",
-        "    - {type: dense, units: 64}",
-        "    - {type: dense, units: 32}",
+        *LAYERS[task],
+        f"  ensemble: {MEMBERS:<23}  # so many networks that share these layers, averaged",
         f"  train_steps: {length.steps:<20}  # {passes:,.3g} passes: {PASSES} or, of a small table, {LEAST_STEPS:,} steps; or epochs",
         f"  train_batch_size: {length.batch_rows:<15}  # small for few rows",
         f"  optimizer: {{type: adam, learning_rate: {{type: cosine_decay, initial_learning_rate: {LEARNING_RATE:g}}}}}",
@@ -149,6 +167,9 @@ def _trainer(task: str, num_rows: int) -> list[str]:
 def _preprocessing(chosen: Sequence[Column]) -> list[str]:
     lines = []
     for kind in dict.fromkeys(column.kind for column in chosen):
+        if kind in ("integer", "float"):
+            lines += [f"  {kind}:", *NUMBERS]
+            continue
         filling, transforms = BUILT_IN[kind or "string"]
         fill = "{method: custom, parameters: {custom_value: ''}}" if filling.name == "custom" else filling.name
         lines += [f"  {kind}:", f"    filling: {fill}", f"    transform: {transforms[0].name}"]
@@ -187,6 +208,13 @@ def _is_identifier(column: Column, schema: TableSchema) -> bool:
     )
     return counts or bool(
         re.fullmatch(r"(id|uuid|guid|index|unnamed:? ?0|row_?(id|number|index))", column.name.lower())
+    )
+
+
+def _is_name(column: Column) -> bool:
+    """Whether its numbers are names, as its own name says: of stations, of products, of places."""
+    return column.kind == "integer" and bool(
+        re.search(r"(^|[_ ])(id|code|zip|zipcode|postcode|sku)$|[a-z]Id$", column.name, re.ASCII)
     )
 
 

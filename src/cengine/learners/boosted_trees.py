@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 MOST_TREES = 100_000
 # Where neither `trees` nor `early_stopping` is said.
 USUAL_TREES, USUAL_PATIENCE = 1000, 4
-# Instead of as many as are best, where neither is said and no rows are there to choose by, as where train is one whole group.
+# Instead of as many as are best, where neither is said and no rows are there to choose by, as where train is of one time.
 TREES_WITHOUT_CHOICE = 200
 CHECKPOINTS_A_TRAINING = 40
 # To look a row up in one split takes the time of so many multiplications of a network.

@@ -38,6 +38,7 @@ class Feedforward(Learner):
 
     architecture: Literal["feedforward"] = "feedforward"
     layers: tuple[SerializeAsAny[Layer], ...] = ()
+    ensemble: int | None = Field(default=None, ge=2, le=256)
     last_activation: Activation | None = None
     num_output_units: int | None = Field(default=None, ge=1, le=1_000_000)
     optimizer: SerializeAsAny[Optimizer] | None = None
@@ -149,11 +150,16 @@ class Feedforward(Learner):
 
     def settings(self, labels: Sequence[Label]) -> dict[str, Any]:
         return {
-            "trainer": self.model_dump(mode="json", exclude={"layers", "optimizer", "eval_batch_size"}),
+            "trainer": self.model_dump(mode="json", exclude=self._told_apart),
             "layers": [layer.identity() for layer in self.layers],
             "optimizer": self.optimizer.identity() if self.optimizer else None,
             "losses": losses(labels),
         }
+
+    @property
+    def _told_apart(self) -> set[str]:
+        """Keys that stand beside the others in `settings`, or change nothing. An ensemble of none is what was before there were any."""
+        return {"layers", "optimizer", "eval_batch_size", *(() if self.ensemble else ("ensemble",))}
 
     def num_steps(self, num_rows: int) -> int:
         from cengine.learners.loop import Plan
@@ -191,10 +197,10 @@ class Feedforward(Learner):
         """Weights that each row is multiplied by, and all weights, near enough to tell time by."""
         width = sum(encoding.width(size) for size, encoding in facts.inputs)
         looked_up = sum(encoding.num_weights(size) for size, encoding in facts.inputs)
-        multiplied = 0
+        multiplied, members = 0, 1  # the first layer's products are shared
         for units in [*(layer.units for layer in self.layers if isinstance(layer, Dense)), facts.num_labels]:
-            multiplied += (width + 1) * units
-            width = units
+            multiplied += (width + 1) * units * members
+            width, members = units, self.ensemble or 1
         return multiplied, multiplied + looked_up
 
     # What it does

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from cengine.learners.feedforward import Feedforward
     from cengine.networks.losses import RowLosses
 
+Array = TypeVar("Array", bound=Any)
+
 # Activations whose outputs reach everywhere can be centred; the others mean a value in the label's own unit.
 _CENTRED = ("linear", "leaky_relu", "tanh_shrink")
 _BOUNDED = ("sigmoid", "hard_sigmoid", "tanh", "hard_tanh", "softsign", "relu6")
@@ -29,7 +31,8 @@ _BOUNDED = ("sigmoid", "hard_sigmoid", "tanh", "hard_tanh", "softsign", "relu6")
 class Head:
     """A target's output: `units` and `activation`, and for regression the unit the network works in.
 
-    The network's output o stands for o * output_scale + output_offset in the unit of the transformed label.
+    The network's output o stands for o * output_scale + output_offset in the unit of the transformed label. An ensemble has
+    the outputs of its `members` side by side.
     """
 
     target: Target
@@ -38,19 +41,39 @@ class Head:
     activation: str
     output_offset: float = 0.0
     output_scale: float = 1.0
+    members: int = 1
 
     def read(self, outputs: np.ndarray) -> np.ndarray:
-        """Predictions in the label's unit: float64 (n,) of numbers, or probabilities (n, units)."""
+        """Predictions in the label's unit: float64 (n,) of numbers, or probabilities (n, units). Members are averaged."""
+        return self._in_unit(self.mean(outputs))
+
+    def traced(self, outputs: Sequence[Tensor]) -> Tensor:
+        """The same as operations on a tensor a member, by the same code: NumPy's functions take tensors as they take arrays."""
+        first, *others = outputs
+        return cast(Tensor, self._in_unit(cast(np.ndarray, sum(others, first) / len(outputs) if others else first)))
+
+    def mean(self, outputs: Array) -> Array:
+        """What the members say on average: outputs (n, members * units) -> (n, units)."""
+        if self.members == 1:
+            return outputs
+        return cast(Array, outputs.reshape((-1, self.members, self.units)).mean(axis=1))
+
+    def _in_unit(self, outputs: np.ndarray) -> np.ndarray:
         if self.target.task.has_classes:
             return outputs.astype(np.float64)
         return self.target.in_unit(outputs[:, 0].astype(np.float64) * self.output_scale + self.output_offset)
 
-    def traced(self, outputs: Tensor) -> Tensor:
-        """The same as operations on a tensor, by the same code: NumPy's functions take tensors as they take arrays."""
-        return cast(Tensor, self.read(cast(np.ndarray, outputs)))
-
     def losses(self, per_row: RowLosses, encoded: jax.Array, outputs: jax.Array) -> jax.Array:
-        """The loss of each row in the unit of the transformed label, inside a compiled step."""
+        """The loss of each row in the unit of the transformed label, inside a compiled step: outputs (n, units), or those of all
+        members, each of which learns for itself: (n, members * units), whose losses are averaged.
+        """
+        members = outputs.shape[-1] // self.units
+        if members > 1:
+            alone = self._losses(per_row, encoded.repeat(members), outputs.reshape((-1, self.units)))
+            return alone.reshape((-1, members)).mean(axis=1)
+        return self._losses(per_row, encoded, outputs)
+
+    def _losses(self, per_row: RowLosses, encoded: jax.Array, outputs: jax.Array) -> jax.Array:
         target = self.target
         if target.task.has_classes:
             return per_row(encoded, outputs)
@@ -72,10 +95,12 @@ def heads_of(targets: Sequence[Target], trainer: Feedforward) -> list[Head]:
 def _head(target: Target, trainer: Feedforward) -> Head:
     loss = target.label.loss or default_loss(target.task.name)
     if target.task.has_classes:
-        return Head(target, loss, _units(target, trainer), _activation(target, trainer))
+        units, activation = _units(target, trainer), _activation(target, trainer)
+        return Head(target, loss, units, activation, members=trainer.ensemble or 1)
     activation = trainer.last_activation or "linear"
     output_offset = target.offset if activation in _CENTRED else 0.0
-    return Head(target, loss, 1, activation, output_offset, 1.0 if activation in _BOUNDED else target.scale)
+    output_scale = 1.0 if activation in _BOUNDED else target.scale
+    return Head(target, loss, 1, activation, output_offset, output_scale, trainer.ensemble or 1)
 
 
 def _units(target: Target, trainer: Feedforward) -> int:

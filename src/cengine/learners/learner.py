@@ -164,6 +164,6 @@ def nothing_to_judge_on(num_rows: int, instead: str) -> TrainingError:
     """That `early_stopping` was asked for where no rows could be kept back from so many train rows; `instead` gives a length."""
     return TrainingError(
         f"early_stopping has no rows to look at: of the {num_rows:,} train rows no tenth could be kept back",
-        "with `index_by` or whole groups that takes several times or groups in train",
+        "with `index_by` that takes several times in train",
         f"name a third split `valid` for it, or leave early_stopping out and {instead}",
     )

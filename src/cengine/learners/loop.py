@@ -272,7 +272,8 @@ class _Trainee:
         for name, sample in samples.items():
             outputs = self.predictor.outputs(sample, self.state[0], self.state[1])
             labels = {name: jnp.asarray(label) for name, label in sample.labels.items()}
-            losses = self.row_losses([jnp.asarray(o) for o in outputs], labels)
+            together = [head.mean(output) for head, output in zip(self.heads, outputs, strict=True)]
+            losses = self.row_losses([jnp.asarray(o) for o in together], labels)
             total = sum(
                 float(jnp.mean(loss)) / (norm if len(self.heads) > 1 else 1.0)
                 for loss, norm in zip(losses, self.norms, strict=True)

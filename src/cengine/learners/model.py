@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from cengine.errors import StoreError, TrainingError
 from cengine.learners.heads import Head
 from cengine.networks.keras_setup import KerasModel, KerasTensor, import_keras
+from cengine.networks.layers import Dense, Layer
 from cengine.preprocess.apply import Input
 
 if TYPE_CHECKING:
@@ -34,17 +35,41 @@ def build_model(inputs: Sequence[Input], trainer: Feedforward, heads: Sequence[H
     try:
         hidden = _encoded(inputs, numbers, codes)
         for layer in trainer.layers:
-            hidden = layer.build()(hidden)
+            hidden = _with_members(layer, hidden, trainer.ensemble) if trainer.ensemble else layer.build()(hidden)
         outputs = [_output(head, i, hidden) for i, head in enumerate(heads)]
     except ValueError as error:
         raise TrainingError(f"the network cannot be built: {str(error).splitlines()[0]}", "see `layers:`") from error
     return keras.Model([numbers, codes], outputs, name="cengine")
 
 
+def _with_members(layer: Layer, hidden: KerasTensor, members: int) -> KerasTensor:
+    """A layer of an ensemble: of a dense one each member scales the products for itself."""
+    if not isinstance(layer, Dense):
+        return layer.build()(hidden)
+    from cengine.networks.members import MemberScale
+
+    keras = import_keras()
+    shared = layer.model_copy(update={"activation": "linear", "use_bias": False}).build()(hidden)
+    is_first = len(hidden.shape) == 2
+    start = keras.initializers.RandomNormal(stddev=1.0) if is_first else "ones"
+    return keras.layers.Activation(layer.activation)(MemberScale(members, layer.use_bias, start)(shared))
+
+
 def _output(head: Head, place: int, hidden: KerasTensor) -> KerasTensor:
     keras = import_keras()
-    raw = keras.layers.Dense(head.units, activation=head.activation, name=f"output_{place}")(hidden)
+    if head.members > 1:
+        raw = _outputs_of_members(head, place, hidden)
+    else:
+        raw = keras.layers.Dense(head.units, activation=head.activation, name=f"output_{place}")(hidden)
     return keras.layers.Rescaling(head.output_scale, head.output_offset, name=f"unit_{place}")(raw)
+
+
+def _outputs_of_members(head: Head, place: int, hidden: KerasTensor) -> KerasTensor:
+    from cengine.networks.members import MemberMean, MemberOutputs, outputs_initializer
+
+    start = outputs_initializer(hidden.shape[-1], head.units)
+    own = MemberOutputs(head.members, head.units, head.activation, start, name=f"output_{place}")(hidden)
+    return MemberMean(head.members, name=f"mean_{place}")(own)
 
 
 def training_model(model: KerasModel, num_heads: int) -> KerasModel:
@@ -69,7 +94,7 @@ def know_layers(inputs: Sequence[Input]) -> None:
 
 def load_model(folder: Path) -> KerasModel:
     """The model that `save_model` wrote; safe mode, so that no code in the file is run. Raises StoreError where the file is damaged."""
-    from cengine.networks import encoders
+    from cengine.networks import encoders, members  # noqa: F401  their layers are registered as they are imported
 
     return encoders.keras.saving.load_model(_whole(folder / "model.keras"), compile=False, safe_mode=True)
 
@@ -79,7 +104,7 @@ def load_predictor(folder: Path) -> KerasModel:
 
     A copy of it that is trained anew would begin with zeros.
     """
-    from cengine.networks import encoders
+    from cengine.networks import encoders, members  # noqa: F401
 
     file = _whole(folder / "model.keras")
     with zipfile.ZipFile(file) as archive:

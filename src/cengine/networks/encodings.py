@@ -19,6 +19,8 @@ from cengine.summaries import Needs, Summary
 from cengine.words import Word
 
 ONE_HOT_UP_TO = 16
+# A tail of 1 in 1,024 rows is not divided any more.
+MOST_HALVINGS = 10
 Statistics = Mapping[str, Any]
 
 
@@ -160,8 +162,43 @@ class PiecewiseLinear(Encoding):
         return Needs(probabilities=tuple(i / self.num_bins for i in range(self.num_bins + 1)))
 
     def fit(self, summary: Summary) -> dict[str, Any]:
-        edges = sorted({float(value) for value in summary.quantiles})
-        return {"edges": edges if len(edges) > 1 else [(edges or [0.0])[0], (edges or [0.0])[0] + 1.0]}
+        return {"edges": _ascending(summary.quantiles)}
+
+
+def _ascending(quantiles: Sequence[float]) -> list[float]:
+    """Different edges, at least two."""
+    edges = sorted({float(value) for value in quantiles})
+    return edges if len(edges) > 1 else [(edges or [0.0])[0], (edges or [0.0])[0] + 1.0]
+
+
+class Bins(Encoding):
+    """The number itself, and beside it `piecewise_linear` with edges at quantiles; each tail beyond the last of them is divided
+    further, each part half as many rows as the one before, so that a column that is mostly 0 has bins where it is not.
+    """
+
+    name = "bins"
+    accepts = ("number",)
+    num_bins: int = Field(default=24, ge=2, le=1024)
+
+    def width(self, size: int | None) -> int:
+        return self.num_bins + 1
+
+    def build(self, columns: Any, sizes: Sequence[int | None], statistics: Statistics) -> Any:
+        from cengine.networks.encoders import PiecewiseLinearBins
+
+        return import_keras().layers.Concatenate()([columns, PiecewiseLinearBins(statistics["edges"])(columns)])
+
+    @property
+    def _probabilities(self) -> tuple[float, ...]:
+        tails = [0.5**k for k in range(1, MOST_HALVINGS + 1) if 0.5**k < 1 / self.num_bins]
+        even = [i / self.num_bins for i in range(self.num_bins + 1)]
+        return tuple(sorted({*even, *tails, *(1 - share for share in tails)}))
+
+    def needs(self) -> Needs:
+        return Needs(probabilities=self._probabilities)
+
+    def fit(self, summary: Summary) -> dict[str, Any]:
+        return {"edges": _ascending(summary.quantiles)}
 
 
 class Periodic(Encoding):
@@ -187,5 +224,5 @@ class Periodic(Encoding):
 
 
 ENCODINGS = words_of(
-    "encoding", Encoding, TrainingError, Auto, Ordinal, OneHot, Embedding, Linear, PiecewiseLinear, Periodic
+    "encoding", Encoding, TrainingError, Auto, Ordinal, OneHot, Embedding, Linear, PiecewiseLinear, Bins, Periodic
 )

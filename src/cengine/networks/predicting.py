@@ -13,13 +13,25 @@ from cengine.networks.layers import LAYERS
 from cengine.tensors import FLOAT, INT64, Tensor
 
 
-def predicted(model: KerasModel, inputs: Sequence[Tensor]) -> list[Tensor]:
-    """The model's outputs for tensors in the order of its inputs. Raises ExportError for a layer without a form, by name."""
-    known = {id(place): given for place, given in zip(model.inputs, inputs, strict=True)}
+def predicted(model: KerasModel, inputs: Sequence[Tensor]) -> list[list[Tensor]]:
+    """The model's outputs for tensors in the order of its inputs, each as a tensor for each member of an ensemble, or as one.
+
+    Raises ExportError for a layer without a form, by name.
+    """
+    known = {id(place): [given] for place, given in zip(model.inputs, inputs, strict=True)}
     for layer in model.operations:
         if type(layer).__name__ != "InputLayer":
-            known[id(layer.output)] = _form(layer)(layer, [known[id(one)] for one in _listed(layer.input)])
+            known[id(layer.output)] = _tensors(layer, [known[id(one)] for one in _listed(layer.input)])
     return [known[id(one)] for one in _listed(model.outputs)]
+
+
+def _tensors(layer: KerasLayer, inputs: list[list[Tensor]]) -> list[Tensor]:
+    """What a layer gives, a tensor for each member as soon as they are apart."""
+    if hasattr(layer, "predicting_members"):
+        found: list[Tensor] = layer.predicting_members(inputs[0])
+        return found
+    form = _form(layer)
+    return [form(layer, list(own)) for own in zip(*inputs, strict=True)]
 
 
 def _form(layer: KerasLayer) -> Callable[[KerasLayer, list[Tensor]], Tensor]:

@@ -1,9 +1,7 @@
 """`split:`, which row goes where: repeatable, exact in every group, and never dependent on threads or row order.
 
 Rows are ordered by a seeded bijection of their identities (or by `index_by`), and each group is cut where the shares
-say. What is kept is not an assignment of rows but the cuts: one key for each group and cut. To find the key of the
-k-th row of every group without sorting the table, rows are counted in buckets of keys; only the bucket that holds the
-k-th row is sorted.
+say. What is kept is not an assignment of rows but the cuts: one key for each group and cut.
 """
 
 from __future__ import annotations
@@ -24,15 +22,15 @@ from cengine.expressions.build import as_double, as_number, bigint, column, doub
 from cengine.expressions.keys import seeded_key
 from cengine.expressions.queries import query
 from cengine.plain import Cell
+from cengine.preprocess.cuts import KEY, ORDER, OfGroup, at_cut, edge_table, hashed_cuts, ordered_cuts, ordered_table
 from cengine.preprocess.groups import GROUP, assigned_groups
-from cengine.preprocess.quotas import LARGEST_INNER, inner_quotas, quotas
+from cengine.preprocess.quotas import inner_quotas, quotas
 from cengine.preprocess.source import Rows
 from cengine.tables import ROW_ID
 
-KEY_BITS = 62
-ROWS_PER_BUCKET = 32
 NUM_SHOWN_GROUPS = 10
-PLACE, KEY, ORDER = "_place", "_key", "_order"
+# Of whole groups, where rows are kept back: the last key of each group that is learnt from.
+LEARNT = "learnt"
 
 
 @dataclass(frozen=True)
@@ -83,13 +81,10 @@ class Split:
         snapshot where the engine keeps it: there is no join in it.
         """
         cuts = pq.ParquetFile(self.folder / "cuts.parquet").read()
-        of_group = _OfGroup(engine, self, cuts[GROUP], column(rows.free(GROUP)))
+        of_group = OfGroup(engine, self.by, cuts[GROUP], column(rows.free(GROUP)))
         apart = inner and self.has_inner
-        number = (
-            of_group(cuts["part" if apart else "split"])
-            if self.kind == "groups"
-            else self._number(cuts, of_group, rows, inner=apart)
-        )
+        number_of = self._number_of_group if self.kind == "groups" else self._number
+        number = number_of(cuts, of_group, rows, inner=apart)
         names = list(dict.fromkeys(name for name in columns if name != ROW_ID))
         outputs = [*map(column, names), column(ROW_ID), number.as_(rows.split_column, quoted=True, copy=False)]
         keyed = _keyed(engine, rows, self, names).subquery("rows", copy=False)
@@ -99,7 +94,7 @@ class Split:
         named = exp.Not(this=exp.Is(this=column(rows.split_column), expression=exp.null()))
         return exp.select("*").from_(assigned.subquery("grouped", copy=False), copy=False).where(named, copy=False)
 
-    def _number(self, cuts: pa.Table, of_group: _OfGroup, rows: Rows, *, inner: bool) -> exp.Expr:
+    def _number(self, cuts: pa.Table, of_group: OfGroup, rows: Rows, *, inner: bool) -> exp.Expr:
         last = len(self.names) - 1
         case = exp.Case()
         for number in range(last):
@@ -111,7 +106,17 @@ class Split:
             case = case.when(self._before(cuts, number, of_group, rows), of_split)
         return exp.cast(case.else_(exp.convert(last)), "smallint")
 
-    def _before(self, cuts: pa.Table, number: int, of_group: _OfGroup, rows: Rows) -> exp.Expr:
+    def _number_of_group(self, cuts: pa.Table, of_group: OfGroup, rows: Rows, *, inner: bool) -> exp.Expr:
+        if not inner:
+            return of_group(cuts["split"])
+        if LEARNT not in cuts.column_names:
+            return of_group(cuts["part"])
+        held = exp.GT(this=column(rows.free(KEY)), expression=of_group(cuts[LEARNT]))
+        in_train = exp.EQ(this=of_group(cuts["split"]), expression=exp.convert(0))
+        case = exp.Case().when(exp.and_(in_train, held), exp.convert(len(self.names)))
+        return exp.cast(case.else_(of_group(cuts["split"])), "smallint")
+
+    def _before(self, cuts: pa.Table, number: int, of_group: OfGroup, rows: Rows) -> exp.Expr:
         """Whether a row comes before this cut of its group."""
         below: exp.Expr = exp.LTE(this=column(rows.free(KEY)), expression=of_group(cuts[f"key_{number}"]))
         if self.order is None:
@@ -126,14 +131,15 @@ def fit_split(engine: Engine, rows: Rows, config: SplitConfig, folder: Path, *, 
     """The fitted split, written into `folder`. Raises PreprocessError where a split would be empty.
 
     With `inner` a tenth of train is kept back: of every group, the latest rows with `index_by`, whole groups where groups are
-    whole. Where none can be, as of a single group or time, the report's `num_inner` is 0.
+    whole; rows of them where train is too few groups for that, as where a column says `train` and `test`. Where none can
+    be, as of a single time, the report's `num_inner` is 0.
     """
     draft = Split(
         config.names, "cuts", config.categorize.by, config.index.by, config.seed, SplitReport({}, 0, 0, [], 0), folder
     )
     counted = _count_groups(engine, rows, draft)
-    if config.categorize.categories is not None or config.categorize.ratio is not None:
-        split = _whole_groups(counted, draft, config, inner=inner)
+    if config.whole_groups:
+        split = _whole_groups(engine, rows, counted, draft, config, inner=inner)
     else:
         split = _cut_groups(engine, rows, counted, draft, config, inner=inner)
     empty = [name for name, count in split.report.rows.items() if count == 0]
@@ -171,38 +177,6 @@ def _keyed(engine: Engine, rows: Rows, split: Split, columns: list[str] | None =
     return exp.select(*outputs, copy=False).from_(base, copy=False)
 
 
-class _OfGroup:
-    """Finds what groups have: one of `values`, which stand as the groups do, for the group of each row."""
-
-    def __init__(self, engine: Engine, split: Split, groups: pa.ChunkedArray, group: exp.Expr) -> None:
-        self.engine = engine
-        self.group = group
-        self.single = split.by is None
-        names = groups if self.single else engine.fetch_texts(groups)
-        # The null group stands last, as it is sorted.
-        self.names, self.has_null = names.drop_null(), names.null_count > 0
-        self.text = exp.cast(group.copy(), "text")
-
-    def place(self) -> exp.Expr:
-        """Where the group stands."""
-        if self.single:
-            return bigint(0)
-        return self._or_null_group(self.engine.index_of_text(self.text, self.names), bigint(len(self.names)))
-
-    def __call__(self, values: pa.ChunkedArray) -> exp.Expr:
-        if self.single:
-            return exp.convert(values[0].as_py())
-        found = self.engine.beside(self.text, self.names, values.slice(0, len(self.names)))
-        return self._or_null_group(found, exp.convert(values[len(values) - 1].as_py()))
-
-    def _or_null_group(self, found: exp.Expr, of_null: exp.Expr) -> exp.Expr:
-        return (
-            exp.Case().when(exp.Is(this=self.group.copy(), expression=exp.null()), of_null).else_(found)
-            if self.has_null
-            else found
-        )
-
-
 def _order_value(name: str, rows: Rows) -> exp.Expr:
     """The column `index_by` as something that all engines order alike, nulls first."""
     kind = rows.schema[name].kind
@@ -227,14 +201,30 @@ def _count_groups(engine: Engine, rows: Rows, split: Split) -> pa.Table:
     return counted.sort_by(GROUP)
 
 
-def _whole_groups(counted: pa.Table, draft: Split, config: SplitConfig, *, inner: bool) -> Split:
+def _whole_groups(
+    engine: Engine, rows: Rows, counted: pa.Table, draft: Split, config: SplitConfig, *, inner: bool
+) -> Split:
     table = assigned_groups(counted, config, inner=inner)
-    pq.write_table(table, draft.folder / "cuts.parquet")
     sizes, number = table["num_rows"].to_numpy(), table["split"].to_numpy()
     totals = {name: int(sizes[number == n].sum()) for n, name in enumerate(draft.names)}
     num_inner = int(sizes[table["part"].to_numpy() == len(draft.names)].sum()) if inner else 0
+    if inner and not num_inner:
+        held = inner_quotas(np.where(number == 0, sizes, 0))
+        num_inner = int(held.sum())
+        table = table.append_column(LEARNT, [_last_learnt(engine, rows, draft, table, sizes - held)])
+    pq.write_table(table, draft.folder / "cuts.parquet")
     left_out = int(counted["num_rows"].to_numpy().sum()) - sum(totals.values())
     return _finished(draft, "groups", SplitReport(totals, len(counted), 0, [], left_out, num_inner))
+
+
+def _last_learnt(engine: Engine, rows: Rows, draft: Split, groups: pa.Table, num_learnt: np.ndarray) -> np.ndarray:
+    """The key of the last row that is learnt from in each group."""
+    engine.register("split_edges", edge_table(num_learnt[:, None]))
+    of_group = OfGroup(engine, draft.by, groups[GROUP], column(GROUP))
+    keyed = exp.select("*").from_(_keyed(engine, rows, draft).subquery("all_groups"))
+    keyed = keyed.where(exp.Not(this=exp.Is(this=of_group.place(), expression=exp.null())))
+    found = hashed_cuts(engine, keyed, of_group, groups["num_rows"].to_numpy())
+    return at_cut(found, KEY, 0, len(groups), -1)
 
 
 # Shares within groups
@@ -250,13 +240,13 @@ def _cut_groups(
     held = inner_quotas(counts[:, 0]) if inner else np.zeros_like(sizes)
     if inner:
         edges = np.column_stack([edges, counts[:, 0] - held])
-    engine.register("split_edges", _edge_table(edges))
-    of_group = _OfGroup(engine, draft, counted[GROUP], column(GROUP))
+    engine.register("split_edges", edge_table(edges))
+    of_group = OfGroup(engine, draft.by, counted[GROUP], column(GROUP))
     keyed = _keyed(engine, rows, draft)
-    found = _ordered_cuts(engine, keyed, of_group) if draft.order else _hashed_cuts(engine, keyed, of_group, sizes)
+    found = ordered_cuts(engine, keyed, of_group) if draft.order else hashed_cuts(engine, keyed, of_group, sizes)
     if draft.order:
         whole_blocks = rows.schema[draft.order].kind == "timestamp"
-        cuts = _ordered_table(counted[GROUP], edges, found, counts[:, 0], whole_blocks=whole_blocks)
+        cuts = ordered_table(counted[GROUP], edges, found, counts[:, 0], whole_blocks=whole_blocks)
         counts = _moved_counts(cuts, sizes, len(draft.names) - 1)
         if inner:
             held = np.maximum(0, counts[:, 0] - cuts[f"rows_before_{len(draft.names) - 1}"].to_numpy())
@@ -264,7 +254,7 @@ def _cut_groups(
         cuts = pa.table(
             {
                 GROUP: counted[GROUP],
-                **{f"key_{n}": _at_cut(found, KEY, n, len(sizes), -1) for n in range(edges.shape[1])},
+                **{f"key_{n}": at_cut(found, KEY, n, len(sizes), -1) for n in range(edges.shape[1])},
             }
         )
     pq.write_table(cuts, draft.folder / "cuts.parquet")
@@ -275,111 +265,6 @@ def _cut_groups(
     # Where train is of one time, all of it lies on one side of the cut.
     num_inner = num_inner if num_inner < totals[draft.names[0]] else 0
     return _finished(draft, "cuts", SplitReport(totals, len(sizes), len(small), names, 0, num_inner))
-
-
-def _edge_table(edges: np.ndarray) -> pa.Table:
-    """The cuts, one row each: PLACE of the group, number of the cut, rows before it."""
-    place, cut = (axis.ravel().astype(np.int64) for axis in np.indices(edges.shape))
-    return pa.table({PLACE: place, "cut": cut, "edge": edges.ravel()})
-
-
-def _hashed_cuts(engine: Engine, keyed: exp.Select, of_group: _OfGroup, sizes: np.ndarray) -> pa.Table:
-    """For each group and cut with rows before it the key of the last of them."""
-    num_buckets = np.maximum(1, sizes // ROWS_PER_BUCKET)
-    shifts = KEY_BITS - np.minimum(20, np.floor(np.log2(num_buckets)).astype(np.int64))
-    bucket = exp.BitwiseRightShift(this=column(KEY), expression=of_group(pa.chunked_array([shifts])))
-    bucketed = exp.select(of_group.place().as_(PLACE, quoted=True), column(KEY), bucket.as_("bucket", quoted=True))
-    bucketed = bucketed.from_(keyed.subquery("keyed"))
-    buckets = engine.fetch(
-        query(
-            f"""
-        WITH histogram AS (SELECT {PLACE}, bucket, COUNT(*) AS n FROM bucketed GROUP BY {PLACE}, bucket),
-        running AS (SELECT {PLACE}, bucket, n, SUM(n) OVER (PARTITION BY {PLACE} ORDER BY bucket ROWS UNBOUNDED PRECEDING) AS through FROM histogram)
-        SELECT running.{PLACE}, running.bucket, edges.cut, CAST(edges.edge - (running.through - running.n) AS BIGINT) AS rank_in_bucket
-        FROM running JOIN split_edges AS edges
-          ON running.{PLACE} = edges.{PLACE} AND edges.edge > running.through - running.n AND edges.edge <= running.through
-    """,
-            bucketed=bucketed.copy(),
-        )
-    )
-    engine.register("split_buckets", buckets)
-    return engine.fetch(
-        query(
-            f"""
-        WITH ranked AS (
-            SELECT buckets.{PLACE}, buckets.cut, bucketed.{KEY}, buckets.rank_in_bucket,
-                   ROW_NUMBER() OVER (PARTITION BY buckets.{PLACE}, buckets.cut ORDER BY bucketed.{KEY}) AS rank_of_key
-            FROM bucketed JOIN split_buckets AS buckets ON bucketed.{PLACE} = buckets.{PLACE} AND bucketed.bucket = buckets.bucket
-        )
-        SELECT {PLACE}, cut, {KEY} FROM ranked WHERE rank_of_key = rank_in_bucket
-    """,
-            bucketed=bucketed,
-        )
-    )
-
-
-def _ordered_cuts(engine: Engine, keyed: exp.Select, of_group: _OfGroup) -> pa.Table:
-    """For each group and cut with rows before it the order and key of the last of them, and how many rows are before and equal."""
-    placed = exp.select(of_group.place().as_(PLACE, quoted=True), column(ORDER), column(KEY)).from_(
-        keyed.subquery("keyed")
-    )
-    return engine.fetch(
-        query(
-            f"""
-        WITH ranked AS (
-            SELECT {PLACE}, {ORDER}, {KEY},
-                   ROW_NUMBER() OVER (PARTITION BY {PLACE} ORDER BY {ORDER}, {KEY}) AS position,
-                   RANK() OVER (PARTITION BY {PLACE} ORDER BY {ORDER}) - 1 AS num_before,
-                   COUNT(*) OVER (PARTITION BY {PLACE}, {ORDER}) AS num_equal
-            FROM placed
-        )
-        SELECT ranked.{PLACE}, edges.cut, ranked.{ORDER}, ranked.{KEY}, ranked.num_before, ranked.num_equal
-        FROM ranked JOIN split_edges AS edges ON ranked.{PLACE} = edges.{PLACE} AND ranked.position = edges.edge
-    """,
-            placed=placed,
-        )
-    )
-
-
-def _ordered_table(
-    groups: pa.ChunkedArray, edges: np.ndarray, found: pa.Table, num_train: np.ndarray, *, whole_blocks: bool
-) -> pa.Table:
-    """The cuts: for each group and cut the order and key of the last row before it, and how many rows that leaves before it.
-
-    Of `whole_blocks` rows of one time never straddle a cut: it moves to the nearer end of the block of equal times. A cut within
-    train, the last one where there is one, moves to the block's beginning, unless that keeps too much of train from being learnt.
-    """
-    columns: dict[str, pa.ChunkedArray | np.ndarray] = {GROUP: groups}
-    for n in range(edges.shape[1]):
-        edge = edges[:, n]
-        there = _at_cut(found, "num_equal", n, len(edge), 0) > 0
-        key, before = _at_cut(found, KEY, n, len(edge), -1), edge
-        if whole_blocks:
-            num_before, num_equal = (_at_cut(found, name, n, len(edge), 0) for name in ("num_before", "num_equal"))
-            nearer = num_before + num_equal - edge <= edge - num_before
-            if (edge < edges[:, 0]).any():
-                ends = num_before + num_equal == edge
-                nearer = ends | (num_train - num_before > LARGEST_INNER * num_train)
-            inclusive = there & ((num_before == 0) | nearer)
-            key, before = np.where(inclusive, 2**KEY_BITS, -1), np.where(inclusive, num_before + num_equal, num_before)
-        part = _of_cut(found, n)
-        taken = pa.array(_at_cut(found, None, n, len(edge), 0), pa.int64(), mask=~there)
-        columns |= {f"order_{n}": part[ORDER].take(taken), f"key_{n}": key, f"rows_before_{n}": before}
-    return pa.table(columns)
-
-
-def _at_cut(found: pa.Table, name: str | None, cut: int, num_groups: int, absent: int) -> np.ndarray:
-    """A column of whole numbers for each group, at this cut; without a name, where the group's row stands among those of the cut."""
-    part = _of_cut(found, cut)
-    values = np.full(num_groups, absent, np.int64)
-    values[part[PLACE].to_numpy()] = np.arange(len(part)) if name is None else part[name].to_numpy().astype(np.int64)
-    return values
-
-
-def _of_cut(found: pa.Table, cut: int) -> pa.Table:
-    import pyarrow.compute as pc  # what reads a split needs none of it, and it takes time to import
-
-    return found.filter(pc.equal(found["cut"], cut))
 
 
 def _moved_counts(cuts: pa.Table, sizes: np.ndarray, num_cuts: int) -> np.ndarray:

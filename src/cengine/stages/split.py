@@ -11,6 +11,9 @@ from cengine.expressions.meanings import MEANING_VERSION
 from cengine.stages.context import Context
 from cengine.stages.stage import CPU, FIXED, KEPT, PEAK, SECONDS, Folders, Load, Rates, Stage, Work
 
+# What a split of whole groups keeps back of train where its groups are too few.
+OF_ROWS = ", or rows of groups"
+
 
 class Split(Stage):
     """Groups and cuts; rows are not written."""
@@ -32,7 +35,11 @@ class Split(Stage):
             **({"meaning": MEANING_VERSION} if context.filters else {}),
             "split": resolved.split.model_dump(mode="json", exclude={"where"}),
             "labels": sorted(label.name for label in resolved.labels if label.filling is None),
-            **({"inner": str(INNER_SHARE)} if resolved.has_inner else {}),
+            **(
+                {"inner": f"{INNER_SHARE}{OF_ROWS if resolved.split.whole_groups else ''}"}
+                if resolved.has_inner
+                else {}
+            ),
         }
 
     def load(self, context: Context, folders: Folders, first_step: int = 0, last_step: int | None = None) -> Load:
@@ -43,8 +50,8 @@ class Split(Stage):
 
     def num_queries(self, resolved: Resolved) -> int:
         split = resolved.split
-        if split.categorize.categories is not None or split.categorize.ratio is not None:
-            return 1
+        if split.whole_groups:
+            return 3 if resolved.has_inner else 1  # two more where rows of them are kept back
         return 3 if split.index.by is None else 2
 
     def run(self, context: Context, work: Work) -> None:

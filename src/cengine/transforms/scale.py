@@ -1,4 +1,4 @@
-"""Transforms that give a number: z-score, ranges, logarithm, normal scores, seconds."""
+"""Transforms that give a number: z-score, quartiles, ranges, logarithm, normal scores, seconds."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ from cengine.transforms.value import LARGEST_INPUT, NUMBERS, InvertibleTransform
 NUM_QUANTILES = 129
 # Where a sum of two numbers may be larger than a number can be, and how far from 0 a scaled number may be before it is one.
 LARGE, FAR = 1e290, 2.0**1000
+# From here on y / sqrt(1 + (y / 3)^2) is 3.
+CLIPPED = 1e9
 
 
 class NoTransform(InvertibleTransform):
@@ -67,6 +69,35 @@ class ScaleToZScore(_Linear):
 
     def fit(self, summary: Summary, where: str) -> dict[str, Any]:
         return standardizing(summary)
+
+
+class Robust(Transform):
+    """(x - median) / (distance of the quartiles) over the train rows, then y / sqrt(1 + (y / 3)^2): no value is beyond 3.
+
+    Where the quartiles are equal, half the range stands for their distance (RealMLP, Holzmüller and others 2024, section 3).
+    """
+
+    name = "robust"
+    accepts = ("integer", "float")
+
+    def needs(self) -> Needs:
+        return Needs(range=True, probabilities=(0.25, 0.5, 0.75))
+
+    def fit(self, summary: Summary, where: str) -> dict[str, Any]:
+        if not summary.quantiles:
+            return {"offset": 0.0, "scale": 1.0}
+        low, median, high = map(float, summary.quantiles)
+        # Halves first: the distance of two numbers may be larger than a number can be.
+        distance = 2 * (high / 2 - low / 2) or float(summary.maximum) / 2 - float(summary.minimum) / 2
+        return {"offset": median, "scale": min(distance, sys.float_info.max) or 1.0}
+
+    def apply(self, value: Value, statistics: dict[str, Any], lookups: Lookups) -> tuple[Value, ...]:
+        number = as_double(as_number(value.expression, value.kind))
+        # Further away it is 3 to the last digit, and squares stay what a number can be.
+        distance = bounded(scaled(number, statistics, any_size=value.kind == "float"), -CLIPPED, CLIPPED)
+        share = exp.Paren(this=distance / double(3.0))
+        length = exp.Sqrt(this=double(1.0) + exp.Paren(this=share * share.copy()))
+        return (Value(exp.Paren(this=distance.copy() / length), "float", part=value.part),)
 
 
 class ScaleTo01(_Linear):

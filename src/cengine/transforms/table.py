@@ -11,6 +11,7 @@ from cengine.transforms.scale import (
     Log,
     NoTransform,
     QuantileNormal,
+    Robust,
     ScaleByMinMax,
     ScaleTo01,
     ScaleToZScore,
@@ -31,6 +32,7 @@ TRANSFORMS = words_of(
     OneHotEncode,
     Log,
     QuantileNormal,
+    Robust,
     Calendar,
     EpochSeconds,
 )
