@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cengine.preprocess.apply import Input
+from cengine.tables import ROW_ID
 
 GROUPS_AT_ONCE = 8
 # What the inputs of a table are called in a batch, and the matrix in which its numbers stand with the labels.
@@ -168,6 +169,28 @@ class Examples:
             before += len(block)
         return joined(parts)
 
+    def drawn(self, most: Mapping[str, int], file: Path, report: Callable[[float], None]) -> Examples:
+        """At most so many rows of each of these splits, drawn by the rows' identities; all are there where they are few enough.
+
+        They are written to `file`, group by group, and `report` is told the share done. The number drawn varies by chance, so that
+        a little less is aimed at.
+        """
+        totals = {split: self.num_rows(split) for split in most}
+        if all(totals[split] <= most[split] for split in most):
+            return self
+        limits = np.zeros(len(self.splits))
+        for split, wanted in most.items():
+            aim = wanted if totals[split] <= wanted else max(1.0, wanted - 5 * wanted**0.5)
+            limits[self.splits.index(split)] = min(1.0, aim / max(1, totals[split]))
+        num_groups = len(self.group_rows)
+        with pq.ParquetWriter(file, self._file.schema_arrow, compression="none") as writer:
+            for start in range(0, num_groups, GROUPS_AT_ONCE):
+                table = self._file.read_row_groups(list(range(start, min(start + GROUPS_AT_ONCE, num_groups))))
+                chosen = _draws(table[ROW_ID].to_numpy()) < limits[table["_split"].to_numpy()]
+                writer.write_table(table.filter(pa.array(chosen)))
+                report(min(1.0, (start + GROUPS_AT_ONCE) / num_groups))
+        return Examples(file, self.inputs, self.labels, self.splits)
+
     def column(self, name: str, split: str, groups: Sequence[int]) -> np.ndarray:
         """One column of the split's rows in these row groups, in the file's order; in rows of other splits it may be null."""
         import pyarrow.compute as pc
@@ -175,6 +198,18 @@ class Examples:
         table = self._file.read_row_groups(list(groups), columns=[name, "_split"])
         found: np.ndarray = table[name].filter(pc.equal(table["_split"], self.splits.index(split))).to_numpy()
         return found
+
+
+def _draws(identities: np.ndarray) -> np.ndarray:
+    """A number from 0 to below 1 for each row, float64, that has nothing to do with which split the row is in.
+
+    The finalizer of SplitMix64 (Steele, Lea and Flood 2014): splits are cut along other functions of the identity.
+    """
+    mixed = identities.astype(np.uint64)
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
+    mixed ^= mixed >> np.uint64(31)
+    return (mixed >> np.uint64(11)) / 2.0**53
 
 
 def grouped(counts: list[int], block_rows: int) -> Iterator[list[int]]:

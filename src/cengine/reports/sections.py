@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from markupsafe import Markup, escape
 
-from cengine.metrics.verdicts import FEW_ROWS, HARDLY_BETTER
+from cengine.metrics.verdicts import level_of
 from cengine.reports import formats, slicing
 from cengine.reports.summary import OverallMetric
 from cengine.reports.training import CurvePoint
@@ -124,16 +124,13 @@ def overall_rows(label: LabelSummary, other: LabelSummary | None) -> list[Overal
 
 
 def verdict_level(label: LabelSummary, split: str) -> str:
-    """How the primary metric of a split stands against the constant: good, hardly or bad."""
+    """How the primary metric of a split stands against the constant and the linear model: good, hardly or bad."""
     row = next((row for row in label["overall"] if row["split"] == split), None)
-    if row is None or row["skill"] is None:
+    if row is None:
         return "none"
-    low, high, constant = row["low"], row["high"], row["constant"]
-    unknown = low is None or high is None
-    if row["num_rows"] < FEW_ROWS:
-        return "none" if unknown else "bad" if row["skill"] <= 0 else "hardly"
-    within = low is not None and high is not None and constant is not None and low <= constant <= high
-    return "bad" if row["skill"] <= 0 else "hardly" if within or row["skill"] < HARDLY_BETTER else "good"
+    return level_of(
+        row, next((one["higher_is_better"] for one in label["metrics"] if one["name"] == row["metric"]), False)
+    )
 
 
 def curve_groups(curves: Curves) -> list[CurveGroup]:
