@@ -36,7 +36,7 @@ trainer:
 evaluator:
   gender: {}
 """
-STAGES = ("Split", "Fit", "Transform", "Train", "Evaluate")
+STAGES = ("Split", "Fit", "Transform", "Yardsticks", "Train", "Evaluate")
 RUN = ("pipeline", "run", "mine", "-y")
 RESUME = ("pipeline", "resume", "mine")
 

@@ -11,7 +11,7 @@ from terminal import YAML, table_text
 import cengine
 from cengine.digests import file_digest, fingerprint
 
-STAGES = ["Split", "Fit", "Transform", "Train", "Evaluate"]
+STAGES = ["Split", "Fit", "Transform", "Yardsticks", "Train", "Evaluate"]
 
 
 @pytest.fixture(scope="module")

@@ -33,7 +33,7 @@ def test_two_runs_of_one_pipeline(table) -> None:
     assert one.json["metrics"] == other.json["metrics"]
     assert {one.json["run"], other.json["run"]} == {1, 2}
     assert "stored already" in other.err
-    for stage in ("Split", "Fit", "Transform", "Train", "Evaluate"):
+    for stage in ("Split", "Fit", "Transform", "Yardsticks", "Train", "Evaluate"):
         assert len(list((table.project.folder / "artifacts" / stage).glob("*/*"))) == 1
         assert sum(f"{stage}: done in" in answer.err for answer in (one, other)) <= 1
     assert "another run is building it" in one.err + other.err

@@ -20,7 +20,7 @@ from cengine.inspection.run import find_run
 from cengine.tables import ROW_ID
 
 PLACE = ("--project", "bigquery-public-data", "--dataset", "new_york", "--table", "trips", "--table_type", "public")
-STAGES = ["Split", "Fit", "Transform", "Train", "Evaluate"]
+STAGES = ["Split", "Fit", "Transform", "Yardsticks", "Train", "Evaluate"]
 pytestmark = pytest.mark.heavy
 
 YAML = """\

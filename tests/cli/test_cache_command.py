@@ -9,7 +9,7 @@ import time
 import pytest
 from terminal import YAML, Terminal, table_text
 
-STAGES = ("Split", "Fit", "Transform", "Train", "Evaluate")
+STAGES = ("Split", "Fit", "Transform", "Yardsticks", "Train", "Evaluate")
 
 
 @pytest.fixture(scope="module")

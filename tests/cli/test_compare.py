@@ -24,7 +24,7 @@ trainer:
 evaluator:
   slices: [[word], [word, gender]]
 """
-TABLE = "Metric|Run||Model|95 %|Constant|Better by|Difference|95 % of it||Rows"
+TABLE = "Metric|Run||Model|95 %|Constant|Linear|Difference|95 % of it||Rows"
 HOSTILE = "<script>alert(1)</script> txt"  # control characters are refused in names
 
 

@@ -110,9 +110,9 @@ def test_in_every_stage_one_after_the_other(registered, tmp_path) -> None:
     terminal = copied(registered, tmp_path / "disturbed")
     checkpoints = terminal.project.folder / "artifacts" / ".work"
     words = ("pipeline", "run", "long", "-y")
-    stages = ["Split", "Fit", "Transform", "Train", "Evaluate"]
+    stages = ["Split", "Fit", "Transform", "Yardsticks", "Train", "Evaluate"]
 
-    for stage in ("Split", "Fit", "Transform"):
+    for stage in ("Split", "Fit", "Transform", "Yardsticks"):
         typed = terminal.start(*words)
         typed.says(f"{stage}: {NUM_ROWS:,} rows")
         assert_interrupted(terminal, typed.interrupt())

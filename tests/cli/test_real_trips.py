@@ -14,7 +14,7 @@ from terminal import Terminal
 SHARED = Path(__file__).parents[3] / "shared"
 TRIPS = SHARED / "data" / "citibike"
 POST = SHARED / "post" / "citibike.yaml"
-STAGES = ["Split", "Fit", "Transform", "Train", "Evaluate"]
+STAGES = ["Split", "Fit", "Transform", "Yardsticks", "Train", "Evaluate"]
 NUM_ROWS, NUM_STATIONS = 250_912, 51
 
 pytestmark = [

@@ -230,7 +230,7 @@ def test_out_of_time_before_there_is_a_model(here) -> None:
     answer = here("pipeline", "run", "endless", "-y", "--max-minutes", "0.0001", code=8)
     # A moment so short may end within a stage or between two.
     assert re.search(
-        r"--max-minutes 0\.0001 was reached (in|before) (Split|Fit|Transform|Train); there is no model to evaluate yet",
+        r"--max-minutes 0\.0001 was reached (in|before) (Split|Fit|Transform|Yardsticks|Train); there is no model to evaluate yet",
         answer.err,
     )
     assert newest(here, "endless")["status"] == "Interrupted"

@@ -20,7 +20,7 @@ LONG = YAML.replace("train_steps: 20", "train_steps: 400000").replace(
 MAX_PARALLEL = 2
 PATIENCE_SECONDS = 540
 SAMPLE_SECONDS = 0.02
-STAGES = ("Split", "Fit", "Transform", "Train", "Evaluate")
+STAGES = ("Split", "Fit", "Transform", "Yardsticks", "Train", "Evaluate")
 WORKER = """
 import json, sys
 from cengine.cli.main import run

@@ -51,7 +51,7 @@ def drawn(timeline: Timeline, number: int) -> tuple[str, float]:
     generator = random.Random(SEED + number)
     if number % 2:
         return timeline.anchored(generator.uniform(0, timeline.ended))
-    parts = ("Train", "Evaluate", "Split", "Transform", "start", "Fit")
+    parts = ("Train", "Evaluate", "Split", "Transform", "start", "Fit", "Yardsticks")
     part = parts[number // 2 % len(parts)]
     return part, generator.uniform(0, timeline.length(part))
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,9 +15,10 @@ import pytest
 import cengine
 from cengine.config.resolve import Label
 from cengine.digests import fingerprint
-from cengine.evaluation.baselines import Baseline, verdict
+from cengine.evaluation.baselines import Baseline, skill
 from cengine.evaluation.results import labels_last
 from cengine.evaluation.slices import by_harm
+from cengine.evaluation.verdicts import verdict
 from cengine.metrics.table import METRICS
 from cengine.preprocess.targets import targets_of
 
@@ -328,8 +331,8 @@ def sentence(run) -> str:
 
 def test_a_model_that_is_better_is_said_to_be(lab) -> None:
     run = lab.run(REGRESSION, train_steps=300)
-    assert " % better than always saying " in sentence(run)
-    assert "(train median): mae " in sentence(run)
+    assert "worse than a linear model (" in sentence(run)  # of a label that is a line
+    assert re.search(r"always saying [\d.]+ \(train median, ", sentence(run))
 
 
 def test_a_model_that_learnt_nothing_is_said_to_be_no_better(lab) -> None:
@@ -339,16 +342,17 @@ def test_a_model_that_learnt_nothing_is_said_to_be_no_better(lab) -> None:
         "layers": [{"type": "dense", "units": 64}, {"type": "dense", "units": 64}],
     }
     run = lab.run({"noise": {"metrics": ["mae"]}}, **trainer)
-    assert "The model of noise is NO BETTER than always saying" in sentence(run)
+    assert sentence(run).startswith("The model of noise has mae ")
+    assert "NO BETTER than always saying" in sentence(run)
     row = overall(run)["mae"]
     assert row["model"] > row["constant"]
     assert row["skill"] < 0
 
 
 @pytest.mark.parametrize(("model", "constant", "says"), [
-    (7.0, 8.0, "12.5 % better than always saying 1983 (train median): mae 7 against 8."),
-    (7.84, 8.0, "hardly better than always saying 1983 (train median): mae 7.84 against 8, 2.0 % better."),
-    (8.0, 8.0, "NO BETTER than always saying 1983"),
+    (7.0, 8.0, "The model of birth_year has mae 7: better than always saying 1983 (train median, 8)."),
+    (7.84, 8.0, "has mae 7.84: hardly better than always saying 1983 (train median, 8)."),
+    (8.0, 8.0, "has mae 8: NO BETTER than always saying 1983"),
     (9.0, 8.0, "NO BETTER than always saying 1983"),
     (0.0, 0.0, "always saying 1983 (train median) is perfect already"),
 ])  # fmt: skip
@@ -356,17 +360,29 @@ def test_sentences(model, constant, says) -> None:
     label = Label("birth_year", "integer", "regression", None, (), None, None)
     statistics = {"labels": {"birth_year": {"offset": 0.0, "scale": 1.0, "transforms": []}}}
     (head,) = targets_of([label], statistics)
-    assert says in verdict(head, METRICS["mae"](), model, constant, Baseline("train median", 1983.0))
+    assert says in verdict(head, METRICS["mae"](), measured(model, constant), Baseline("train median", 1983.0))
 
 
 def test_a_difference_within_the_noise_is_not_praised() -> None:
     label = Label("number", "float", "regression", None, (), None, None)
     (head,) = targets_of([label], {"labels": {"number": {"offset": 0, "scale": 1, "transforms": []}}})
     baseline = Baseline("train median", 1977)
-    noisy = verdict(head, METRICS["mae"](), 9.0, 10.0, baseline, (7.5, 10.5))
-    assert noisy == (
-        "The model of number cannot be told from always saying 1977 (train median): mae 9 against 10 is within the noise of "
-        "these rows (7.5 to 10.5)."
+    mae = METRICS["mae"]()
+    assert verdict(head, mae, measured(9.0, 10.0, (7.5, 10.5)), baseline) == (
+        "The model of number has mae 9: not to be told from always saying 1977 (train median, 10)."
     )
-    assert "10.0 % better" in verdict(head, METRICS["mae"](), 9.0, 10.0, baseline, (8.8, 9.2))
-    assert "NO BETTER" in verdict(head, METRICS["mae"](), 10.1, 10.0, baseline, (8.0, 12.0))
+    assert "mae 9: better than always" in verdict(head, mae, measured(9.0, 10.0, (8.8, 9.2)), baseline)
+    assert "NO BETTER" in verdict(head, mae, measured(10.1, 10.0, (8.0, 12.0)), baseline)
+
+
+def measured(model: float, constant: float, interval: tuple[float, float] | None = None) -> dict[str, Any]:
+    """A row of results without yardsticks; by default its interval is narrow."""
+    low, high = interval or (model - 1e-9, model + 1e-9)
+    return {
+        "model": model,
+        "low": low,
+        "high": high,
+        "constant": constant,
+        "num_rows": 1000,
+        "skill": skill(METRICS["mae"](), model, constant),
+    }

@@ -13,8 +13,9 @@ from test_intervals import CASES, made_rows, metric_of, roles
 
 from cengine.config.resolve import Label
 from cengine.engines.duckdb import DuckDB
-from cengine.evaluation.baselines import Baseline, skill, verdict
+from cengine.evaluation.baselines import Baseline, skill
 from cengine.evaluation.slices import measure
+from cengine.evaluation.verdicts import verdict
 from cengine.expressions.build import column
 from cengine.metrics.table import METRICS, metric_label
 from cengine.metrics.verdicts import FEW_ROWS
@@ -95,15 +96,18 @@ def test_the_auc_of_classes_that_do_not_overlap_has_an_interval(tmp_path) -> Non
                                    "not defined."),
         (NAN, NAN, (NAN, NAN), 1, "The model of y cannot be told from always saying 3 (train median): of 1 evaluated row the mae of the model and the "
                                   "constant is not defined."),
-        (0.5, 1.0, (0.4, 0.6), 9, "The model of y is 50.0 % better than always saying 3 (train median): mae 0.5 against 1. Only 9 evaluated rows: too "
-                                  "few to rely on."),
-        (0.5, 1.0, (0.4, 0.6), FEW_ROWS, "The model of y is 50.0 % better than always saying 3 (train median): mae 0.5 against 1."),
-        (0.5, 1.0, (NAN, NAN), 1000, "The model of y is 50.0 % better than always saying 3 (train median): mae 0.5 against 1. No interval can be told."),
+        (0.5, 1.0, (0.4, 0.6), 9, "The model of y has mae 0.5: better than always saying 3 (train median, 1). Only 9 evaluated rows: too few to rely "
+                                  "on."),
+        (0.5, 1.0, (0.4, 0.6), FEW_ROWS, "The model of y has mae 0.5: better than always saying 3 (train median, 1)."),
+        (0.5, 1.0, (NAN, NAN), 1000, "The model of y has mae 0.5: better than always saying 3 (train median, 1). No interval can be told."),
         (0.0, 0.0, (0.0, 0.0), 4, "always saying 3 (train median) is perfect already: mae 0 against 0. Only 4 evaluated rows: too few to rely on."),
     ],
 )  # fmt: skip
 def test_a_sentence_claims_no_more_than_its_rows_tell(head, model, constant, interval, num_rows, says) -> None:
-    assert verdict(head, METRICS["mae"](), model, constant, CONSTANT, interval, num_rows) == says
+    mae = METRICS["mae"]()
+    row = {"model": model, "constant": constant, "low": interval[0], "high": interval[1], "num_rows": num_rows}
+    row["skill"] = skill(mae, model, constant)
+    assert verdict(head, mae, row, CONSTANT) == says
 
 
 @pytest.mark.parametrize(("model", "constant"), [(NAN, 1.0), (1.0, NAN), (NAN, NAN), (math.inf, 1.0), (1.0, math.inf)])
@@ -113,9 +117,11 @@ def test_better_by_is_not_defined_where_a_metric_is_not(model, constant) -> None
 
 def test_the_page_is_never_green_on_a_few_rows() -> None:
     row = {"split": "eval", "skill": 0.5, "low": 0.4, "high": 0.6, "constant": 1.0, "num_rows": 9}
-    assert sections.verdict_level({"overall": [row]}, "eval") == "hardly"
-    assert sections.verdict_level({"overall": [row | {"low": None, "high": None}]}, "eval") == "none"
-    assert sections.verdict_level({"overall": [row | {"num_rows": 10}]}, "eval") == "good"
+    row |= {"metric": "mae", "model": 0.5}
+    label = {"metrics": [{"name": "mae", "higher_is_better": False}]}
+    assert sections.verdict_level(label | {"overall": [row]}, "eval") == "hardly"
+    assert sections.verdict_level(label | {"overall": [row | {"low": None, "high": None}]}, "eval") == "none"
+    assert sections.verdict_level(label | {"overall": [row | {"num_rows": 10}]}, "eval") == "good"
 
 
 # A whole run
@@ -145,10 +151,12 @@ def typed(tmp_path_factory) -> Terminal:
 
 def test_one_row_at_the_terminal(typed) -> None:
     answer = typed("pipeline", "evaluate", "p", "--no-open")
-    table = answer.rows("Split | Label | Metric | Model | 95 % | Constant | The constant is | Better by | Rows")
-    r2 = next(row for row in table if row[2] == "r2")
-    assert (r2[3], r2[4], r2[7]) == ("-", "-", "-")
-    assert all(row[4] == "-" for row in table)
+    table = answer.rows("Metric | Model | 95 % | Linear | Constant")
+    r2 = next(row for row in table if row[0] == "r2")
+    assert (r2[1], r2[2], r2[3]) == ("-", "-", "-")
+    assert all(row[2] == "-" for row in table)
+    assert "y on eval, 1 row\n" in answer.out
+    assert "z on eval, 1 row\n" in answer.out
     assert answer.out.count("of 1 evaluated row no interval can be told") == 2
     assert "better than" not in answer.out
     assert "nan" not in answer.out.lower()

@@ -65,15 +65,37 @@ def test_the_answer_comes_first(regression_page, open_page) -> None:
     rows = page.locator("#answer tbody tr")
     cells = rows.nth(0).locator("th, td").all_inner_texts()
     assert cells[0].startswith("mae")
-    assert [cells[k].split("\n")[0].strip() for k in (1, 2, 3, 4, 5, 6)] == [
+    assert [cells[k].split("\n")[0].strip() for k in (1, 2, 3, 4, 5, 6, 7)] == [
         "eval",
         "7.2612",
         "7.2492 – 7.2732",
+        "7.5000",
         "7.9600",
         "8.8 %",
         "3,053,205",
     ]
-    assert "train median 1984" in cells[4]
+    assert "train median 1984" in cells[5]
+
+
+def test_simpler_models_stand_in_the_answer(regression, cache, open_page) -> None:
+    label = regression["labels"][0]
+    page = open_page(html.page(regression, cache=cache)).page
+    table = page.locator(".answer table")
+    assert "Linear model" in table.locator("thead").inner_text()
+    assert "Boosted trees" not in table.locator("thead").inner_text()
+    mae, mse = (table.locator("tbody tr").nth(i).locator(".yardstick").inner_text() for i in (0, 1))
+    assert "7.5000" in mae
+    assert "the model is better (−0.2600 to −0.2200)" in " ".join(mae.split())
+    assert "within noise" in mse
+    assert "at most 200,000" in page.locator(".answer").inner_text()
+    trees = {"trees": 7.0, "trees_difference": 0.26, "trees_low": 0.2, "trees_high": 0.3}
+    none = dict.fromkeys(trees)
+    both = {**label, "overall": [label["overall"][0] | trees, label["overall"][1] | none]}
+    page = open_page(html.page({**regression, "labels": [both]}, cache=cache)).page
+    assert "Boosted trees" in page.locator(".answer thead").inner_text()
+    first = page.locator(".answer tbody tr").nth(0).locator(".yardstick").nth(1)
+    assert "the model is worse" in first.inner_text()
+    assert first.locator(".bad").count() == 1
 
 
 def test_a_second_run_stands_in_the_answer(regression, second, cache, open_page) -> None:
@@ -423,7 +445,11 @@ def test_specs_name_only_our_own_fields(regression) -> None:
 def test_a_verdict_within_the_noise_is_neither_good_nor_bad() -> None:
     label = page_summaries.regression_summary(num_stations=20)["labels"][0]
     assert sections.verdict_level(label, "eval") == "good"
-    label["overall"][0].update(high=8.0)
+    label["overall"][0].update(linear_high=0.1)
+    assert sections.verdict_level(label, "eval") == "hardly"
+    label["overall"][0].update(linear_low=0.05, linear_difference=0.08)
+    assert sections.verdict_level(label, "eval") == "bad"
+    label["overall"][0].update(linear=None, high=8.0)
     assert sections.verdict_level(label, "eval") == "hardly"
     label["overall"][0].update(skill=-0.1)
     assert sections.verdict_level(label, "eval") == "bad"

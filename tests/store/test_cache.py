@@ -20,7 +20,7 @@ from cengine.store.project import Project, open_project
 from cengine.store.records import now
 
 DAY = 86400
-STAGES = ("Split", "Fit", "Transform", "Train", "Evaluate")
+STAGES = ("Split", "Fit", "Transform", "Yardsticks", "Train", "Evaluate")
 
 
 @pytest.fixture

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from cengine.cli.options import SETTINGS, json_option, looked_at
-from cengine.cli.output import cell, defined, echo, interval, percent, print_json, print_table, short_duration
+from cengine.cli.output import cell, defined, echo, interval, print_json, print_table, short_duration
 from cengine.cli.pages import page_options, show_page, write_page
 from cengine.cli.progress import Busy
 
@@ -106,6 +106,10 @@ def _print_split(label: ComparedLabel, split: ComparedSplit, num_runs: int | Non
     """The metrics of one label in one split, best first, and what the first one's differences mean."""
     rows: list[tuple[object, ...]] = []
     reference = split["reference"]
+    every = [found for run in split["runs"] for found in run["metrics"].values()]
+    names: list[Literal["linear", "trees"]] = ["linear"]
+    if any(one["trees"] is not None for one in every):
+        names.append("trees")
     num_left_out = 0
     for metric in label["metrics"]:
         ordered = _best_first(split["runs"], metric)
@@ -125,7 +129,7 @@ def _print_split(label: ComparedLabel, split: ComparedSplit, num_runs: int | Non
                     defined(found["model"]),
                     interval(found["low"], found["high"]),
                     defined(found["constant"]),
-                    percent(found["skill"]),
+                    *(defined(found[name]) for name in names),
                     difference,
                     ends,
                     against["verdict"] if against else "",
@@ -134,7 +138,20 @@ def _print_split(label: ComparedLabel, split: ComparedSplit, num_runs: int | Non
             )
     echo(f"\n{cell(label['name'])}, {cell(split['name'])}; differences are from {reference}, * is the best")
     print_table(
-        ("Metric", "Run", "", "Model", "95 %", "Constant", "Better by", "Difference", "95 % of it", "", "Rows"), rows
+        (
+            "Metric",
+            "Run",
+            "",
+            "Model",
+            "95 %",
+            "Constant",
+            *(name.capitalize() for name in names),
+            "Difference",
+            "95 % of it",
+            "",
+            "Rows",
+        ),
+        rows,
     )
     if num_left_out:
         echo(f"and {num_left_out} more: --all")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cengine.cli.options import SETTINGS, json_option, looked_at
-from cengine.cli.output import cell, echo, interval, percent, print_json, print_table
+from cengine.cli.output import cell, defined, echo, interval, print_json, print_table
 from cengine.cli.pages import shown_path
 from cengine.cli.progress import Busy
 from cengine.cli.truth import print_cautions, print_features, print_worst_rows
@@ -18,7 +18,7 @@ from cengine.names import ASIDE, Names
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from cengine.evaluation.results import Results, SliceTable
+    from cengine.evaluation.results import OverallRow, Results, SliceTable
     from cengine.inspection.report import ReportFiles
     from cengine.inspection.run import Run
 
@@ -104,29 +104,47 @@ def _write(run: Run, other: Run | None, output: Path | None) -> ReportFiles:
 
 
 def print_overall(results: Results) -> None:
-    """The metrics beside the constants', and what is to be thought of them."""
-    rows = []
+    """The metrics beside those of simpler models, a table for each label, and what is to be thought of them."""
+    parts: dict[tuple[str, str], list[OverallRow]] = {}
     for row in results.overall_rows:
-        ends = interval(row["low"], row["high"])
-        rows.append(
-            (
-                row["split"],
-                row["label"],
-                row["metric"],
-                row["model"],
-                ends,
-                row["constant"],
-                row["constant_is"],
-                percent(row["skill"]),
-                row["num_rows"],
-            )
-        )
-    echo()
-    print_table(("Split", "Label", "Metric", "Model", "95 %", "Constant", "The constant is", "Better by", "Rows"), rows)
+        parts.setdefault((row["label"], row["split"]), []).append(row)
+    for (label, split), rows in parts.items():
+        _print_metrics(f"{cell(label)} on {cell(split)}", rows)
     echo()
     for found in results.verdicts:
         prefix = f"{found['split']}: " if len(results.verdicts) > 1 else ""
         echo(prefix + found["sentence"])
+
+
+def _print_metrics(title: str, rows: Sequence[OverallRow]) -> None:
+    """The metrics of a label in a split, in a table that fits 80 columns, and what its constants are."""
+    num_rows, has_trees = rows[0]["num_rows"], any(row["trees"] is not None for row in rows)
+    echo(f"\n{title}, {num_rows:,} {'row' if num_rows == 1 else 'rows'}")
+    constants: dict[str, list[str]] = {}
+    for row in rows:
+        constants.setdefault(row["constant_is"], []).append(row["metric"])
+    told = [what if len(constants) == 1 else f"{what} for {', '.join(of)}" for what, of in constants.items()]
+    echo(f"constant: {cell('; '.join(told))}")
+    headers = ("Metric", "Model", "95 %", "Linear", *(("Trees",) if has_trees else ()), "Constant")
+    print_table(
+        headers,
+        [
+            (
+                row["metric"],
+                _short(row["model"]),
+                interval(_short(row["low"]), _short(row["high"])),
+                _short(row["linear"]),
+                *((_short(row["trees"]),) if has_trees else ()),
+                _short(row["constant"]),
+            )
+            for row in rows
+        ],
+    )
+
+
+def _short(value: float | None) -> float:
+    """Four digits; `--json` has them all."""
+    return float(f"{defined(value):.4g}")
 
 
 def _print_slices(

@@ -5,6 +5,7 @@ Nothing here reads a row, so that `push` answers within a second.
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -19,6 +20,7 @@ from cengine.config.schema import Config, Finding, LabelFacts
 from cengine.errors import ConfigError, Problem
 from cengine.expressions.filters import NotAFilter, columns_of, parse_filter, with_columns
 from cengine.expressions.meanings import meant
+from cengine.extras import install_command
 from cengine.metrics.table import METRICS
 from cengine.networks.losses import Loss
 from cengine.tables import TableSchema
@@ -43,6 +45,7 @@ def check(file: ConfigFile, schema: TableSchema, bind: Bind | None = None) -> tu
     if "trainer" not in file.unread:
         checker.labels(resolved, narrowed([filter_ for _, filter_ in filters], schema))
         checker.evaluator_metrics(resolved)
+        checker.yardstick(resolved)
     if problems.found:
         raise ConfigError(problems.found)
     return resolved, _warnings(file, schema, resolved, filters)
@@ -211,6 +214,16 @@ class Checker:
                     ("evaluator", "metrics", i),
                     f"metrics that do: {', '.join(sorted({name for task in tasks for name in _metrics_for(task)}))}",
                 )
+
+    def yardstick(self, resolved: Resolved) -> None:
+        """What it is grown with is installed."""
+        if resolved.yardstick is not None and importlib.util.find_spec("lightgbm") is None:
+            self.add(
+                "yardstick: trees needs the package lightgbm",
+                ("evaluator", "yardstick"),
+                install_command("trees"),
+                "without it leave `yardstick` out: the linear model is always there",
+            )
 
     def label_facts(self, label: Label, num_labels: int, ranges: dict[str, Range]) -> LabelFacts:
         """What a learner's block is checked against."""

@@ -42,6 +42,7 @@ def flattened(resolved: Resolved, tasks: Mapping[str, str] | None = None) -> lis
         *_split(resolved.split),
         *_trainer(resolved.trainer),
         ("evaluator.slices", [list(columns) for columns in resolved.slices]),
+        ("evaluator.yardstick", resolved.yardstick),
     ]
     return [{"path": path, "value": value} for path, value in settings]
 

@@ -200,29 +200,27 @@ def _check_shares(way: Node, problems: Problems) -> None:
 
 
 def _slices(node: Node, problems: Problems) -> Node:
-    """`column: {}` beside `slices:` and `metrics:`, or a list, as one list of slices."""
+    """`column: {}` beside `slices:`, `metrics:` and `yardstick:`, or a list, as one list of slices."""
     entries: list[Node] = []
-    metrics: Node | None = None
+    others: dict[str, Node] = {}
     if node.is_list:
         entries = [_slice(child) for child in node.value]
     elif node.is_mapping:
         for key, child in node.value.items():
             if key == "slices" and child.is_list:
                 entries += [_slice(grandchild) for grandchild in child.value]
-            elif key == "metrics" and (
-                child.is_list or isinstance(child.value, str) or (child.is_mapping and child.value)
-            ):
-                metrics = child
+            elif (
+                key == "metrics"
+                and (child.is_list or isinstance(child.value, str) or (child.is_mapping and child.value))
+            ) or (key == "yardstick" and child.value not in ({}, None)):
+                others[key] = child
             elif child.value in ({}, None):
                 entries.append(Node([Node(key, node.keys[key])], node.keys[key]))
             else:
                 problems.add(f"slice '{key}' takes no settings: write `{key}: {{}}`", child.mark)
     elif node.value is not None:
         problems.add("'evaluator' must be a mapping of columns", node.mark)
-    result = {"slices": Node(entries, node.mark)}
-    if metrics is not None:
-        result["metrics"] = metrics
-    return Node(result, node.mark)
+    return Node({"slices": Node(entries, node.mark), **others}, node.mark)
 
 
 def _slice(node: Node) -> Node:

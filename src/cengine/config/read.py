@@ -27,6 +27,7 @@ from cengine.config.schema import (
 from cengine.config.source import Document, Mark, Node, parse_document, read_document
 from cengine.errors import CengineError, ConfigError, Problem
 from cengine.metrics.table import METRIC_ALIASES, METRICS
+from cengine.metrics.verdicts import TREES
 from cengine.networks.architectures import LATER, TRAINER_TYPES
 from cengine.networks.encodings import ENCODINGS
 from cengine.networks.losses import LOSS_ALIASES, LOSSES
@@ -211,7 +212,19 @@ class _Reader:
         values = {"slices": node.value["slices"].plain()} if "slices" in node.value else {}
         if "metrics" in node.value:
             values["metrics"] = self.words(node.value["metrics"], METRICS, "metric", METRIC_ALIASES)
+        if "yardstick" in node.value:
+            values["yardstick"] = self._yardstick(node.value["yardstick"])
         return self._model(EvaluatorConfig, values, node) or EvaluatorConfig()
+
+    def _yardstick(self, node: Node) -> str | None:
+        """The word beside the linear model, which is always there."""
+        if node.value == TREES:
+            return TREES
+        if isinstance(node.value, str):
+            self.problems.unknown("yardstick", node.value, (TREES,), node.mark)
+        else:
+            self.problems.add("'yardstick' takes one word", node.mark, f"write `yardstick: {TREES}`")
+        return None
 
     def _preprocessing(self) -> dict[str, Any]:
         node = self.root.value.get("preprocessing")

@@ -85,6 +85,7 @@ class Resolved:
     trainer: TrainerConfig
     slices: tuple[tuple[str, ...], ...]
     metrics: tuple[Metric, ...] | None
+    yardstick: str | None = None
 
     def filled_in(self, num_rows: int) -> Resolved:
         """With what follows from the number of rows that are learnt from."""
@@ -158,6 +159,7 @@ def resolve(config: Config, schema: TableSchema) -> Resolved:
         trainer=config.trainer,
         slices=tuple(dict.fromkeys(config.evaluator.slices)),
         metrics=config.evaluator.metrics,
+        yardstick=config.evaluator.yardstick,
     )
 
 

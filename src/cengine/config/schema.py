@@ -215,10 +215,11 @@ class TrainerConfig(Block):
 
 
 class EvaluatorConfig(Block):
-    """Slices (each a tuple of columns) and the metrics; None takes those of the labels."""
+    """Slices (each a tuple of columns) and the metrics; None takes those of the labels. `yardstick` adds one to the linear model."""
 
     slices: tuple[tuple[str, ...], ...] = ()
     metrics: tuple[SerializeAsAny[Metric], ...] | None = None
+    yardstick: Literal["trees"] | None = None
 
 
 class Config(Block):
@@ -243,7 +244,11 @@ class Config(Block):
                 "split": _split(self.split),
                 "trainer": _trainer(self.trainer),
                 "evaluator": _without_empty(
-                    {"slices": [list(s) for s in evaluator.slices] or None, "metrics": _metrics(evaluator.metrics)}
+                    {
+                        "slices": [list(s) for s in evaluator.slices] or None,
+                        "metrics": _metrics(evaluator.metrics),
+                        "yardstick": evaluator.yardstick,
+                    }
                 )
                 or None,
                 "preprocessing": {kind: _column(defaults) for kind, defaults in self.preprocessing.items()} or None,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypedDict
+from typing import Any, TypedDict, cast
 
 from sqlglot import exp
 
@@ -15,7 +15,6 @@ from cengine.evaluation.slices import CONSTANT, OVERALL, Measured, measure
 from cengine.expressions.build import double, step_function
 from cengine.metrics.metric import Metric, Roles
 from cengine.metrics.table import metric_label
-from cengine.metrics.verdicts import FEW_ROWS, HARDLY_BETTER
 from cengine.plain import Cell
 from cengine.preprocess.fit import Statistics
 from cengine.preprocess.targets import Target
@@ -30,7 +29,35 @@ class Baseline:
     value: Cell
 
 
-class BesideConstant(TypedDict):
+class BesideYardsticks(TypedDict):
+    """What the other models reach in a metric; the difference is the model's metric less theirs, row by row, with its interval.
+
+    None where there is none: trees are there where the YAML asks for them, and an evaluation of an earlier version has neither.
+    """
+
+    linear: float | None
+    linear_difference: float | None
+    linear_low: float | None
+    linear_high: float | None
+    trees: float | None
+    trees_difference: float | None
+    trees_low: float | None
+    trees_high: float | None
+
+
+NO_YARDSTICKS: BesideYardsticks = {
+    "linear": None,
+    "linear_difference": None,
+    "linear_low": None,
+    "linear_high": None,
+    "trees": None,
+    "trees_difference": None,
+    "trees_low": None,
+    "trees_high": None,
+}
+
+
+class BesideConstant(BesideYardsticks):
     """A measured metric with its interval beside the constant's. What is not defined is NaN here, None once it was JSON."""
 
     model: float | None
@@ -39,6 +66,11 @@ class BesideConstant(TypedDict):
     constant: float | None
     constant_is: str
     skill: float | None
+
+
+def yardsticks_of(row: Mapping[str, Any]) -> BesideYardsticks:
+    """What a row of results says of the other models."""
+    return cast(BesideYardsticks, {key: row.get(key) for key in NO_YARDSTICKS})
 
 
 def baseline_of(target: Target, metric: Metric, statistics: Statistics) -> Baseline:
@@ -90,8 +122,14 @@ def skill(metric: Metric, model: float, constant: float) -> float | None:
     )
 
 
-def beside_constant(target: Target, metric: Metric, row: dict[str, Any], statistics: Statistics) -> BesideConstant:
-    """A metric of a row of `measure_beside` with its interval beside the constant's."""
+def beside_constant(
+    target: Target,
+    metric: Metric,
+    row: dict[str, Any],
+    statistics: Statistics,
+    yardsticks: BesideYardsticks | None = None,
+) -> BesideConstant:
+    """A metric of a row of `measure_beside` with its interval beside the constant's and what the other models reach."""
     name, baseline = metric_label(metric), baseline_of(target, metric, statistics)
     constant = row[f"{name}: {CONSTANT}"]
     return {
@@ -101,47 +139,8 @@ def beside_constant(target: Target, metric: Metric, row: dict[str, Any], statist
         "constant": constant,
         "constant_is": f"{baseline.what} {shown(baseline.value)}",
         "skill": skill(metric, row[name], constant),
+        **(yardsticks or NO_YARDSTICKS),
     }
-
-
-def verdict(
-    target: Target,
-    metric: Metric,
-    model: float,
-    constant: float,
-    baseline: Baseline,
-    interval: tuple[float, float] | None = None,
-    num_rows: int | None = None,
-) -> str:
-    """A sentence that says plainly whether the model is worth anything.
-
-    `interval` is that of the model's metric, NaN where it cannot be told, and `num_rows` the evaluated rows. From too few of
-    them the sentence claims nothing.
-    """
-    gained = skill(metric, model, constant)
-    name, always = metric_label(metric), f"always saying {shown(baseline.value)} ({baseline.what})"
-    numbers, subject = f"{name} {model:.4g} against {constant:.4g}", f"The model of {target.name}"
-    rows = "these rows" if num_rows is None else "1 evaluated row" if num_rows == 1 else f"{num_rows:,} evaluated rows"
-    few = num_rows is not None and num_rows < FEW_ROWS
-    undefined = [who for who, value in (("the model", model), ("the constant", constant)) if not math.isfinite(value)]
-    if undefined:
-        return (
-            f"{subject} cannot be told from {always}: of {rows} the {name} of {' and '.join(undefined)} is not defined."
-        )
-    unknown = interval is not None and not all(map(math.isfinite, interval))
-    if unknown and few:
-        return f"{subject} cannot be told from {always}: {numbers}, but of {rows} no interval can be told."
-    caution = f" Only {rows}: too few to rely on." if few else " No interval can be told." if unknown else ""
-    if gained is None:
-        return f"{always} is perfect already: {numbers}.{caution}"
-    if gained <= 0:
-        return f"{subject} is NO BETTER than {always}: {numbers}.{caution}"
-    if interval is not None and interval[0] <= constant <= interval[1]:
-        ends = f"{interval[0]:.4g} to {interval[1]:.4g}"
-        return f"{subject} cannot be told from {always}: {numbers} is within the noise of these rows ({ends}).{caution}"
-    if gained < HARDLY_BETTER:
-        return f"{subject} is hardly better than {always}: {numbers}, {100 * gained:.1f} % better.{caution}"
-    return f"{subject} is {100 * gained:.1f} % better than {always}: {numbers}.{caution}"
 
 
 def _constant_roles(target: Target, constant: Constant) -> Roles:

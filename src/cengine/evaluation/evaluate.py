@@ -12,10 +12,12 @@ from sqlglot import exp
 
 from cengine.config.resolve import Resolved, metrics_of
 from cengine.engines.engine import Engine
-from cengine.evaluation.baselines import baseline_of, beside_constant, measure_beside, verdict
+from cengine.evaluation.baselines import baseline_of, beside_constant, measure_beside
 from cengine.evaluation.predictions import name_beside
 from cengine.evaluation.results import OverallRow, Verdict
-from cengine.evaluation.slices import CONSTANT, OVERALL, with_split_names
+from cengine.evaluation.slices import OVERALL, with_split_names
+from cengine.evaluation.verdicts import verdict
+from cengine.evaluation.yardsticks import Reached
 from cengine.metrics.table import metric_label
 from cengine.preprocess.fit import Statistics
 from cengine.preprocess.targets import Target
@@ -29,8 +31,9 @@ def evaluate(
     statistics: Statistics,
     split_names: Sequence[str],
     folder: Path,
+    reached: Reached,
 ) -> None:
-    """Measures the table of predictions and writes the results into `folder`."""
+    """Measures the table of predictions and writes the results into `folder`; `reached` is what the yardsticks did."""
     overall: list[OverallRow] = []
     verdicts: list[Verdict] = []
     tables: list[dict[str, Any]] = []
@@ -39,25 +42,28 @@ def evaluate(
         metrics = metrics_of(target.label, target.task.name, resolved.metrics)
         measured = measure_beside(engine, predictions, target, metrics, statistics, (OVERALL, *sets))
         for row in measured[0].table.to_pylist():
-            number = row["_split"]
-            for metric in metrics:
-                overall.append(
-                    {
-                        "split": split_names[number],
-                        "label": target.name,
-                        "metric": metric_label(metric),
-                        "num_rows": row["num_rows"],
-                        **beside_constant(target, metric, row, statistics),
-                        "unit": metric.unit,
-                        "higher_is_better": metric.higher_is_better,
-                    }
-                )
-            first = metric_label(metrics[0])
-            baseline, ends = baseline_of(target, metrics[0], statistics), (row[f"{first}: low"], row[f"{first}: high"])
-            sentence = verdict(
-                target, metrics[0], row[first], row[f"{first}: {CONSTANT}"], baseline, ends, row["num_rows"]
-            )
-            verdicts.append({"split": split_names[number], "label": target.name, "sentence": sentence})
+            split = split_names[row["_split"]]
+            found_rows: list[OverallRow] = [
+                {
+                    "split": split,
+                    "label": target.name,
+                    "metric": metric_label(metric),
+                    "num_rows": row["num_rows"],
+                    **beside_constant(
+                        target,
+                        metric,
+                        row,
+                        statistics,
+                        reached.get((target.name, split, metric_label(metric))),
+                    ),
+                    "unit": metric.unit,
+                    "higher_is_better": metric.higher_is_better,
+                }
+                for metric in metrics
+            ]
+            overall += found_rows
+            sentence = verdict(target, metrics[0], dict(found_rows[0]), baseline_of(target, metrics[0], statistics))
+            verdicts.append({"split": split, "label": target.name, "sentence": sentence})
         for number, found in enumerate(measured[1:]):
             name = f"slices-{len(tables):03d}.parquet"
             pq.write_table(with_split_names(found.table, split_names), folder / name)

@@ -80,7 +80,7 @@ def join_pair(engine: Engine, first: Side, second: Side, target: Path) -> Pair:
     common = [name for name in first.splits[1:] if name in second.splits[1:]]
     outputs: list[exp.Expr] = [column(ROW_ID, "a"), column("_split", "a")]
     for alias, prefix, side in (("a", "first", first), ("b", "second", second)):
-        outputs += [column(name, alias).as_(f"{prefix}: {name}", quoted=True) for name in _role_columns(side)]
+        outputs += [column(name, alias).as_(f"{prefix}: {name}", quoted=True) for name in role_columns(side)]
     same_split = [
         exp.and_(
             exp.EQ(this=column("_split", "a"), expression=exp.convert(first.splits.index(name))),
@@ -281,7 +281,7 @@ def _prefixed(roles: Roles, prefix: str) -> Roles:
     return role
 
 
-def _role_columns(side: Side) -> list[str]:
+def role_columns(side: Side) -> list[str]:
     """The columns of a table of predictions that metrics read."""
     names = []
     for target in side.targets.values():

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TypedDict
+from typing import TypedDict, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cengine.evaluation.baselines import BesideConstant
+from cengine.evaluation.baselines import NO_YARDSTICKS, BesideConstant
 from cengine.evaluation.predictions import name_beside
 from cengine.evaluation.slices import INTERVAL_ENDS, key_name
 from cengine.evaluation.truth import Caution, Truth, cautions, empty_truth, read_truth
@@ -72,7 +72,8 @@ class Results:
     """What an evaluation found.
 
     `overall` and `overall_rows` have a row for each split, label and metric: model (low and high end of its 95 % interval), constant, skill,
-    unit, higher_is_better. `verdicts` has a sentence for each split and label. `truth` is what was found beside the metrics.
+    what a linear model reaches and boosted trees if they were asked for (`linear`, `trees`) with the paired difference from them, unit,
+    higher_is_better. `verdicts` has a sentence for each split and label. `truth` is what was found beside the metrics.
     """
 
     overall_rows: list[OverallRow]
@@ -97,4 +98,5 @@ def read_results(folder: Path) -> Results:
     slices = [
         SliceTable(s["label"], tuple(s["columns"]), pq.ParquetFile(folder / s["file"]).read()) for s in record["slices"]
     ]
-    return Results(record["overall"], slices, record["verdicts"], read_truth(folder))
+    overall: list[OverallRow] = [cast(OverallRow, {**NO_YARDSTICKS, **row}) for row in record["overall"]]
+    return Results(overall, slices, record["verdicts"], read_truth(folder))

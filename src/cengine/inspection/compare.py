@@ -14,7 +14,7 @@ from cengine.config.flatten import FlatSetting, flattened
 from cengine.config.resolve import metrics_of
 from cengine.engines.engine import Engine
 from cengine.errors import StoreError
-from cengine.evaluation.baselines import beside_constant
+from cengine.evaluation.baselines import beside_constant, yardsticks_of
 from cengine.evaluation.paired import Difference, Side, differences, join_pair
 from cengine.evaluation.predictions import with_columns
 from cengine.evaluation.results import SliceTable
@@ -197,6 +197,7 @@ def _values(engine: Engine, run: Run, target: Target, metrics: Sequence[Metric])
                 "constant": row.get("constant"),
                 "constant_is": row.get("constant_is"),
                 "skill": row.get("skill"),
+                **yardsticks_of(row),
             }
     known = {name for own in found.values() for name in own["metrics"]}
     missing = [metric for metric in metrics if metric_label(metric) not in known]

@@ -168,6 +168,33 @@ class Examples:
             before += len(block)
         return joined(parts)
 
+    def drawn(self, most: Mapping[str, int], file: Path, report: Callable[[float], None]) -> Examples:
+        """At most so many rows of each of these splits, drawn by their places in the file; all are there where they are few enough.
+
+        Train rows have no identity here, and their order is settled. They are written to `file`, group by group, and `report` is told
+        the share done. The number drawn varies by chance, so that a little less is aimed at.
+        """
+        totals = {split: self.num_rows(split) for split in most}
+        if all(totals[split] <= most[split] for split in most):
+            return self
+        limits = np.zeros(len(self.splits))
+        for split, wanted in most.items():
+            aim = wanted if totals[split] <= wanted else max(1.0, wanted - 5 * wanted**0.5)
+            limits[self.splits.index(split)] = min(1.0, aim / max(1, totals[split]))
+        num_groups, place = len(self.group_rows), 0
+        names = [*self._columns[FLOATS], *self._columns[CODES], "_split"]
+        schema = pa.schema([self._file.schema_arrow.field(name) for name in names])
+        with pq.ParquetWriter(file, schema, compression="none", use_dictionary=False, write_statistics=False) as writer:
+            for start in range(0, num_groups, GROUPS_AT_ONCE):
+                groups = list(range(start, min(start + GROUPS_AT_ONCE, num_groups)))
+                table = self._file.read_row_groups(groups, columns=names)
+                places = np.arange(place, place + len(table), dtype=np.uint64)
+                place += len(table)
+                chosen = _draws(places) < limits[table["_split"].to_numpy()]
+                writer.write_table(table.take(np.flatnonzero(chosen)).select(names))
+                report(min(1.0, (start + GROUPS_AT_ONCE) / num_groups))
+        return Examples(file, self.inputs, self.labels, self.splits)
+
     def column(self, name: str, split: str, groups: Sequence[int]) -> np.ndarray:
         """One column of the split's rows in these row groups, in the file's order; in rows of other splits it may be null."""
         import pyarrow.compute as pc
@@ -175,6 +202,15 @@ class Examples:
         table = self._file.read_row_groups(list(groups), columns=[name, "_split"])
         found: np.ndarray = table[name].filter(pc.equal(table["_split"], self.splits.index(split))).to_numpy()
         return found
+
+
+def _draws(places: np.ndarray) -> np.ndarray:
+    """A number from 0 to below 1 for each place, float64: SplitMix64, a generator whose n-th number is known (Steele, Lea and Flood 2014)."""
+    mixed = (places + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
+    mixed ^= mixed >> np.uint64(31)
+    return (mixed >> np.uint64(11)) / 2.0**53
 
 
 def grouped(counts: list[int], block_rows: int) -> Iterator[list[int]]:

@@ -51,7 +51,7 @@ def _cells(title: str, key: str, project_path: str, logdir: str) -> list[tuple[s
                  f"run = cengine.find_run(project, {key!r})\n\n"
                  "for verdict in run.results.verdicts:\n"
                  '    print(f"{verdict[\'split\']}: {verdict[\'sentence\']}")'),
-        ("markdown", "## The answer\n\nEach metric beside that of the best constant prediction. The same as data: `run.results.overall`."),
+        ("markdown", "## The answer\n\nEach metric beside a linear model's and the best constant's. The same as data: `run.results.overall`."),
         ("code", 'run.view("answer")'),
         ("markdown", "## How it was trained\n\nLoss and metrics at each checkpoint, the network, its weights, and the hyper-parameters of all runs of "
                      "this pipeline. The dot named after the run is the checkpoint whose weights were kept. TensorBoard smooths curves, "

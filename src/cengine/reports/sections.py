@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast
 
 from markupsafe import Markup, escape
 
-from cengine.metrics.verdicts import FEW_ROWS, HARDLY_BETTER
+from cengine.metrics.verdicts import BETTER, NOISE, WORSE, YARDSTICKS, against, level_of
 from cengine.reports import formats, slicing
 from cengine.reports.summary import OverallMetric
 from cengine.reports.training import CurvePoint
@@ -57,6 +57,22 @@ class ConfusionCell(TypedDict):
     share: float | None
     heat: int
     right: bool
+
+
+class Yardstick(TypedDict):
+    """A model beside this one: its key in the rows, and the heading of its column."""
+
+    name: str
+    title: str
+
+
+class Standing(TypedDict):
+    """better, worse or noise, in words, with the interval of the difference."""
+
+    how: str
+    told: str
+    low: float | None
+    high: float | None
 
 
 class ConfusionRow(TypedDict):
@@ -123,17 +139,32 @@ def overall_rows(label: LabelSummary, other: LabelSummary | None) -> list[Overal
     return rows
 
 
+def yardsticks(label: LabelSummary) -> list[Yardstick]:
+    """The models beside this one that a metric was measured of; an earlier evaluation has none."""
+    known = [name for name in YARDSTICKS if any(row.get(name) is not None for row in label["overall"])]
+    return [{"name": name, "title": YARDSTICKS[name].removeprefix("a ").capitalize()} for name in known]
+
+
+def standing(label: LabelSummary, row: OverallRow, yardstick: str) -> Standing | None:
+    """How the model stands against a yardstick in a metric, None where that cannot be told."""
+    how = against(row, yardstick, _is_higher_better(label, row["metric"]))
+    if how is None:
+        return None
+    low, high = (cast("float | None", row.get(f"{yardstick}_{end}")) for end in ("low", "high"))
+    told = {BETTER: "the model is better", WORSE: "the model is worse", NOISE: "within noise"}[how]
+    return {"how": how, "told": told, "low": low, "high": high}
+
+
+def _is_higher_better(label: LabelSummary, metric: str) -> bool:
+    return next((one["higher_is_better"] for one in label["metrics"] if one["name"] == metric), False)
+
+
 def verdict_level(label: LabelSummary, split: str) -> str:
-    """How the primary metric of a split stands against the constant: good, hardly or bad."""
+    """How the primary metric of a split stands against the constant and the linear model: good, hardly or bad."""
     row = next((row for row in label["overall"] if row["split"] == split), None)
-    if row is None or row["skill"] is None:
+    if row is None:
         return "none"
-    low, high, constant = row["low"], row["high"], row["constant"]
-    unknown = low is None or high is None
-    if row["num_rows"] < FEW_ROWS:
-        return "none" if unknown else "bad" if row["skill"] <= 0 else "hardly"
-    within = low is not None and high is not None and constant is not None and low <= constant <= high
-    return "bad" if row["skill"] <= 0 else "hardly" if within or row["skill"] < HARDLY_BETTER else "good"
+    return level_of(row, _is_higher_better(label, row["metric"]))
 
 
 def curve_groups(curves: Curves) -> list[CurveGroup]:

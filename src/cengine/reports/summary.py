@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from cengine.config.flatten import flattened
 from cengine.config.resolve import Resolved, metrics_of
-from cengine.evaluation.baselines import BesideConstant
+from cengine.evaluation.baselines import BesideConstant, yardsticks_of
 from cengine.evaluation.importance import importance_of
 from cengine.evaluation.results import Results, SliceTable, labels_last
 from cengine.evaluation.slices import BESIDE
@@ -292,6 +292,7 @@ def _label(evidence: Evidence, target: Target) -> LabelSummary:
                 "constant": row["constant"],
                 "constant_is": row["constant_is"],
                 "skill": row["skill"],
+                **yardsticks_of(row),
                 "num_rows": row["num_rows"],
             }
             for row in results.overall_rows

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -17,6 +19,7 @@ from cengine.stages.split import Split
 from cengine.stages.stage import CPU, FIXED, KEPT, PEAK, SECONDS, Folders, Load, Rates, Stage, Work
 from cengine.stages.train import Train
 from cengine.stages.transform import Transform
+from cengine.stages.yardsticks import Yardsticks, read_yardsticks
 from cengine.tables import ROW_ID
 
 if TYPE_CHECKING:
@@ -31,7 +34,7 @@ class Evaluate(Stage):
     """The table of predictions, metrics overall and by slice, verdicts."""
 
     name = "Evaluate"
-    after = (Split, Fit, Transform, Train)
+    after = (Split, Fit, Transform, Yardsticks, Train)
     version = 6
     num_scans = 1
     loads_network = True
@@ -49,6 +52,7 @@ class Evaluate(Stage):
             "slices": [list(columns) for columns in resolved.slices],
             "metrics": [metric.identity() for metric in resolved.metrics or ()],
             "label_metrics": [[m.identity() for m in label.metrics or ()] for label in resolved.labels],
+            "yardsticks": {"version": Yardsticks.version, **Yardsticks().settings(context)},
         }
 
     def size(self, context: Context, folders: Folders) -> int:
@@ -77,6 +81,7 @@ class Evaluate(Stage):
         from cengine.evaluation.predictions import write_predictions
         from cengine.evaluation.search import columns_beside
         from cengine.evaluation.truth import found_in_rows, write_truth
+        from cengine.evaluation.yardsticks import beside_yardsticks
         from cengine.stages.looking import found_in_predictions
 
         resolved, encoded = context.resolved, Encoded.of(context, work)
@@ -84,9 +89,12 @@ class Evaluate(Stage):
         # Workers are given back by now: files are read here, and only a warehouse's table where it is.
         with context.engine() if context.snapshot.is_here else context.table_engine() as engine:
             truth = found_in_rows(engine, context.rows, split, resolved)
-        predictor = context.learner.read(work.of(Train), encoded.examples.inputs, targets)
+        inputs = encoded.examples.inputs
+        predictor = context.learner.read(work.of(Train), inputs, targets)
+        yardsticks = read_yardsticks(context, work.of(Yardsticks), inputs, targets)
         raw = work.folder / "raw.parquet"
-        _predict(context, predictor, encoded, raw)
+        beside_raw = {name: work.folder / f"raw-{name}.parquet" for name in yardsticks}
+        _predict(context, encoded, {raw: predictor, **{beside_raw[name]: yardsticks[name] for name in yardsticks}})
         beside, features = columns_beside(resolved), [feature.name for feature in resolved.features]
         with (
             context.engine() as engine,
@@ -95,8 +103,18 @@ class Evaluate(Stage):
             predictions = work.folder / PREDICTIONS
             write_predictions(engine, rows, targets, encoded.statistics, raw, beside, predictions)
             raw.unlink()
+            reached = beside_yardsticks(engine, predictions, beside_raw, targets, resolved, split.names)
+            for file in beside_raw.values():
+                file.unlink()
             evaluate(
-                engine, engine.parquet([predictions]), targets, resolved, encoded.statistics, split.names, work.folder
+                engine,
+                engine.parquet([predictions]),
+                targets,
+                resolved,
+                encoded.statistics,
+                split.names,
+                work.folder,
+                reached,
             )
             products = context.learner.products(facts(context, work.folders))
             scan = engine.parquet([predictions])
@@ -109,19 +127,23 @@ def _num_evaluated(rows: dict[str, int]) -> int:
     return sum(rows.values()) - rows[TRAIN]
 
 
-def _predict(context: Context, predictor: Predictor, encoded: Encoded, file: Path) -> None:
-    """Predictions of every row that was not trained on, block by block."""
+def _predict(context: Context, encoded: Encoded, predictors: Mapping[Path, Predictor]) -> None:
+    """Each model's predictions of every row that was not trained on, block by block, into its file."""
     from cengine.evaluation.predictions import prediction_columns, raw_schema, raw_table
 
     targets, examples = encoded.targets, encoded.examples
     schema = raw_schema(targets)
     block_rows = min(BLOCK_ROWS, max(1, context.matrix_bytes // examples.bytes_per_row))
     done = 0
-    with pq.ParquetWriter(file, schema, compression="lz4") as writer:
+    with contextlib.ExitStack() as open_files:
+        writers = {
+            file: open_files.enter_context(pq.ParquetWriter(file, schema, compression="lz4")) for file in predictors
+        }
         for number, split in enumerate(encoded.split.names[1:], start=1):
             for groups, batch in examples.blocks(split, block_rows):
                 identities = examples.column(ROW_ID, split, groups)
-                columns = prediction_columns(targets, predictor.predict(batch), batch.labels)
-                writer.write_table(raw_table(identities, number, columns, schema))
+                for file, predictor in predictors.items():
+                    columns = prediction_columns(targets, predictor.predict(batch), batch.labels)
+                    writers[file].write_table(raw_table(identities, number, columns, schema))
                 done += len(batch)
                 context.progress.advance(done)

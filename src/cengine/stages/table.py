@@ -13,6 +13,7 @@ from cengine.stages.split import Split
 from cengine.stages.stage import Stage
 from cengine.stages.train import Train
 from cengine.stages.transform import Transform
+from cengine.stages.yardsticks import Yardsticks
 
 __all__ = [
     "STAGES",
@@ -22,12 +23,13 @@ __all__ = [
     "Stage",
     "Train",
     "Transform",
+    "Yardsticks",
     "scanned_bytes",
     "stage_named",
     "stages_of",
 ]
 
-STAGES: tuple[Stage, ...] = (Split(), Fit(), Transform(), Train(), Evaluate())
+STAGES: tuple[Stage, ...] = (Split(), Fit(), Transform(), Yardsticks(), Train(), Evaluate())
 _BY_NAME = {stage.name: stage for stage in STAGES}
 
 
