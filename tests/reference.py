@@ -105,7 +105,7 @@ def robust(train, values):
     """By median and quartiles, half the range where those are equal, and clipped to 3 smoothly."""
     train, values = np.array(train, np.float64), np.array(values, np.float64)
     low, median, high = np.quantile(train, [0.25, 0.5, 0.75])
-    distance = (values - median) / ((high - low) or (train.max() - train.min()) / 2 or 1.0)
+    distance = np.clip((values - median) / ((high - low) or (train.max() - train.min()) / 2 or 1.0), -1e9, 1e9)
     return {"": distance / np.sqrt(1 + (distance / 3) ** 2)}
 
 

@@ -119,6 +119,12 @@ FEATURES = [
 ]
 
 
+def test_an_encoding_of_a_kind_that_fits_none_of_its_columns() -> None:
+    told = "encoding 'bins' is for numbers, but compute_and_apply_vocabulary gives a code"
+    found = refused(features="features: {usertype: {}}", preprocessing="preprocessing: {string: {encoding: bins}}")
+    assert [message for _, message in found] == [told]
+
+
 @pytest.mark.parametrize(("feature", "place", "message"), FEATURES)
 def test_features(feature, place, message) -> None:
     assert refused(features=f"features: {{{feature}}}") == [(place, message)]

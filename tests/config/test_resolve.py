@@ -103,6 +103,19 @@ def test_metrics_are_the_labels_and_the_evaluators_or_those_of_the_task() -> Non
     assert names("{y: {}}", "{}", "classes") == ["accuracy", "log_loss"]
 
 
+def test_encodings_by_kind() -> None:
+    """They hold where a column says nothing of its own; one whose own transform gives a code keeps its default."""
+    found = resolved(
+        features="features: {i: {transform: compute_and_apply_vocabulary}, f: {}, s: {}, t: {}, y: {encoding: linear}}",
+        labels="labels: {b: {}}",
+        trainer="trainer: {type: classification, layers: []}",
+        preprocessing="preprocessing: {integer: {encoding: bins}, float: {transform: robust, encoding: {method: bins, num_bins: 5}}}",
+    )
+    assert [feature.encoding.name for feature in found.features] == ["auto", "bins", "auto", "auto", "linear"]
+    assert found.features[1].encoding.num_bins == 5
+    assert words(found.features[1])[1:] == ("robust",)
+
+
 def test_slices_are_told_once() -> None:
     assert resolved(
         features="features: [i]", labels="labels: {y: {}}", evaluator="evaluator: [s, [s], [s, b], b, s]"

@@ -61,11 +61,11 @@ def regression_head(name: str = "y", loss: str = "mse", offset: float = 0.0, sca
     return heads_of(targets_of([label], statistics), Feedforward(type="regression", **trainer))[0]
 
 
-def class_head(classes: list, name: str = "y") -> Head:
+def class_head(classes: list, name: str = "y", **trainer) -> Head:
     """The head of a label with these classes."""
     label = Label(name, "string", "classes", None, (), None, None)
     statistics = {"labels": {name: {"classes": classes, "counts": [1] * len(classes), "transforms": []}}}
-    return heads_of(targets_of([label], statistics), Feedforward(type="classification"))[0]
+    return heads_of(targets_of([label], statistics), Feedforward(type="classification", **trainer))[0]
 
 
 def trainer(**settings) -> Feedforward:

@@ -16,10 +16,11 @@ from cengine.learners.feedforward import Feedforward
 from cengine.learners.heads import heads_of
 from cengine.learners.model import build_model, load_model, load_predictor, save_model, signature_of, training_model
 from cengine.networks import encoders
-from cengine.networks.encodings import Embedding, Linear, OneHot, Ordinal, Periodic, PiecewiseLinear
+from cengine.networks.encodings import Bins, Embedding, Linear, OneHot, Ordinal, Periodic, PiecewiseLinear
 from cengine.networks.layers import LAYERS
 from cengine.preprocess.apply import Input
 from cengine.preprocess.targets import targets_of
+from cengine.summaries import Summary
 
 EDGES = [-1.0, 0.0, 0.5, 3.0]
 
@@ -34,6 +35,25 @@ def test_piecewise_linear() -> None:
     expected[:, -1] = np.maximum(share[:, -1], 0)
     found = np.asarray(encoders.PiecewiseLinearBins(EDGES)(x[:, None]))
     np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6)
+
+
+def test_bins_stand_beside_the_number_and_divide_its_tails() -> None:
+    """A column that is 0 in 95 of 100 rows has bins where it is not; quantiles of rows alone would give it one."""
+    word = Bins(num_bins=8)
+    rows = np.concatenate([np.zeros(1900), np.linspace(1, 100, 100)])
+    probabilities = word.needs().probabilities
+    assert list(probabilities) == sorted({*probabilities})
+    edges = word.fit(Summary(2000, quantiles=tuple(np.quantile(rows, probabilities))))["edges"]
+    assert len(edges) == 1 + sum(share > 0.95 for share in probabilities)
+    assert len(edges) >= 7
+    inputs = [Input("x", None, word, {"edges": edges}), Input("z", None, Linear(), {})]
+    model = build_model(inputs, trainer(), [regression_head()])
+    numbers = np.array([[0.0, 7.0], [3.5, 8.0], [500.0, 9.0]], np.float32)
+    joined = [layer for layer in model.layers if type(layer).__name__ == "Concatenate"][-1]
+    found = np.asarray(encoders.keras.Model(model.inputs, joined.output)([numbers, np.zeros((3, 0), np.int32)]))
+    assert found.shape == (3, 1 + 1 + len(edges) - 1)
+    np.testing.assert_array_equal(found[:, :2], numbers[:, ::-1])
+    np.testing.assert_allclose(found[:, 2:], np.asarray(encoders.PiecewiseLinearBins(edges)(numbers[:, :1])), rtol=1e-6)
 
 
 def test_periodic() -> None:

@@ -85,19 +85,19 @@ class Robust(Transform):
 
     def fit(self, summary: Summary, where: str) -> dict[str, Any]:
         if not summary.quantiles:
-            return {"offset": 0.0, "scale": 1.0}
+            return {"offset": 0.0, "scale": 0.5}
         low, median, high = map(float, summary.quantiles)
-        # Halves first: the distance of two numbers may be larger than a number can be.
-        distance = 2 * (high / 2 - low / 2) or float(summary.maximum) / 2 - float(summary.minimum) / 2
-        return {"offset": median, "scale": min(distance, sys.float_info.max) or 1.0}
+        # Half the distance: that of two numbers may be larger than a number can be.
+        half = (high / 2 - low / 2) or (float(summary.maximum) / 4 - float(summary.minimum) / 4)
+        return {"offset": median, "scale": half or 0.5}
 
     def apply(self, value: Value, statistics: dict[str, Any], lookups: Lookups) -> tuple[Value, ...]:
         number = as_double(as_number(value.expression, value.kind))
         # Further away it is 3 to the last digit, and squares stay what a number can be.
-        distance = bounded(scaled(number, statistics, any_size=value.kind == "float"), -CLIPPED, CLIPPED)
-        share = exp.Paren(this=distance / double(3.0))
+        halves = bounded(scaled(number, statistics, any_size=value.kind == "float"), -CLIPPED, CLIPPED)
+        share = exp.Paren(this=halves / double(6.0))
         length = exp.Sqrt(this=double(1.0) + exp.Paren(this=share * share.copy()))
-        return (Value(exp.Paren(this=distance.copy() / length), "float", part=value.part),)
+        return (Value(exp.Paren(this=halves.copy() / exp.Paren(this=double(2.0) * length)), "float", part=value.part),)
 
 
 class ScaleTo01(_Linear):
