@@ -80,7 +80,7 @@ def test_a_run_of_an_older_version_is_read_by_its_pipeline(typed, ran) -> None:
 
 def test_the_terminal_runs_it_again_and_python_finds_that(typed, ran) -> None:
     assert "400 rows" in typed("pipeline", "run", "model", "-y").out
-    assert [stage.reused for stage in cengine.find_run(ran.project, "model").stages] == [True] * 5
+    assert [stage.reused for stage in cengine.find_run(ran.project, "model").stages] == [True] * 6
     assert cengine.find_run(ran.project, "model").key == f"{ran.pipeline.id}:2"
 
 

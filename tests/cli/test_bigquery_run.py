@@ -212,7 +212,7 @@ def test_another_feature_moves_no_row(run_there, server) -> None:
     terminal("pipeline", "push", terminal.write("more.yaml", text), "more")
     stages = terminal("pipeline", "run", "more", "--explain", "--json").json["stages"]
     states = ["stored" if stage["stored"] else "to run" for stage in stages]
-    assert states == ["stored", "to run", "to run", "to run", "to run"]
+    assert states == ["stored", "to run", "to run", "to run", "to run", "to run"]
 
 
 def test_predictions_are_sliced_by_columns_that_were_not_brought_here(run_there, server) -> None:

@@ -19,6 +19,8 @@ from cengine.tables import ROW_ID
 # Of more rows metrics that are no sums are measured on groups of rows, each alone: a yardstick must not cost more than the model.
 MAX_JACKKNIFE_ROWS = 2**14
 
+SIGNIFICANT_DIGITS = 9
+
 # By label, split and metric.
 Reached = dict[tuple[str, str, str], BesideYardsticks]
 
@@ -40,13 +42,18 @@ def beside_yardsticks(
             for one in differences(engine, pair, target.name, metrics, MAX_JACKKNIFE_ROWS):
                 own = found.setdefault((target.name, one.split, one.metric), {**NO_YARDSTICKS})  # type: ignore[dict-item]
                 own |= {
-                    name: one.first,
-                    f"{name}_difference": one.difference,
-                    f"{name}_low": one.low,
-                    f"{name}_high": one.high,
+                    name: _rounded(one.first),
+                    f"{name}_difference": _rounded(one.difference),
+                    f"{name}_low": _rounded(one.low),
+                    f"{name}_high": _rounded(one.high),
                 }
         pair.file.unlink()
     return {key: cast(BesideYardsticks, own) for key, own in found.items()}
+
+
+def _rounded(value: float) -> float:
+    """Without the digits that depend on the order in which threads add: of a difference of two metrics there are more of them."""
+    return float(f"{value:.{SIGNIFICANT_DIGITS}g}")
 
 
 def _pair(
