@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from cengine.config.checks import check
 from cengine.config.length import Length
 from cengine.config.read import parse_config
+from cengine.config.resolve import resolve
 from cengine.config.template import template
 from cengine.tables import Column, TableSchema
 
@@ -72,14 +74,51 @@ def test_classes_are_stratified_and_the_first_metric_is_the_loss(label, split_by
 
 @pytest.mark.parametrize("num_rows", [1, 500, 20_000, 33_000_000])
 def test_the_numbers_are_those_that_follow_from_the_rows(num_rows) -> None:
+    """Of few rows a tenth is kept back to choose by; of more all are learnt from."""
     schema = table(X, ("price", "float"), num_rows=num_rows)
-    written, length = read(schema).trainer, Length.of(round(0.81 * num_rows))
+    num_learnt = round(0.9 * num_rows * (0.9 if num_rows <= 1_500 else 1))
+    written, length = read(schema).trainer, Length.of(num_learnt)
     left_to_it = written.model_copy(
         update={"train_steps": None, "train_batch_size": None, "optimizer": None, "early_stopping": None}
     )
-    assert written == left_to_it.filled_in(round(0.81 * num_rows))
+    told = left_to_it.filled_in(num_learnt)
+    assert written.chooses == (num_rows <= 1_500)
+    assert written == (told if written.chooses else told.model_copy(update={"early_stopping": None}))
     assert written.train_steps == length.steps
-    assert written.chooses
+
+
+@pytest.mark.parametrize(("column", "is_name"), [
+    (("start_station_id", "integer", 3, 3700), True),
+    (("bikeid", "integer", 3, 3700), True),
+    (("zip code", "integer", 501, 99950), True),
+    (("productId", "integer", 1, 50), True),
+    (("paid", "integer", 1, 50), False),
+    (("idle", "integer", 1, 50), False),
+    (("id_of_nothing", "float", 1.0, 50.0), False),
+    (("code", "string", "a", "b"), False),
+])  # fmt: skip
+def test_numbers_that_are_names_are_learnt_one_by_one(column, is_name) -> None:
+    """And not as quantities; what the YAML says of them fits their column."""
+    schema = table(X, column, ("price", "float"))
+    found = parse_config(template(schema))
+    feature = next(one for one in resolve(found.config, schema).features if one.name == column[0])
+    assert ("numbers that are names" in template(schema)) == is_name
+    by_name = feature.transforms[-1].name == "compute_and_apply_vocabulary"
+    assert by_name == (is_name or column[1] == "string")
+    check(found, schema)
+
+
+@pytest.mark.parametrize(("label", "dropout"), [(("kind", "string"), True), (("price", "float"), False)])
+def test_the_network_is_what_was_measured_best(label, dropout) -> None:
+    found = read(table(X, label, ("word", "string", "a", "b")), label=label[0])
+    assert found.trainer.ensemble == 8
+    assert any(layer.name == "dropout" for layer in found.trainer.layers) == dropout
+    of_numbers = found.preprocessing["float"]
+    assert (of_numbers.filling.name, of_numbers.transform[0].name, of_numbers.encoding.name) == (
+        "median",
+        "robust",
+        "bins",
+    )
 
 
 @pytest.mark.parametrize(("columns", "sliced"), [

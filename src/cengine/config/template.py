@@ -27,6 +27,8 @@ LAYERS = {
     ],
 }
 MEMBERS = 8
+# With more rows it is worth more to learn from all of them than to choose a checkpoint by a tenth.
+FEW_ROWS = 1_500
 NUMBERS = ["    filling: median", "    transform: robust", "    encoding: bins"]
 NAMING = "compute_and_apply_vocabulary"
 # A whole number of so few values is a group of rows; so is a text that is not longer.
@@ -86,7 +88,7 @@ def template(
         "",
         *_split(schema, label, trainer, eval_share),
         "",
-        *_trainer(trainer, round(schema.num_rows * (1 - eval_share) * (1 - INNER_SHARE))),
+        *_trainer(trainer, round(schema.num_rows * (1 - eval_share))),
         "",
         "# Metrics are also given for each value of these columns.",
         "evaluator:",
@@ -144,12 +146,15 @@ def _split(schema: TableSchema, label: str, task: str, eval_share: float) -> lis
 
 
 def _trainer(task: str, num_rows: int) -> list[str]:
-    """The numbers that follow from the rows, written out; `num_rows` are those that will be learnt from."""
+    """The numbers that follow from the train rows, written out. Of few of them a tenth tells when to stop; more are all learnt from."""
+    stops = num_rows < FEW_ROWS
+    num_rows = round(num_rows * (1 - INNER_SHARE)) if stops else num_rows
     length = Length.of(num_rows)
     passes = length.steps * length.batch_rows / max(1, num_rows)
+    patience = f"  early_stopping: {length.patience:<17}  # a tenth of train ends it after so many checkpoints without a better one"
     return [
-        f"# The numbers follow from the rows: about {num_rows:,} are learnt from, and a tenth of train chooses the checkpoint",
-        "# and the end. Without train_steps and what is below it, they follow from each table's rows.",
+        f"# The numbers follow from the rows: about {num_rows:,} are learnt from. Without train_steps and what is below it, they",
+        "# follow from each table's rows.",
         "trainer:",
         f"  type: {task}",
         "  architecture: feedforward",
@@ -160,7 +165,7 @@ def _trainer(task: str, num_rows: int) -> list[str]:
         f"  train_batch_size: {length.batch_rows:<15}  # small for few rows",
         f"  optimizer: {{type: adam, learning_rate: {{type: cosine_decay, initial_learning_rate: {LEARNING_RATE:g}}}}}",
         f"  save_checkpoints_steps: {length.every:<9}  # {NUM_CHECKPOINTS} checkpoints",
-        f"  early_stopping: {length.patience:<17}  # ends after so many checkpoints without a better one",
+        patience if stops else patience.replace("  early", "  # early", 1),
     ]
 
 
@@ -214,7 +219,10 @@ def _is_identifier(column: Column, schema: TableSchema) -> bool:
 def _is_name(column: Column) -> bool:
     """Whether its numbers are names, as its own name says: of stations, of products, of places."""
     return column.kind == "integer" and bool(
-        re.search(r"(^|[_ ])(id|code|zip|zipcode|postcode|sku)$|[a-z]Id$", column.name, re.ASCII)
+        re.search(
+            r"(^|[_ ])(id|code|zip|zipcode|postcode|sku)$|[a-z]Id$|^(bike|user|item|store|product|station)id$",
+            column.name,
+        )
     )
 
 

@@ -19,8 +19,8 @@ from cengine.summaries import Needs, Summary
 from cengine.words import Word
 
 ONE_HOT_UP_TO = 16
-# A tail of 1 in 1,024 rows is not divided any more.
-MOST_HALVINGS = 10
+# Different values are looked for at so many quantiles, and in either tail down to 1 of 4,096 rows.
+FINE, MOST_HALVINGS = 256, 12
 Statistics = Mapping[str, Any]
 
 
@@ -172,8 +172,8 @@ def _ascending(quantiles: Sequence[float]) -> list[float]:
 
 
 class Bins(Encoding):
-    """The number itself, and beside it `piecewise_linear` with edges at quantiles; each tail beyond the last of them is divided
-    further, each part half as many rows as the one before, so that a column that is mostly 0 has bins where it is not.
+    """The number itself, and beside it `piecewise_linear` with edges that divide the rows evenly, and as many that divide the values
+    evenly: a column that is mostly 0 has bins where it is not.
     """
 
     name = "bins"
@@ -181,7 +181,7 @@ class Bins(Encoding):
     num_bins: int = Field(default=24, ge=2, le=1024)
 
     def width(self, size: int | None) -> int:
-        return self.num_bins + 1
+        return 2 * self.num_bins
 
     def build(self, columns: Any, sizes: Sequence[int | None], statistics: Statistics) -> Any:
         from cengine.networks.encoders import PiecewiseLinearBins
@@ -190,15 +190,19 @@ class Bins(Encoding):
 
     @property
     def _probabilities(self) -> tuple[float, ...]:
-        tails = [0.5**k for k in range(1, MOST_HALVINGS + 1) if 0.5**k < 1 / self.num_bins]
-        even = [i / self.num_bins for i in range(self.num_bins + 1)]
-        return tuple(sorted({*even, *tails, *(1 - share for share in tails)}))
+        """Of the rows' edges, then of the values that stand for all: quantiles, closer and closer to the ends of the range."""
+        tails = [0.5**k for k in range(1, MOST_HALVINGS + 1) if 0.5**k < 1 / FINE]
+        fine = [*(i / FINE for i in range(1, FINE)), *tails, *(1 - share for share in tails)]
+        return (*(i / self.num_bins for i in range(self.num_bins + 1)), *sorted(fine))
 
     def needs(self) -> Needs:
         return Needs(probabilities=self._probabilities)
 
     def fit(self, summary: Summary) -> dict[str, Any]:
-        return {"edges": _ascending(summary.quantiles)}
+        rows = summary.quantiles[: self.num_bins + 1]
+        values = sorted({*summary.quantiles})
+        places = [round(i * (len(values) - 1) / self.num_bins) for i in range(1, self.num_bins)] if values else []
+        return {"edges": _ascending([*rows, *(values[place] for place in places)])}
 
 
 class Periodic(Encoding):
