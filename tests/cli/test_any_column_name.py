@@ -135,7 +135,8 @@ def assert_same(found, wanted) -> None:
 
 def test_slices_are_those_of_their_columns(typed, evaluated) -> None:
     run = find_run(typed.project, "mine")
-    assert len(evaluated) == run.results.overall_rows[0]["num_rows"] == 120
+    assert len(evaluated) == run.results.overall_rows[0]["num_rows"]
+    assert abs(len(evaluated) - 0.3 * NUM_ROWS) <= 3  # three groups, each of which is cut for itself
     assert {found.columns for found in run.results.slices} >= {("split",), ("num_rows",), ("_split",), ("split", "mae")}
     for found in run.results.slices:
         assert_same(measured(found), expected(evaluated, found.columns))

@@ -57,12 +57,12 @@ def test_underscores_and_hyphens_are_the_same(finished, option) -> None:
 
 def test_slices_are_chosen_sorted_and_bounded(finished) -> None:
     rows = finished("pipeline", "evaluate", "mine", "--slice", "word", "--sort", "mae").rows(
-        "word | rows | mae | mae 95 %"
+        "word | rows | mae | 95 % | constant"
     )
     errors = [float(row[2]) for row in rows]
     assert errors == sorted(errors, reverse=True)
     assert len(rows) == 3
-    assert "(1 of 3 slices)" in finished("pipeline", "evaluate", "mine", "--rows", 1).out
+    assert "(1 of 3 slices, the most harmful first)" in finished("pipeline", "evaluate", "mine", "--rows", 1).out
     assert "there are no slices by x" in finished("pipeline", "evaluate", "mine", "--slice", "x", code=7).err
     assert "did you mean 'mae'?" in finished("pipeline", "evaluate", "mine", "--sort", "mea", code=7).err
 
@@ -180,7 +180,7 @@ def test_a_run_of_which_everything_is_stored_imports_only_what_it_needs(finished
     )
     environment = {**os.environ, "CENGINE_PROJECT": str(finished.folder)}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
-    assert done.stderr.count("stored already") == 5
+    assert done.stderr.count("stored already") == 6
     assert done.stdout.splitlines()[-1] == "[]"
 
 

@@ -45,7 +45,7 @@ def test_what_one_has_run_the_other_does_not_run_again(ada, bob) -> None:
     first = ada("pipeline", "run", "mine", "-y", "--json")
     assert [row["name"] for row in bob("datasource", "list", "--json").json] == ["t"]
     second = bob("pipeline", "run", "mine", "-y", "--json")
-    assert second.err.count("stored already") == 5
+    assert second.err.count("stored already") == 6
     assert second.json["metrics"] == first.json["metrics"]
     assert (first.json["run"], second.json["run"]) == (1, 2)
     assert bob("pipeline", "evaluate", "mine", "--no-open", "--json").json["metrics"] == first.json["metrics"]
@@ -66,7 +66,7 @@ def test_what_is_pruned_here_is_fetched_again(ada, bob) -> None:
     assert [path for path in (ada.project.folder / "artifacts").glob("[!.]*/??/*") if path.is_dir()] == []
     again = ada("pipeline", "run", "mine", "-y", "--json")
     assert again.json["metrics"] == first["metrics"]
-    assert again.err.count("stored already") == 5
+    assert again.err.count("stored already") == 6
 
 
 def test_a_run_elsewhere_is_watched_and_cancelled(ada, bob) -> None:

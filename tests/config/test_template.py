@@ -108,11 +108,17 @@ def test_numbers_that_are_names_are_learnt_one_by_one(column, is_name) -> None:
     check(found, schema)
 
 
-@pytest.mark.parametrize(("label", "dropout"), [(("kind", "string"), True), (("price", "float"), False)])
-def test_the_network_is_what_was_measured_best(label, dropout) -> None:
-    found = read(table(X, label, ("word", "string", "a", "b")), label=label[0])
+@pytest.mark.parametrize(("label", "num_rows", "dropout"), [
+    (("kind", "string"), 500, [0.15, 0.15]),
+    (("kind", "string"), 500_000, [0.15, 0.15]),
+    (("price", "float"), 500, [0.1, 0.1]),
+    (("price", "float"), 500_000, []),
+])  # fmt: skip
+def test_the_network_is_what_was_measured_best(label, num_rows, dropout) -> None:
+    found = read(table(X, label, ("word", "string", "a", "b"), num_rows=num_rows), label=label[0])
     assert found.trainer.ensemble == 8
-    assert any(layer.name == "dropout" for layer in found.trainer.layers) == dropout
+    assert [layer.units for layer in found.trainer.layers if layer.name == "dense"] == [64, 64]
+    assert [layer.rate for layer in found.trainer.layers if layer.name == "dropout"] == dropout
     of_numbers = found.preprocessing["float"]
     assert (of_numbers.filling.name, of_numbers.transform[0].name, of_numbers.encoding.name) == (
         "median",

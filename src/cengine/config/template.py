@@ -17,15 +17,9 @@ LABEL_NAMES = (
 SPLIT_NAMES = ("split", "part", "partition", "subset", "fold", "set", "dataset")
 _TASKS = {"boolean": "classification", "string": "classification", "integer": "regression", "float": "regression"}
 # What brought most over the tables of bench/quality.py.
-LAYERS = {
-    "regression": ["    - {type: dense, units: 64}", "    - {type: dense, units: 64}"],
-    "classification": [
-        "    - {type: dense, units: 64}",
-        "    - {type: dropout, rate: 0.15}",
-        "    - {type: dense, units: 64}",
-        "    - {type: dropout, rate: 0.15}",
-    ],
-}
+UNITS, NUM_LAYERS = 64, 2
+# Which share is dropped: labels that are numbers without noise are harmed by it, and many rows need none.
+DROPOUT, DROPOUT_OF_NUMBERS, MANY_ROWS = 0.15, 0.1, 15_000
 MEMBERS = 8
 # With more rows it is worth more to learn from all of them than to choose a checkpoint by a tenth.
 FEW_ROWS = 1_500
@@ -159,7 +153,7 @@ def _trainer(task: str, num_rows: int) -> list[str]:
         f"  type: {task}",
         "  architecture: feedforward",
         "  layers:",
-        *LAYERS[task],
+        *_layers(task, num_rows),
         f"  ensemble: {MEMBERS:<23}  # so many networks that share these layers, averaged",
         f"  train_steps: {length.steps:<20}  # {passes:,.3g} passes: {PASSES} or, of a small table, {LEAST_STEPS:,} steps; or epochs",
         f"  train_batch_size: {length.batch_rows:<15}  # small for few rows",
@@ -167,6 +161,12 @@ def _trainer(task: str, num_rows: int) -> list[str]:
         f"  save_checkpoints_steps: {length.every:<9}  # {NUM_CHECKPOINTS} checkpoints",
         patience if stops else patience.replace("  early", "  # early", 1),
     ]
+
+
+def _layers(task: str, num_rows: int) -> list[str]:
+    rate = DROPOUT if task == "classification" else 0 if num_rows >= MANY_ROWS else DROPOUT_OF_NUMBERS
+    layer = [f"    - {{type: dense, units: {UNITS}}}"]
+    return (layer + ([f"    - {{type: dropout, rate: {rate:g}}}"] if rate else [])) * NUM_LAYERS
 
 
 def _preprocessing(chosen: Sequence[Column]) -> list[str]:
