@@ -116,7 +116,7 @@ def test_numbers_that_are_names_are_learnt_one_by_one(column, is_name) -> None:
 ])  # fmt: skip
 def test_the_network_is_what_was_measured_best(label, num_rows, dropout) -> None:
     found = read(table(X, label, ("word", "string", "a", "b"), num_rows=num_rows), label=label[0])
-    assert found.trainer.ensemble == 8
+    assert found.trainer.ensemble == (8 if num_rows < 100_000 else 4)
     assert [layer.units for layer in found.trainer.layers if layer.name == "dense"] == [64, 64]
     assert [layer.rate for layer in found.trainer.layers if layer.name == "dropout"] == dropout
     of_numbers = found.preprocessing["float"]
