@@ -178,7 +178,7 @@ def test_warm_up_comes_before_the_decay() -> None:
 
 
 # encoding -> inputs that an index of 20 values, or a number, becomes
-WIDTHS = {"one_hot": 20, "ordinal": 1, "embedding": 9, "linear": 1, "piecewise_linear": 32, "bins": 45, "periodic": 16}
+WIDTHS = {"one_hot": 20, "ordinal": 1, "embedding": 9, "linear": 1, "piecewise_linear": 32, "bins": 25, "periodic": 16}
 
 
 @pytest.mark.parametrize("name", [name for name in ENCODINGS if name != "auto"])

@@ -45,8 +45,11 @@ def test_bins_stand_beside_the_number_and_divide_its_values() -> None:
     edges = word.fit(Summary(2000, quantiles=tuple(np.quantile(rows, probabilities))))["edges"]
     assert edges == sorted({*edges})
     assert (edges[0], edges[-1]) == (0.0, 100.0)
-    assert 7 <= len(edges) <= word.width(None)
-    assert max(np.diff(edges)) < 25
+    assert 100 <= len(edges) <= 130
+    assert max(np.diff(edges)) < 2
+    even = np.linspace(0, 1, 2000)
+    of_even = word.fit(Summary(2000, quantiles=tuple(np.quantile(even, probabilities))))["edges"]
+    np.testing.assert_allclose(of_even, np.linspace(0, 1, 9), atol=1e-9)
     assert word.fit(Summary(0))["edges"] == [0.0, 1.0]
     assert word.fit(Summary(3, quantiles=(2.0,) * len(probabilities)))["edges"] == [2.0, 3.0]
     inputs = [Input("x", None, word, {"edges": edges}), Input("z", None, Linear(), {})]

@@ -72,6 +72,7 @@ def test_workers_predict_what_this_machine_does(terminal, tmp_path, name, master
     assert theirs.schema.names == mine.schema.names and theirs.schema.types == mine.schema.types
     for column in mine.column_names:
         if pa.types.is_floating(mine.schema.field(column).type):
-            np.testing.assert_allclose(theirs[column], mine[column], rtol=1e-5, atol=1e-6)
+            # Numbers of 32 bits are added in blocks of other sizes; predictions are around 20, some of them near 0.
+            np.testing.assert_allclose(theirs[column], mine[column], rtol=1e-5, atol=2e-5)
         else:
             assert theirs[column].to_pylist() == mine[column].to_pylist()

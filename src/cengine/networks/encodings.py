@@ -19,8 +19,8 @@ from cengine.summaries import Needs, Summary
 from cengine.words import Word
 
 ONE_HOT_UP_TO = 16
-# Different values are looked for at so many quantiles, and in either tail down to 1 of 4,096 rows.
-FINE, MOST_HALVINGS = 256, 12
+# Different values are looked for at so many quantiles. Of a column that is mostly 0, as many as MOST_VALUES are edges.
+FINE, MOST_VALUES = 4096, 128
 Statistics = Mapping[str, Any]
 
 
@@ -173,7 +173,7 @@ def _ascending(quantiles: Sequence[float]) -> list[float]:
 
 class Bins(Encoding):
     """The number itself, and beside it `piecewise_linear` with edges that divide the rows evenly, and as many that divide the values
-    evenly: a column that is mostly 0 has bins where it is not.
+    evenly: a column that is mostly 0 has bins where it is not, up to 128 of them.
     """
 
     name = "bins"
@@ -190,10 +190,8 @@ class Bins(Encoding):
 
     @property
     def _probabilities(self) -> tuple[float, ...]:
-        """Of the rows' edges, then of the values that stand for all: quantiles, closer and closer to the ends of the range."""
-        tails = [0.5**k for k in range(1, MOST_HALVINGS + 1) if 0.5**k < 1 / FINE]
-        fine = [*(i / FINE for i in range(1, FINE)), *tails, *(1 - share for share in tails)]
-        return (*(i / self.num_bins for i in range(self.num_bins + 1)), *sorted(fine))
+        """Of the edges by rows, then of the values that stand for all."""
+        return (*(i / self.num_bins for i in range(self.num_bins + 1)), *(i / FINE for i in range(1, FINE)))
 
     def needs(self) -> Needs:
         return Needs(probabilities=self._probabilities)
@@ -201,7 +199,9 @@ class Bins(Encoding):
     def fit(self, summary: Summary) -> dict[str, Any]:
         rows = summary.quantiles[: self.num_bins + 1]
         values = sorted({*summary.quantiles})
-        places = [round(i * (len(values) - 1) / self.num_bins) for i in range(1, self.num_bins)] if values else []
+        # Where most rows have the same few values, the others are told apart one by one.
+        more = self.num_bins if len({*rows}) > self.num_bins // 2 else MOST_VALUES
+        places = {round(i * (len(values) - 1) / more) for i in range(more + 1)} if values else set()
         return {"edges": _ascending([*rows, *(values[place] for place in places)])}
 
 
