@@ -51,10 +51,12 @@ def call(folder: str, words: str) -> str:
         text=True,
         check=True,
     )
+    # Where the folder lies is of no interest.
+    printed = done.stdout.replace(f"{Path(folder).resolve()}/", "").replace(f"{folder}/", "")
     stages = [line for line in done.stderr.splitlines() if ": done in" in line]
-    head, split, rest = done.stdout.partition("\nsplit:")
+    head, split, rest = printed.partition("\nsplit:")
     if not split:
-        return done.stdout
+        return printed
     return head + "\n" + "\n".join(stages) + "\n" + split + rest
 
 
