@@ -266,9 +266,9 @@ def _print_split(result: Outcome, num_rows: int) -> None:
         echo(f"  fewer than {FEW_ROWS} rows are in {', '.join(few)}: too few to tell how good a model is")
     if report.num_small_groups:
         named = ", ".join(str(name) for name in report.small_groups)
-        echo(
-            f"  {report.num_small_groups:,} groups have fewer rows than there are splits and fill train first: {named}"
-        )
+        which = "1 group has" if report.num_small_groups == 1 else f"{report.num_small_groups:,} groups have"
+        first = "fills" if report.num_small_groups == 1 else "fill"
+        echo(f"  {which} fewer rows than there are splits and {first} train first: {named}")
     unused = num_rows - sum(report.rows.values()) - report.num_left_out
     if unused:
         echo(f"  {unused:,} of {num_rows:,} rows do not pass `where` or have no label")
