@@ -206,15 +206,7 @@ def print_slices(
     echo(f"\n{title}" + (f" ({len(shown)} of {len(rows):,} slices, {order})" if len(shown) < len(rows) else ""))
     several = len({row["split"] for row in rows}) > 1
     headers = _shown_columns([name for name in names if several or name != "split"])
-    titles = [
-        "95 %"
-        if _is_end(name, LOW)
-        else "constant"
-        if _is_end(name, BY_CONSTANT)
-        else {"num_rows": "rows"}.get(name, name)
-        for name in headers
-    ]
-    print_table(titles, [[_slice_cell(row, name) for name in headers] for row in shown])
+    print_table([_title(name) for name in headers], [[_slice_cell(row, name) for name in headers] for row in shown])
 
 
 def _shown_columns(names: Sequence[str]) -> list[str]:
@@ -224,6 +216,12 @@ def _shown_columns(names: Sequence[str]) -> list[str]:
     place = shown.index(first) + 1 if first is not None else 0
     beside = [f"{first}{end}" for end in (LOW, BY_CONSTANT) if f"{first}{end}" in names]
     return [*shown[:place], *beside, *shown[place:]]
+
+
+def _title(name: str) -> str:
+    if _is_end(name, LOW):
+        return "95 %"
+    return "constant" if _is_end(name, BY_CONSTANT) else "rows" if name == "num_rows" else name
 
 
 def _is_end(name: str, end: str) -> bool:

@@ -146,7 +146,7 @@ def _trainer(task: str, num_rows: int) -> list[str]:
     num_rows = round(num_rows * (1 - INNER_SHARE)) if stops else num_rows
     length = Length.of(num_rows)
     passes = length.steps * length.batch_rows / max(1, num_rows)
-    patience = f"  early_stopping: {length.patience:<17}  # a tenth of train ends it after so many checkpoints without a better one"
+    stopping = f"{'' if stops else '# '}early_stopping: {length.patience}"
     return [
         f"# The numbers follow from the rows: about {num_rows:,} are learnt from. Without train_steps and what is below it, they",
         "# follow from each table's rows.",
@@ -160,7 +160,7 @@ def _trainer(task: str, num_rows: int) -> list[str]:
         f"  train_batch_size: {length.batch_rows:<15}  # small for few rows",
         f"  optimizer: {{type: adam, learning_rate: {{type: cosine_decay, initial_learning_rate: {LEARNING_RATE:g}}}}}",
         f"  save_checkpoints_steps: {length.every:<9}  # {NUM_CHECKPOINTS} checkpoints",
-        patience if stops else patience.replace("  early", "  # early", 1),
+        f"  {stopping:<33}  # a tenth of train ends it after so many checkpoints without a better one",
     ]
 
 

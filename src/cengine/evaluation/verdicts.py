@@ -8,10 +8,21 @@ from typing import Any
 from cengine.evaluation.baselines import Baseline, shown
 from cengine.metrics.metric import Metric
 from cengine.metrics.table import metric_label
-from cengine.metrics.verdicts import BETTER, FEW_ROWS, HARDLY_BETTER, NOISE, WORSE, YARDSTICKS, against, is_known
+from cengine.metrics.verdicts import (
+    BETTER,
+    FEW_ROWS,
+    HARDLY,
+    NOISE,
+    WORSE,
+    YARDSTICKS,
+    against,
+    against_constant,
+    is_known,
+)
 from cengine.preprocess.targets import Target
 
 _TOLD = {BETTER: "better than", WORSE: "worse than", NOISE: "not to be told from"}
+_TOLD_OF_CONSTANT = {**_TOLD, WORSE: "NO BETTER than", HARDLY: "hardly better than"}
 
 
 def verdict(target: Target, metric: Metric, row: dict[str, Any], baseline: Baseline) -> str:
@@ -49,11 +60,7 @@ def _beside_yardsticks(metric: Metric, row: dict[str, Any]) -> list[tuple[str, s
 
 def _beside_constant(row: dict[str, Any], baseline: Baseline) -> tuple[str, str]:
     always = f"always saying {shown(baseline.value)} ({baseline.what}, {row['constant']:.4g})"
-    if row["skill"] <= 0:
-        return "NO BETTER than", always
-    if is_known(row["low"], row["high"]) and row["low"] <= row["constant"] <= row["high"]:
-        return _TOLD[NOISE], always
-    return ("hardly better than" if row["skill"] < HARDLY_BETTER else _TOLD[BETTER]), always
+    return _TOLD_OF_CONSTANT[against_constant(row)], always
 
 
 def _joined(standing: list[tuple[str, str]]) -> str:

@@ -94,9 +94,7 @@ def know_layers(inputs: Sequence[Input]) -> None:
 
 def load_model(folder: Path) -> KerasModel:
     """The model that `save_model` wrote; safe mode, so that no code in the file is run. Raises StoreError where the file is damaged."""
-    from cengine.networks import encoders, members  # noqa: F401  their layers are registered as they are imported
-
-    return encoders.keras.saving.load_model(_whole(folder / "model.keras"), compile=False, safe_mode=True)
+    return _keras_with_own_layers().saving.load_model(_whole(folder / "model.keras"), compile=False, safe_mode=True)
 
 
 def load_predictor(folder: Path) -> KerasModel:
@@ -104,14 +102,19 @@ def load_predictor(folder: Path) -> KerasModel:
 
     A copy of it that is trained anew would begin with zeros.
     """
-    from cengine.networks import encoders, members  # noqa: F401
-
-    file = _whole(folder / "model.keras")
+    saving, file = _keras_with_own_layers().saving, _whole(folder / "model.keras")
     with zipfile.ZipFile(file) as archive:
         config = json.loads(archive.read("config.json"), object_hook=_with_zeros)
-    model = encoders.keras.saving.deserialize_keras_object(config, safe_mode=True)
+    model = saving.deserialize_keras_object(config, safe_mode=True)
     model.load_weights(file)
     return model
+
+
+def _keras_with_own_layers() -> Any:
+    """Keras, in which our layers are registered: importing their modules does that."""
+    from cengine.networks import encoders, members  # noqa: F401
+
+    return encoders.keras
 
 
 def _whole(file: Path) -> Path:

@@ -13,7 +13,7 @@ FEW_ROWS = 10
 # The models that stand beside every model, and what a sentence calls them.
 LINEAR, TREES = "linear", "trees"
 YARDSTICKS = {LINEAR: "a linear model", TREES: "boosted trees"}
-BETTER, WORSE, NOISE = "better", "worse", "noise"
+BETTER, HARDLY, WORSE, NOISE = "better", "hardly", "worse", "noise"
 
 
 def is_known(*values: float | None) -> bool:
@@ -31,6 +31,15 @@ def against(row: Mapping[str, Any], yardstick: str, higher_is_better: bool) -> s
     return BETTER if (difference > 0) == higher_is_better else WORSE
 
 
+def against_constant(row: Mapping[str, Any]) -> str:
+    """The same against the constant, which it may also hardly beat; `skill` is known."""
+    if row["skill"] <= 0:
+        return WORSE
+    if is_known(row["low"], row["high"], row["constant"]) and row["low"] <= row["constant"] <= row["high"]:
+        return NOISE
+    return HARDLY if row["skill"] < HARDLY_BETTER else BETTER
+
+
 def level_of(row: Mapping[str, Any], higher_is_better: bool) -> str:
     """The colour of a metric: good where it beats the constant and the linear model beyond noise, bad where one of them beats it.
 
@@ -38,11 +47,10 @@ def level_of(row: Mapping[str, Any], higher_is_better: bool) -> str:
     """
     if row["skill"] is None or not math.isfinite(row["skill"]):
         return "none"
-    beats_nothing = row["skill"] <= 0
+    constant = against_constant(row)
     if row["num_rows"] < FEW_ROWS:
-        return "none" if not is_known(row["low"], row["high"]) else "bad" if beats_nothing else "hardly"
+        return "none" if not is_known(row["low"], row["high"]) else "bad" if constant == WORSE else "hardly"
     beside = against(row, LINEAR, higher_is_better)
-    if beats_nothing or beside == WORSE:
+    if WORSE in (constant, beside):
         return "bad"
-    within = is_known(row["low"], row["high"], row["constant"]) and row["low"] <= row["constant"] <= row["high"]
-    return "hardly" if within or row["skill"] < HARDLY_BETTER or beside == NOISE else "good"
+    return "good" if constant == BETTER and beside != NOISE else "hardly"

@@ -44,10 +44,10 @@ class MemberScale(Layer):
         return scaled if self.bias is None else scaled + self.bias
 
     def predicting_members(self, inputs: Sequence[Tensor]) -> list[Tensor]:
-        """The same as operations on a tensor a member; a single one is shared by all."""
+        """The same as operations on a tensor a member."""
         scale, bias = np.asarray(self.scale), None if self.bias is None else np.asarray(self.bias)
         found = []
-        for member, x in enumerate(inputs if len(inputs) > 1 else [*inputs] * self.members):
+        for member, x in enumerate(_apart(inputs, self.members)):
             scaled = x * x.graph.constant(scale[member], FLOAT)
             found.append(scaled if bias is None else scaled + x.graph.constant(bias[member], FLOAT))
         return found
@@ -87,10 +87,10 @@ class MemberOutputs(Layer):
         return keras.ops.reshape(found, (-1, self.members * self.units))
 
     def predicting_members(self, inputs: Sequence[Tensor]) -> list[Tensor]:
-        """The same as operations on a tensor a member; a single one is shared by all."""
+        """The same as operations on a tensor a member."""
         kernel, bias = np.asarray(self.kernel), np.asarray(self.bias)
         found = []
-        for member, x in enumerate(inputs if len(inputs) > 1 else [*inputs] * self.members):
+        for member, x in enumerate(_apart(inputs, self.members)):
             product = x.graph.add("MatMul", x, x.graph.constant(kernel[member], FLOAT))
             found.append(activated(self.activation, product + x.graph.constant(bias[member], FLOAT)))
         return found
@@ -124,6 +124,11 @@ class MemberMean(Layer):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "members": self.members}
+
+
+def _apart(inputs: Sequence[Tensor], members: int) -> list[Tensor]:
+    """A tensor a member; a single one is shared by all."""
+    return [*inputs] if len(inputs) > 1 else [*inputs] * members
 
 
 def outputs_initializer(num_inputs: int, units: int) -> Any:
