@@ -124,7 +124,13 @@ COLUMN = {
 }
 FEATURE = maybe({**COLUMN, "encoding": words(ENCODINGS)})
 LABEL = maybe(
-    {**COLUMN, "loss": words(LOSSES, "type"), "metrics": st.lists(words(METRICS, "type"), min_size=1, max_size=3)}
+    {
+        **COLUMN,
+        "loss": words(LOSSES, "type"),
+        "metrics": st.lists(words(METRICS, "type"), min_size=1, max_size=3),
+        "sample_weight": NAMES,
+        "class_weight": st.one_of(st.just("balanced"), st.dictionaries(NAMES, st.floats(0, 9), min_size=1, max_size=3)),
+    }
 )
 SHARES = st.sampled_from(
     [{"train": 0.9, "eval": 0.1}, {"eval": 0.25, "train": 0.5, "test_2": 0.25}, {"a": 0.001, "train": 0.999}]

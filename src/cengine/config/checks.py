@@ -116,6 +116,9 @@ class Checker:
             name = getattr(split, field).by
             if name is not None:
                 self._exists(name, ("split", field, "by"))
+        for label, known in self.config.labels.items():
+            if known.sample_weight is not None:
+                self._exists(known.sample_weight, ("labels", label, "sample_weight"))
         for i, columns in enumerate(self.config.evaluator.slices):
             for j, name in enumerate(columns):
                 self._exists(name, ("evaluator", "slices", i, j))
@@ -166,6 +169,7 @@ class Checker:
                 )
             self._objectives(label)
             self._label_words(label)
+            self._weights(label)
             self.say(trainer.problems(self.label_facts(label, len(resolved.labels), ranges)))
 
     def _objectives(self, label: Label) -> None:
@@ -236,6 +240,30 @@ class Checker:
         """Adds what is found of the trainer block."""
         for found in findings:
             self.add(found.message, ("trainer", found.key), *found.notes)
+
+    def _weights(self, label: Label) -> None:
+        """What rows count by is a column of numbers that are not negative; only classes are weighted as such."""
+        if label.class_weight is not None and not task_named(label.task).has_classes:
+            told = "class_weight is for classes, and this label is a number"
+            self.add(
+                told, ("labels", label.name, "class_weight"), "sample_weight: COLUMN weights single rows", key=True
+            )
+        name = label.sample_weight
+        if name is None or name not in self.schema:
+            return
+        path, column = ("labels", label.name, "sample_weight"), self.schema[name]
+        if name == label.name:
+            self.add(f"label '{name}' cannot be its own sample_weight", path, "name another column")
+        elif column.kind not in ("integer", "float", "boolean"):
+            self.add(f"sample_weight '{name}' is a {column.kind}; how much a row counts is a number", path)
+        elif self.config.split.where:
+            return  # rows whose weight is none may be left out by a filter
+        elif column.num_nulls:
+            note = "leave them out with a filter under `split: where:`, such as `abs(COLUMN) < 1e30`"
+            self.add(f"sample_weight '{name}' is missing in {column.num_nulls:,} rows", path, note)
+        elif isinstance(column.minimum, int | float) and column.minimum < 0:
+            told = f"sample_weight '{name}' is below 0 in some rows, the least is {column.minimum:g}"
+            self.add(told, path, "a row counts 0 or more")
 
     def _label_words(self, label: Label) -> None:
         path = ("labels", label.name)

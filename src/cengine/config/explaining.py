@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
-from cengine.config.normalize import Problems
+from cengine.config.normalize import PLACES, Problems
 from cengine.config.source import Node
 from cengine.errors import near_miss
 
@@ -60,6 +60,8 @@ def _spoken(node: Node, path: tuple[str | int, ...]) -> list[str | int]:
 
 
 def _known_keys(key: str, fields: list[str]) -> tuple[str, ...]:
+    if key in PLACES and key not in fields:
+        return (PLACES[key],)
     if not fields:
         return ("it takes no parameters",)
     return (f"known keys: {', '.join(fields)}", *near_miss(key, fields))

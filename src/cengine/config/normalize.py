@@ -20,6 +20,12 @@ FLAT_SPLIT = {
     "index_ratio": ("index", "ratio"),
 }
 
+# Keys that are looked for elsewhere, and where they stand.
+PLACES = {
+    "sample_weight": "it stands under a label: `labels: {NAME: {sample_weight: COLUMN}}`",
+    "class_weight": "it stands under a label: `labels: {NAME: {class_weight: balanced}}`",
+}
+
 
 class Problems:
     """Everything found wrong in one document."""
@@ -72,7 +78,8 @@ def _known_blocks(root: Node, problems: Problems) -> tuple[dict[str, Node], dict
         elif name in ("timeseries", "custom_code"):
             problems.later(LATER[name], mark)
         elif name not in BLOCKS:
-            problems.add(f"unknown block '{key}'", mark, f"known blocks: {', '.join(BLOCKS)}", *near_miss(key, BLOCKS))
+            notes = [PLACES[key]] if key in PLACES else [f"known blocks: {', '.join(BLOCKS)}", *near_miss(key, BLOCKS)]
+            problems.add(f"unknown block '{key}'", mark, *notes)
         else:
             blocks[name], keys[name] = node, mark
     return blocks, keys

@@ -27,6 +27,10 @@ BUILT_IN = {
 }
 
 
+# "balanced", or what the rows of a class count by the class as text.
+ClassWeight = str | tuple[tuple[str, float], ...]
+
+
 @dataclass(frozen=True)
 class Feature:
     """A column that enters the network, with every word it passes."""
@@ -52,7 +56,8 @@ class Feature:
 class Label:
     """A column to predict. `filling` None leaves rows without a label out.
 
-    `task` is the name of its task; for a classification label that is not boolean, that of several classes becomes that of two
+    `sample_weight` is the column that says how much a row counts. `class_weight` is "balanced", or pairs of a class as text and what
+    its rows count in training. `task` is the name of its task; for a classification label that is not boolean, that of several classes becomes that of two
     once two are found in the train rows, unless `loss` settles it.
     """
 
@@ -63,6 +68,8 @@ class Label:
     transforms: tuple[Transform, ...]
     loss: Loss | None
     metrics: tuple[Metric, ...] | None
+    sample_weight: str | None = None
+    class_weight: ClassWeight | None = None
 
     def identity(self) -> dict[str, Any]:
         """What a fingerprint of the preprocessing reads: not the loss, not the metrics."""
@@ -72,6 +79,7 @@ class Label:
             "classification": task_named(self.task).has_classes,
             "filling": self.filling.identity() if self.filling else None,
             "transforms": [word.identity() for word in self.transforms],
+            **({"sample_weight": self.sample_weight} if self.sample_weight else {}),
         }
 
 
@@ -136,6 +144,12 @@ def spelled_as_in(config: Config, names: Names) -> Spelled:
     def named(spelling: str | None) -> str | None:
         return spelling and (names.find(spelling) or spelling)
 
+    blocks["labels"] = {
+        name: label.model_copy(update={"sample_weight": named(label.sample_weight)})
+        if isinstance(label, LabelConfig) and label.sample_weight
+        else label
+        for name, label in blocks["labels"].items()
+    }
     split, evaluator = config.split, config.evaluator
     split = split.model_copy(
         update={
@@ -230,4 +244,5 @@ def _label(name: str, label: LabelConfig, config: Config, schema: TableSchema) -
         task = Binary.name if kind == "boolean" else Classes.name
     # Type defaults do not reach labels: z-scored years and invented labels are not what the file asks to predict.
     transforms = label.transform or (TRANSFORMS["no_transform"](),)
-    return Label(name, kind, task, label.filling, transforms, label.loss, label.metrics)
+    weights = tuple(label.class_weight.items()) if isinstance(label.class_weight, dict) else label.class_weight
+    return Label(name, kind, task, label.filling, transforms, label.loss, label.metrics, label.sample_weight, weights)

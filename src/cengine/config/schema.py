@@ -26,6 +26,8 @@ INNER = "inner validation"
 INNER_SHARE = Fraction(1, 10)
 # A split of such a name is there to choose by, where another one is left to report.
 VALIDATION_NAMES = ("valid", "val", "validation")
+# The word under `class_weight:` by which all classes count alike together.
+BALANCED = "balanced"
 # What seeds the generators of random numbers that Keras uses.
 GREATEST_SEED = 2**32 - 1
 # No training is longer; it keeps numbers within what is computed with.
@@ -71,11 +73,27 @@ class ColumnConfig(Block):
 
 
 class LabelConfig(ColumnConfig):
-    """A label: its loss and metrics follow from its kind where left out."""
+    """A label: its loss and metrics follow from its kind where left out.
+
+    `sample_weight` is the column that says how much a row counts, in training and in metrics; `class_weight` how much a class
+    counts in training alone.
+    """
 
     loss: SerializeAsAny[Loss] | None = None
     metrics: tuple[SerializeAsAny[Metric], ...] | None = None
     label_tuning: SerializeAsAny[Word] | None = None
+    sample_weight: str | None = None
+    class_weight: str | dict[str, float] | None = None
+
+    @field_validator("class_weight", mode="before")
+    @classmethod
+    def _class_weight_that_is_one(cls, given: object) -> object:
+        if given in (None, BALANCED):
+            return given
+        shares = list(given.values()) if isinstance(given, Mapping) else []
+        if not shares or not all(isinstance(share, int | float) and share >= 0 for share in shares):
+            raise ValueError(f"expected {BALANCED}, or what the rows of each class count, 0 or more: {{no: 1, yes: 3}}")
+        return given
 
 
 class KindDefaults(Block):
@@ -277,6 +295,8 @@ def _column(column: Block) -> dict[str, Any]:
             nested[key] = words[0] if len(words) == 1 else words
         elif key == "metrics":
             nested[key] = _metrics(value)
+        elif key in ("sample_weight", "class_weight"):
+            nested[key] = value
         else:
             nested[key] = word_to_nested(value, "type" if key == "loss" else "method")
     return nested

@@ -10,7 +10,7 @@ from typing import Any, TypedDict, cast
 from sqlglot import exp
 
 from cengine.engines.engine import Engine
-from cengine.evaluation.predictions import roles_of
+from cengine.evaluation.predictions import roles_of, weight_of
 from cengine.evaluation.slices import CONSTANT, OVERALL, Measured, measure
 from cengine.expressions.build import double, step_function
 from cengine.metrics.metric import Metric, Roles
@@ -75,8 +75,14 @@ def yardsticks_of(row: Mapping[str, Any]) -> BesideYardsticks:
 
 def baseline_of(target: Target, metric: Metric, statistics: Statistics) -> Baseline:
     """The constant that is hard to beat in this metric, learnt from the train rows."""
-    constant = target.task.constants(statistics["labels"][target.name])[target.task.hardest(metric.name)]
+    constant = constants_of(target, statistics)[target.task.hardest(metric.name)]
     return Baseline(constant.what, constant.value)
+
+
+def constants_of(target: Target, statistics: Statistics) -> dict[str, Constant]:
+    """What constants would say, learnt from the train rows, each as often as it counts."""
+    fitted = statistics["labels"][target.name]
+    return target.task.constants({**fitted, **fitted.get("weighted", {})})
 
 
 def measure_beside(
@@ -90,12 +96,13 @@ def measure_beside(
     """Metrics of each slice with their intervals and, as `METRIC: constant`, what the constant of the train rows reaches on the
     slice's rows: one that is right for all rows may be far off on these.
     """
-    task = target.task
-    found = measure(engine, predictions, roles_of(target), task.name, metrics, slices, intervals=True)
-    for which, constant in task.constants(statistics["labels"][target.name]).items():
+    task, weight = target.task, weight_of(target)
+    found = measure(engine, predictions, roles_of(target), task.name, metrics, slices, intervals=True, weight=weight)
+    for which, constant in constants_of(target, statistics).items():
         chosen = [metric for metric in metrics if task.hardest(metric.name) == which]
         if chosen:
-            told = measure(engine, predictions, _constant_roles(target, constant), task.name, chosen, slices)
+            roles = _constant_roles(target, constant)
+            told = measure(engine, predictions, roles, task.name, chosen, slices, weight=weight)
             # Slices of the same rows come in the same order.
             found = [_with_constants(own, other, chosen) for own, other in zip(found, told, strict=True)]
     return found

@@ -20,7 +20,7 @@ import pyarrow as pa
 from sqlglot import exp
 
 from cengine.engines.engine import Engine
-from cengine.evaluation.predictions import roles_of
+from cengine.evaluation.predictions import roles_of, weight_of
 from cengine.evaluation.slices import measure
 from cengine.expressions.build import bigint, column, double
 from cengine.expressions.keys import seeded_key
@@ -118,7 +118,7 @@ def differences(
         rows = (
             exp.select("*").from_(engine.parquet([pair.file])).where(exp.EQ(this=column("_split"), expression=number))
         )
-        sample = _Sample(engine, rows, *_sides(pair, label), num_rows)
+        sample = _Sample(engine, rows, *_sides(pair, label), num_rows, _weight(pair, label))
         additive = [metric for metric in metrics if _is_additive(metric, sample.task)]
         others = [metric for metric in metrics if metric not in additive]
         values = sample.by_influence(additive) | (
@@ -147,6 +147,8 @@ class _Sample:
     first: Roles
     second: Roles
     num_rows: int
+    weight: exp.Expr | None = None
+    """How much a row counts; None if all count alike."""
 
     def by_influence(self, metrics: Sequence[Metric]) -> dict[str, _Values]:
         """Metrics that are functions of sums."""
@@ -209,8 +211,9 @@ class _Sample:
         self, metrics: Sequence[Metric], roles: Roles, replicated: exp.Expr
     ) -> tuple[dict[str, float], dict[str, np.ndarray]]:
         """Each metric of all rows, and of the replicates in their order."""
-        (whole,) = measure(self.engine, self.rows.subquery("joined"), roles, self.task, metrics, within=())
-        (parts,) = measure(self.engine, replicated, roles, self.task, metrics, within=("_replicate",))
+        joined, weight = self.rows.subquery("joined"), self.weight
+        (whole,) = measure(self.engine, joined, roles, self.task, metrics, within=(), weight=weight)
+        (parts,) = measure(self.engine, replicated, roles, self.task, metrics, within=("_replicate",), weight=weight)
         table: pa.Table = parts.table.sort_by("_replicate")
         names = [metric_label(metric) for metric in metrics]
         return {name: whole.table[name][0].as_py() for name in names}, {name: table[name].to_numpy() for name in names}
@@ -219,7 +222,9 @@ class _Sample:
         terms: dict[str, exp.Expr] = {"num_rows": double(1.0)}
         for metric in metrics:
             terms |= metric.sums(roles, self.task)
-        return terms
+        if self.weight is None:
+            return terms
+        return {name: self.weight.copy() * exp.Paren(this=term) for name, term in terms.items()}
 
     def _fetch(self, outputs: Sequence[exp.Expr]) -> dict[str, Any]:
         (row,) = self.engine.fetch(exp.select(*outputs).from_(self.rows.subquery("joined"))).to_pylist()
@@ -272,6 +277,12 @@ def _sides(pair: Pair, label: str) -> tuple[str, Roles, Roles]:
     return first.task.name, _prefixed(roles_of(first), "first"), _prefixed(roles_of(second), "second")
 
 
+def _weight(pair: Pair, label: str) -> exp.Expr | None:
+    """How much a joined row counts: as the second run says."""
+    weight = weight_of(pair.second.targets[label])
+    return None if weight is None else column(f"second: {weight.name}")
+
+
 def _prefixed(roles: Roles, prefix: str) -> Roles:
     def role(wanted: str) -> exp.Expr:
         return roles(wanted).transform(
@@ -287,6 +298,7 @@ def role_columns(side: Side) -> list[str]:
     for target in side.targets.values():
         name = target.name
         names += [f"label: {name}", f"prediction: {name}"]
+        names += [f"weight: {name}"] if target.label.sample_weight else []
         names += [
             f"{what}: {name}"
             for what in ("label_probability", "label_rank")

@@ -4,6 +4,7 @@ For a label L: `label: L` (its value; for classes the class' number), and `predi
 the probability of the positive one; for more the number of the likeliest class), and for more than two classes
 `label_probability: L` and `label_rank: L`, what the network gave the true class, `predicted_probability: L`, what it
 gave the likeliest, and of at most MAX_LISTED_CLASSES classes `class_probabilities: L`, a list with one for each.
+Where the label has a `sample_weight`, `weight: L` is how much the row counts.
 
 A column of the table whose own name is one of these (or `_split`) stands beside them as `column: NAME`.
 """
@@ -21,7 +22,7 @@ from sqlglot import exp
 from cengine.config.resolve import Label
 from cengine.engines.engine import Engine
 from cengine.errors import StoreError
-from cengine.expressions.build import as_number, column, double
+from cengine.expressions.build import as_double, as_number, column, double
 from cengine.metrics.metric import Roles
 from cengine.names import fold, set_aside
 from cengine.preprocess.fit import Statistics
@@ -32,7 +33,15 @@ from cengine.transforms import Value
 from cengine.transforms.fill import filled
 
 # What the table has of each label.
-OWN_COLUMNS = ("label", "prediction", "predicted_probability", "label_probability", "label_rank", "class_probabilities")
+OWN_COLUMNS = (
+    "label",
+    "prediction",
+    "predicted_probability",
+    "label_probability",
+    "label_rank",
+    "class_probabilities",
+    "weight",
+)
 _OWN_PREFIXES = tuple(f"{what}: " for what in OWN_COLUMNS)
 
 
@@ -67,6 +76,11 @@ def roles_of(target: Target) -> Roles:
     return role
 
 
+def weight_of(target: Target) -> exp.Expr | None:
+    """How much a row counts, in the table of predictions; None if all count alike."""
+    return column(f"weight: {target.name}") if target.label.sample_weight else None
+
+
 def write_predictions(
     engine: Engine,
     rows: Rows,
@@ -80,7 +94,8 @@ def write_predictions(
 
     Gives the number of rows written. Raises StoreError where a prediction's row is not among `rows`: metrics would leave it out.
     """
-    names = list(dict.fromkeys([*beside, *(target.name for target in targets)]))
+    weights = [str(target.label.sample_weight) for target in targets if target.label.sample_weight]
+    names = list(dict.fromkeys([*beside, *(target.name for target in targets), *weights]))
     source = rows.select(engine, names).subquery("source")
     predictions = engine.parquet([raw], alias="predictions")
     predicted = [name for name in pq.ParquetFile(raw).schema_arrow.names if name not in (ROW_ID, "_split")]
@@ -90,6 +105,13 @@ def write_predictions(
         _label(target.label, statistics).as_(f"label: {target.name}", quoted=True)
         for target in targets
         if not target.task.has_classes
+    ]
+    outputs += [
+        as_double(as_number(column(weight, "source"), rows.schema[weight].kind or "float")).as_(
+            f"weight: {target.name}", quoted=True
+        )
+        for target in targets
+        if (weight := target.label.sample_weight)
     ]
     outputs += [column(name, "predictions") for name in predicted]
     joined = (

@@ -18,9 +18,9 @@ from sqlglot import exp
 
 from cengine.config.resolve import Resolved
 from cengine.engines.engine import Engine
-from cengine.evaluation.predictions import name_beside, roles_of
+from cengine.evaluation.predictions import name_beside, roles_of, weight_of
 from cengine.evaluation.slices import Grouping
-from cengine.expressions.build import column
+from cengine.expressions.build import column, double
 from cengine.expressions.queries import query
 from cengine.metrics.intervals import Z
 from cengine.metrics.metric import Metric
@@ -49,10 +49,11 @@ _MEANS = {
 
 @dataclass(frozen=True)
 class _Slices:
-    """Slices of one set of columns in one split: their values, and rows, mean and variance of the loss."""
+    """Slices of one set of columns in one split: their values, the number of rows, and what they count, mean and variance of the loss."""
 
     columns: tuple[str, ...]
     values: list[tuple[Cell, ...]]
+    num_rows: np.ndarray
     rows: np.ndarray
     means: np.ndarray
     variances: np.ndarray
@@ -138,9 +139,9 @@ def worst_slices(
     found: list[_Compared] = []
     smallest: dict[str, int] = {}
     num_tried = 0
-    sums = _sums(engine, predictions, term, sets)
+    sums = _sums(engine, predictions, term, sets, _counted(engine, predictions, weight_of(target)))
     for number, total in _by_split(sums.pop(()), ()).items():
-        smallest[split_names[number]] = max(SMALLEST_ROWS, int(SMALLEST_SHARE * total.rows[0]))
+        smallest[split_names[number]] = max(SMALLEST_ROWS, int(SMALLEST_SHARE * total.num_rows[0]))
         parts = {keys: _by_split(table, keys).get(number) for keys, table in sums.items()}
         slices = [_large(part, smallest[split_names[number]]) for part in parts.values() if part is not None]
         num_tried += sum(len(part.values) for part in slices)
@@ -158,22 +159,34 @@ def worst_slices(
     }
 
 
+def _counted(engine: Engine, predictions: exp.Expr, weight: exp.Expr | None) -> exp.Expr:
+    """What a row counts: 1, or by its weight so much that all rows together count as many as would tell as much (Kish 1965)."""
+    if weight is None:
+        return exp.convert(1)
+    sums = exp.select(exp.Sum(this=weight).as_("w"), exp.Sum(this=weight.copy() * weight.copy()).as_("ww"))
+    (row,) = engine.fetch_rows(sums.from_(predictions.copy()))
+    return weight.copy() * double(row["w"] / row["ww"] if row["ww"] else 1.0)
+
+
 def _sums(
-    engine: Engine, predictions: exp.Expr, term: exp.Expr, sets: Sequence[tuple[str, ...]]
+    engine: Engine, predictions: exp.Expr, term: exp.Expr, sets: Sequence[tuple[str, ...]], counted: exp.Expr
 ) -> dict[tuple[str, ...], pa.Table]:
-    """Rows, sum and sum of squares of the loss by set of columns, and under () those of each split."""
+    """The number of rows, what they count, sum and sum of squares of the loss by set of columns, and under () those of each split."""
     stored = {("_split", *(name_beside(name) for name in keys)): keys for keys in [(), *sets]}
     grouping = Grouping(tuple(stored))
     of_split = f"{grouping.which.removesuffix(' AS _which')} = {grouping.mask(('_split',))}"
     sums = f"""
-        SELECT {grouping.keys}, {grouping.which}, COUNT(_loss) AS rows, SUM(_loss) AS total, SUM(_loss * _loss) AS squares
+        SELECT {grouping.keys}, {grouping.which}, COUNT(_loss) AS num, SUM(CASE WHEN _loss IS NOT NULL THEN _counts END) AS rows,
+               SUM(_counts * _loss) AS total, SUM(_counts * _loss * _loss) AS squares
         FROM source GROUP BY GROUPING SETS ({grouping.sets_with()})
         HAVING COUNT(_loss) >= {SMALLEST_ROWS} OR {of_split}
     """
-    tables = grouping.divide(engine.fetch(query(sums, source=grouping.select(predictions, _loss=term))))
+    tables = grouping.divide(
+        engine.fetch(query(sums, source=grouping.select(predictions, _loss=term, _counts=counted)))
+    )
     # Found by their aliases: a column of the user's may be called `rows` or `total`.
     return {
-        stored[keys]: table.select([*(grouping.aliases[key] for key in keys), "rows", "total", "squares"])
+        stored[keys]: table.select([*(grouping.aliases[key] for key in keys), "num", "rows", "total", "squares"])
         for keys, table in tables.items()
     }
 
@@ -184,22 +197,23 @@ def _by_split(table: pa.Table, keys: tuple[str, ...]) -> dict[int, _Slices]:
     splits = table.column(0).to_numpy()
     for number in np.unique(splits):
         part = table.filter(pa.array(splits == number))
-        rows = part["rows"].to_numpy().astype(np.float64)
-        means = part["total"].to_numpy() / rows
+        num_rows, rows = (part[name].to_numpy().astype(np.float64) for name in ("num", "rows"))
+        means = part["total"].to_numpy() / np.where(rows > 0, rows, np.nan)
         variances = np.maximum(part["squares"].to_numpy() / rows - means**2, 0) * rows / np.maximum(rows - 1, 1)
         values = (
             list(zip(*(part.column(1 + place).to_pylist() for place in range(len(keys))), strict=True))
             if keys
             else [()]
         )
-        found[int(number)] = _Slices(keys, values, rows, means, variances)
+        found[int(number)] = _Slices(keys, values, num_rows, rows, means, variances)
     return found
 
 
 def _large(part: _Slices, smallest: int) -> _Slices:
-    kept = part.rows >= smallest
+    kept = (part.num_rows >= smallest) & (part.rows > 0)
     values = [value for value, keep in zip(part.values, kept, strict=True) if keep]
-    return _Slices(part.columns, values, part.rows[kept], part.means[kept], part.variances[kept])
+    arrays = (part.num_rows, part.rows, part.means, part.variances)
+    return _Slices(part.columns, values, *(array[kept] for array in arrays))
 
 
 def _compared(total: _Slices, parts: list[_Slices], split: str) -> list[_Compared]:
@@ -219,7 +233,7 @@ def _compared(total: _Slices, parts: list[_Slices], split: str) -> list[_Compare
                     "split": split,
                     "columns": part.columns,
                     "values": values,
-                    "num_rows": int(part.rows[i]),
+                    "num_rows": int(part.num_rows[i]),
                     "mean": part.means[i],
                     "rest": rest[i],
                     "error": np.sqrt(part.variances[i] / part.rows[i]),

@@ -18,6 +18,15 @@ from cengine.names import ASIDE, set_aside
 from cengine.tasks import task_named
 
 OVERALL: tuple[str, ...] = ()
+# Sums of weights where rows do not all count alike, and of their squares. With the weights other sums grow by this power of them, where it is not the first.
+WEIGHTS, SQUARES = "_weights", "_squares"
+DEGREES = {
+    "concordant": 2,
+    "above_negative_squared": 3,
+    "above_positive_squared": 3,
+    **dict.fromkeys(("macro_precision", "macro_recall", "macro_f1"), 0),
+    **dict.fromkeys(("macro_precision_variance", "macro_recall_variance", "macro_f1_variance"), -1),
+}
 # Threads add numbers in any order; what they disagree on lies far below this.
 SIGNIFICANT_DIGITS = 12
 INTERVAL_ENDS = ("low", "high")
@@ -47,14 +56,19 @@ def measure(
     slices: Sequence[tuple[str, ...]] = (OVERALL,),
     within: tuple[str, ...] = ("_split",),
     intervals: bool = False,
+    weight: exp.Expr | None = None,
 ) -> list[Measured]:
-    """Metrics of each slice, largest first; every slice is also divided by the columns `within`."""
+    """Metrics of each slice, largest first; every slice is also divided by the columns `within`.
+
+    `weight` says how much a row counts. Intervals are then those of as many rows as would tell as much if all counted alike, by Kish
+    1965: the sum of the weights squared, by the sum of their squares.
+    """
     grouping = Grouping(tuple(dict.fromkeys(tuple(within) + tuple(s) for s in slices)))
-    sums = _row_sums(engine, predictions, _terms(roles, task, metrics, intervals), grouping)
+    sums = _row_sums(engine, predictions, _terms(roles, task, metrics, intervals), grouping, weight)
     if any(metric.grouping == "scores" for metric in metrics):
-        _merge(sums, _score_sums(engine, predictions, roles, grouping), grouping)
+        _merge(sums, _score_sums(engine, predictions, roles, grouping, weight), grouping)
     if task_named(task).one_output_a_class and any(metric.grouping == "confusion" for metric in metrics):
-        _merge(sums, _confusion_sums(engine, predictions, roles, grouping), grouping)
+        _merge(sums, _confusion_sums(engine, predictions, roles, grouping, weight), grouping)
     return [_measured(sums[keys], keys, grouping.aliases, metrics, intervals) for keys in grouping.sets]
 
 
@@ -150,8 +164,11 @@ class Grouping:
 
 
 def _row_sums(
-    engine: Engine, predictions: exp.Expr, terms: dict[str, exp.Expr], grouping: Grouping
+    engine: Engine, predictions: exp.Expr, terms: dict[str, exp.Expr], grouping: Grouping, weight: exp.Expr | None
 ) -> dict[tuple[str, ...], pa.Table]:
+    if weight is not None:
+        counted = {name: weight.copy() * exp.Paren(this=term) for name, term in terms.items()}
+        terms = {**counted, WEIGHTS: weight, SQUARES: weight.copy() * weight.copy()}
     numbered = {f"_term_{i}": term for i, term in enumerate(terms.values())}
     sums = [exp.Sum(this=column(alias)).as_(name, quoted=True) for alias, name in zip(numbered, terms, strict=True)]
     text = f"SELECT {_list(grouping.keys)}{grouping.which}, COUNT(*) AS num_rows FROM source GROUP BY GROUPING SETS ({grouping.sets_with()})"
@@ -159,20 +176,19 @@ def _row_sums(
 
 
 def _score_sums(
-    engine: Engine, predictions: exp.Expr, roles: Roles, grouping: Grouping
+    engine: Engine, predictions: exp.Expr, roles: Roles, grouping: Grouping, weight: exp.Expr | None
 ) -> dict[tuple[str, ...], pa.Table]:
     """For AUC: rows counted by slice and score; positives above a negative, and precision at each score."""
     keys, which = grouping.keys, grouping.which
-    positive = (
-        exp.Case().when(exp.EQ(this=roles("label"), expression=double(1.0)), exp.convert(1)).else_(exp.convert(0))
-    )
+    one, none = (exp.convert(1), exp.convert(0)) if weight is None else (weight, double(0.0))
+    positive = exp.Case().when(exp.EQ(this=roles("label"), expression=double(1.0)), one.copy()).else_(none)
     partition = f"PARTITION BY {_list(keys)}_which ORDER BY _score DESC ROWS UNBOUNDED PRECEDING"
     return grouping.divide(
         engine.fetch(
             query(
                 f"""
         WITH counted AS (
-            SELECT {_list(keys)}{which}, _score, CAST(SUM(_positive) AS DOUBLE) AS p, CAST(COUNT(*) - SUM(_positive) AS DOUBLE) AS n
+            SELECT {_list(keys)}{which}, _score, CAST(SUM(_positive) AS DOUBLE) AS p, CAST(SUM(_counts) - SUM(_positive) AS DOUBLE) AS n
             FROM scored GROUP BY GROUPING SETS ({grouping.sets_with("_score")})
         ),
         running AS (
@@ -183,14 +199,14 @@ def _score_sums(
                SUM(n * POWER(through_p - p / 2, 2)) AS above_negative_squared, SUM(p * POWER(through_n - n / 2, 2)) AS above_positive_squared
         FROM running GROUP BY {_list(keys)}_which
     """,
-                scored=grouping.select(predictions, _score=roles("prediction"), _positive=positive),
+                scored=grouping.select(predictions, _score=roles("prediction"), _positive=positive, _counts=one),
             )
         )
     )
 
 
 def _confusion_sums(
-    engine: Engine, predictions: exp.Expr, roles: Roles, grouping: Grouping
+    engine: Engine, predictions: exp.Expr, roles: Roles, grouping: Grouping, weight: exp.Expr | None
 ) -> dict[tuple[str, ...], pa.Table]:
     """Precision, recall and F1 of each class, averaged over the classes that occur (macro average), and their variances.
 
@@ -199,13 +215,14 @@ def _confusion_sums(
     the number of rows of class k and rows given class k.
     """
     keys, which = grouping.keys, grouping.which
-    source = grouping.select(predictions, _actual=roles("label"), _chosen=roles("predicted_class"))
+    counts = exp.convert(1) if weight is None else weight
+    source = grouping.select(predictions, _actual=roles("label"), _chosen=roles("predicted_class"), _counts=counts)
     return grouping.divide(
         engine.fetch(
             query(
                 f"""
         WITH cells AS (
-            SELECT {_list(keys)}{which}, _actual, _chosen, CAST(COUNT(*) AS DOUBLE) AS n
+            SELECT {_list(keys)}{which}, _actual, _chosen, CAST(SUM(_counts) AS DOUBLE) AS n
             FROM source GROUP BY GROUPING SETS ({grouping.sets_with("_actual", "_chosen")})
         ),
         sides AS (
@@ -262,7 +279,7 @@ def _measured(
     sums: pa.Table, keys: tuple[str, ...], aliases: dict[str, str], metrics: Sequence[Metric], intervals: bool
 ) -> Measured:
     summed = [name for name in sums.column_names if name not in (*aliases.values(), "_which")]
-    arrays: Sums = {name: sums[name].to_numpy().astype(np.float64) for name in summed}
+    arrays: Sums = _as_of_equal_rows({name: sums[name].to_numpy().astype(np.float64) for name in summed})
     labels = [metric_label(metric) for metric in metrics]
     named = [key_name(name, {*labels, *(f"{label}: {end}" for label in labels for end in BESIDE)}) for name in keys]
     columns = {name: sums[aliases[key]] for name, key in zip(named, keys, strict=True)} | {"num_rows": sums["num_rows"]}
@@ -273,6 +290,18 @@ def _measured(
                 columns[f"{metric_label(metric)}: {end}"] = pa.array(_rounded(np.atleast_1d(values)))
     table = pa.table(columns)
     return Measured(keys, table.sort_by([("num_rows", "descending"), *((name, "ascending") for name in named)]))
+
+
+def _as_of_equal_rows(sums: Sums) -> Sums:
+    """Sums over rows that count differently as those of so many rows, all alike, as tell as much; NaN where no row counts."""
+    if WEIGHTS not in sums:
+        return sums
+    weights, squares = sums.pop(WEIGHTS), sums.pop(SQUARES)
+    share = np.where(squares > 0, weights / np.where(squares > 0, squares, 1.0), np.nan)
+    return {
+        **{name: total * share ** DEGREES.get(name, 1) for name, total in sums.items()},
+        "num_rows": weights * share,
+    }
 
 
 def _rounded(values: np.ndarray) -> np.ndarray:

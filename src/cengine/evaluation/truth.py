@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, cast
 
 from cengine.metrics.verdicts import FEW_ROWS
+from cengine.preprocess.weights import class_name
 
 if TYPE_CHECKING:
     from cengine.config.resolve import Resolved
@@ -23,10 +24,12 @@ if TYPE_CHECKING:
     from cengine.evaluation.worst_rows import WorstRows
     from cengine.preprocess.source import Rows
     from cengine.preprocess.split import Split
+    from cengine.preprocess.targets import Target
 
 FILE = "truth.json"
 # A model that makes less than a thousandth of a constant's errors is rather told the answer than good.
 TOO_GOOD = 0.999
+MOST_CLASSES = 6
 
 
 class Truth(TypedDict):
@@ -37,10 +40,12 @@ class Truth(TypedDict):
     important: Important | None
     dependences: list[Dependence]
     worst_rows: list[WorstRows]
+    weights: list[str]
+    """Sentences on rows that do not all count alike."""
 
 
 class Caution(TypedDict):
-    """A reason to mistrust the metrics: `kind` is leak, too_good or repeated, `is_warning` false for what is usual."""
+    """A reason to mistrust the metrics: `kind` is leak, too_good, repeated or weights, `is_warning` false for what is usual."""
 
     kind: str
     sentence: str
@@ -49,7 +54,7 @@ class Caution(TypedDict):
 
 def empty_truth() -> Truth:
     """Of an evaluation that did not look."""
-    return {"associations": [], "repeated": [], "important": None, "dependences": [], "worst_rows": []}
+    return {"associations": [], "repeated": [], "important": None, "dependences": [], "worst_rows": [], "weights": []}
 
 
 def found_in_rows(engine: Engine, rows: Rows, split: Split, resolved: Resolved) -> Truth:
@@ -83,6 +88,26 @@ def cautions(truth: Truth, overall: Sequence[OverallRow]) -> list[Caution]:
     for repeated in truth["repeated"]:
         if repeated["sentence"]:
             found.append({"kind": "repeated", "sentence": repeated["sentence"], "is_warning": not repeated["usual"]})
+    found += [{"kind": "weights", "sentence": one, "is_warning": False} for one in truth["weights"]]
+    return found
+
+
+def weights_told(targets: Sequence[Target]) -> list[str]:
+    """How rows count where they do not all count alike, in sentences."""
+    found = []
+    for target in targets:
+        if target.label.sample_weight:
+            found.append(
+                f"{target.name}: each row counts as much as its {target.label.sample_weight} says, in training, metrics and constants."
+            )
+        if target.class_weights:
+            shares = zip(target.classes, target.class_weights, strict=True)
+            told = ", ".join(f"{class_name(value)} {share:.3g}" for value, share in list(shares)[:MOST_CLASSES])
+            more = "" if len(target.classes) <= MOST_CLASSES else " and so on"
+            found.append(
+                f"{target.name}: in training rows count by their class, {told}{more}; metrics count them alike. Probabilities lean "
+                "towards the classes that count more."
+            )
     return found
 
 

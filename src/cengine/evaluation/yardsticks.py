@@ -63,9 +63,9 @@ def _pair(
     splits, by_label = tuple(split_names), {target.name: target for target in targets}
     first, second = Side(raw, splits, by_label), Side(predictions, splits, by_label)
     outputs: list[exp.Expr] = [column(ROW_ID, "model"), column("_split", "model")]
-    labels = {f"label: {target.name}" for target in targets}
+    same = {f"{what}: {target.name}" for target in targets for what in ("label", "weight")}
     for name in role_columns(second):
-        of_yardstick = "model" if name in labels else "yardstick"
+        of_yardstick = "model" if name in same else "yardstick"
         outputs.append(column(name, of_yardstick).as_(f"first: {name}", quoted=True))
         outputs.append(column(name, "model").as_(f"second: {name}", quoted=True))
     joined = (

@@ -94,11 +94,12 @@ def compare_runs(chosen: Chosen, against: str | None = None, report: Report = la
     groups: dict[tuple[Any, ...], list[tuple[Run, Target]]] = {}
     for run in runs:
         for target in run.targets:
-            # The probability of two classes is that of the second: others are another question.
+            # The probability of two classes is that of the second: others are another question, as is what rows count.
             identity = (
                 names.common(run, target.name),
                 target.task.name,
                 None if target.task.one_output_a_class else target.classes,
+                target.label.sample_weight,
             )
             groups.setdefault(identity, []).append((run, target))
     labels: list[LabelFacts] = []

@@ -37,6 +37,8 @@ class Batch:
 
     arrays: Mapping[str, Array]
     label_names: tuple[str, ...] = ()
+    weighted: tuple[str, ...] = ()
+    """The labels for which rows do not all count alike."""
 
     def __len__(self) -> int:
         return len(self.arrays[FLOATS])
@@ -45,13 +47,22 @@ class Batch:
     def inputs(self) -> dict[str, Array]:
         """`numbers` and `codes`, the columns in the order of the inputs."""
         floats = self.arrays[FLOATS]
-        return {NUMBERS: floats[..., : floats.shape[-1] - len(self.label_names)], CODES: self.arrays[CODES]}
+        num_numbers = floats.shape[-1] - len(self.label_names) - len(self.weighted)
+        return {NUMBERS: floats[..., :num_numbers], CODES: self.arrays[CODES]}
 
     @property
     def labels(self) -> dict[str, Array]:
         """Labels as encoded, float32 (n,), by the label's name."""
-        floats, num_labels = self.arrays[FLOATS], len(self.label_names)
-        return {name: floats[..., floats.shape[-1] - num_labels + i] for i, name in enumerate(self.label_names)}
+        floats = self.arrays[FLOATS]
+        first = floats.shape[-1] - len(self.weighted) - len(self.label_names)
+        return {name: floats[..., first + i] for i, name in enumerate(self.label_names)}
+
+    @property
+    def weights(self) -> dict[str, Array]:
+        """How much rows count, as a share of the train rows' mean, float32 (n,), by the name of each label where they differ."""
+        floats = self.arrays[FLOATS]
+        first = floats.shape[-1] - len(self.weighted)
+        return {name: floats[..., first + i] for i, name in enumerate(self.weighted)}
 
     def take(self, rows: np.ndarray) -> Batch:
         """The rows of these numbers."""
@@ -69,7 +80,7 @@ class Batch:
         return self._each(lambda array: np.concatenate([array, np.zeros((missing, *array.shape[1:]), array.dtype)]))
 
     def _each(self, change: Callable[[Array], Array]) -> Batch:
-        return Batch({name: change(array) for name, array in self.arrays.items()}, self.label_names)
+        return Batch({name: change(array) for name, array in self.arrays.items()}, self.label_names, self.weighted)
 
 
 def joined(parts: Sequence[Batch]) -> Batch:
@@ -77,7 +88,7 @@ def joined(parts: Sequence[Batch]) -> Batch:
     if len(parts) == 1:
         return parts[0]
     arrays = {name: np.concatenate([part.arrays[name] for part in parts]) for name in parts[0].arrays}
-    return Batch(arrays, parts[0].label_names)
+    return Batch(arrays, parts[0].label_names, parts[0].weighted)
 
 
 def batch_of(encoded: pa.Table, inputs: Sequence[Input]) -> Batch:
@@ -92,18 +103,29 @@ def batch_of(encoded: pa.Table, inputs: Sequence[Input]) -> Batch:
 
 
 class Examples:
-    """The Parquet file that Transform wrote, as learners read it. `splits` are the names of the splits, train first."""
+    """The Parquet file that Transform wrote, as learners read it. `splits` are the names of the splits, train first, `weighted` the
+    labels for which rows do not all count alike.
+    """
 
-    def __init__(self, path: Path, inputs: Sequence[Input], labels: Sequence[str], splits: Sequence[str]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        inputs: Sequence[Input],
+        labels: Sequence[str],
+        splits: Sequence[str],
+        weighted: Sequence[str] = (),
+    ) -> None:
         self.path = path
         self.inputs = list(inputs)
         self.labels = list(labels)
         self.splits = list(splits)
+        self.weighted = tuple(weighted)
+        beside = [*(f"label: {name}" for name in labels), *(f"weight: {name}" for name in weighted)]
         self._columns = {
-            FLOATS: [*(i.column for i in inputs if i.size is None), *(f"label: {name}" for name in labels)],
+            FLOATS: [*(i.column for i in inputs if i.size is None), *beside],
             CODES: [i.column for i in inputs if i.size is not None],
         }
-        self.bytes_per_row = 4 * (len(self.inputs) + len(self.labels))
+        self.bytes_per_row = 4 * (len(self.inputs) + len(beside))
         self._file = pq.ParquetFile(path, memory_map=True)
         self.group_rows = [self._file.metadata.row_group(g).num_rows for g in range(self._file.num_row_groups)]
 
@@ -144,7 +166,7 @@ class Examples:
                 for column, name in enumerate(self._columns[kind]):
                     target[rows, column] = table[name].to_numpy()[chosen]
             position += len(chosen)
-        return Batch(arrays, tuple(self.labels))
+        return Batch(arrays, tuple(self.labels), self.weighted)
 
     def blocks(self, split: str, block_rows: int) -> Iterator[tuple[list[int], Batch]]:
         """The split's rows in blocks of about so many, in the file's order, each with the row groups that it is of."""
@@ -193,7 +215,7 @@ class Examples:
                 chosen = _draws(places) < limits[table["_split"].to_numpy()]
                 writer.write_table(table.take(np.flatnonzero(chosen)).select(names))
                 report(min(1.0, (start + GROUPS_AT_ONCE) / num_groups))
-        return Examples(file, self.inputs, self.labels, self.splits)
+        return Examples(file, self.inputs, self.labels, self.splits, self.weighted)
 
     def column(self, name: str, split: str, groups: Sequence[int]) -> np.ndarray:
         """One column of the split's rows in these row groups, in the file's order; in rows of other splits it may be null."""

@@ -152,8 +152,12 @@ class Learner(TrainerConfig):
 
 
 def losses(labels: Sequence[Label]) -> list[dict[str, Any] | None]:
-    """The losses that the YAML names, for a fingerprint; None for the default of a label's task."""
-    return [label.loss.identity() if label.loss else None for label in labels]
+    """The losses that the YAML names, for a fingerprint; None for the default of a label's task. Beside them what classes count."""
+    found = [label.loss.identity() if label.loss else None for label in labels]
+    return [
+        {"loss": loss, "class_weight": label.class_weight} if label.class_weight else loss
+        for label, loss in zip(labels, found, strict=True)
+    ]
 
 
 def _identity(value: Word | Sequence[Word]) -> dict[str, Any] | list[dict[str, Any]]:

@@ -176,15 +176,16 @@ def fit_linear(examples: Examples, targets: Sequence[Target], ask: Ask) -> Linea
     labels = np.column_stack([rows.labels[target.name].astype(np.float64) for target in targets])
     layout = Layout.of(rows, [one.size for one in examples.inputs if one.size is not None], labels)
     matrix = layout.matrix(rows, ask)
-    mean, products = _products(matrix, ask)
+    alike = _Counted.of(matrix, None, ask) if len(rows.weights) < len(targets) else None
     fitted = []
     for place, target in enumerate(targets):
-        label = labels[:, place]
+        label, weights = labels[:, place], rows.weights.get(target.name)
+        counted = _Counted.of(matrix, weights, ask) if weights is not None or alike is None else alike
         if target.task.has_classes:
             number = label.astype(np.int64)
-            fitted.append(_logistic(matrix, mean, products, number, max(1, len(target.classes)), ask))
+            fitted.append(_logistic(matrix, counted, number, max(1, len(target.classes)), ask))
         else:
-            fitted.append(_ridge(matrix, mean, products, label))
+            fitted.append(_ridge(matrix, counted, label))
     return LinearModel(layout, fitted, targets)
 
 
@@ -216,26 +217,46 @@ def _correlations(numbers: np.ndarray, mean: np.ndarray, scale: np.ndarray, labe
     return found
 
 
-def _products(matrix: np.ndarray, ask: Ask) -> tuple[np.ndarray, np.ndarray]:
-    """The mean of each column, and the sums over rows of the products of two columns less their means, float64."""
-    total, products = np.zeros(matrix.shape[1]), np.zeros((matrix.shape[1], matrix.shape[1]))
-    for start in range(0, len(matrix), BLOCK_ROWS):
-        ask()
-        block = matrix[start : start + BLOCK_ROWS]
-        total += block.sum(axis=0, dtype=np.float64)
-        products += block.T @ block
-    mean = total / len(matrix)
-    return mean, products - len(matrix) * np.outer(mean, mean)
+@dataclass(frozen=True)
+class _Counted:
+    """How much rows count, float32 (n, 1) or None for all alike, in all `total`; the `mean` of each column and the sums over rows of the
+    `products` of two columns less their means, float64.
+    """
+
+    weights: np.ndarray | None
+    total: float
+    mean: np.ndarray
+    products: np.ndarray
+
+    @staticmethod
+    def of(matrix: np.ndarray, weights: np.ndarray | None, ask: Ask) -> _Counted:
+        """That of these rows."""
+        width = matrix.shape[1]
+        sums, products = np.zeros(width), np.zeros((width, width))
+        column = None if weights is None else weights[:, None]
+        for start in range(0, len(matrix), BLOCK_ROWS):
+            ask()
+            block = matrix[start : start + BLOCK_ROWS]
+            counted = block if column is None else block * column[start : start + BLOCK_ROWS]
+            sums += counted.sum(axis=0, dtype=np.float64)
+            products += counted.T @ block
+        total = float(len(matrix) if weights is None else weights.sum(dtype=np.float64))
+        mean = sums / total
+        return _Counted(column, total, mean, products - total * np.outer(mean, mean))
+
+    def times(self, values: np.ndarray) -> np.ndarray:
+        """Values of rows (n, ...), each as often as its row counts."""
+        return values if self.weights is None else values * self.weights.reshape(-1, *[1] * (values.ndim - 1))
 
 
-def _ridge(matrix: np.ndarray, mean: np.ndarray, products: np.ndarray, label: np.ndarray) -> Weights:
+def _ridge(matrix: np.ndarray, rows: _Counted, label: np.ndarray) -> Weights:
     """The normal equations of ridge regression (Hoerl and Kennard 1970), the intercept not penalized."""
-    center = label.mean()
+    center = float(rows.times(label).sum()) / rows.total if rows.weights is not None else label.mean()
     unit = max(float(np.abs(label - center).max()), np.finfo(np.float64).tiny)
-    centered = ((label - center) / unit).astype(np.float32)
-    right = (matrix.T @ centered).astype(np.float64) - mean * float(centered.sum(dtype=np.float64))
-    weights = unit * np.linalg.solve(products + PENALTY * np.eye(len(mean)), right)[:, None]
-    return Weights(weights, center - mean @ weights, float(label.min()), float(label.max()))
+    centered = rows.times(((label - center) / unit).astype(np.float32))
+    right = (matrix.T @ centered).astype(np.float64) - rows.mean * float(centered.sum(dtype=np.float64))
+    weights = unit * np.linalg.solve(rows.products + PENALTY * np.eye(len(rows.mean)), right)[:, None]
+    return Weights(weights, center - rows.mean @ weights, float(label.min()), float(label.max()))
 
 
 def _shares(sums: np.ndarray, num_classes: int) -> np.ndarray:
@@ -247,9 +268,7 @@ def _shares(sums: np.ndarray, num_classes: int) -> np.ndarray:
     return shares
 
 
-def _logistic(
-    matrix: np.ndarray, mean: np.ndarray, products: np.ndarray, number: np.ndarray, num_classes: int, ask: Ask
-) -> Weights:
+def _logistic(matrix: np.ndarray, rows: _Counted, number: np.ndarray, num_classes: int, ask: Ask) -> Weights:
     """Multinomial logistic regression by L-BFGS (Liu and Nocedal 1989).
 
     It works on columns without correlation: weights are those of it times the inverse of a Cholesky factor of the bound of the
@@ -257,10 +276,11 @@ def _logistic(
     """
     from scipy.optimize import minimize
 
-    num_rows, outputs = len(matrix), 1 if num_classes == 2 else num_classes
-    bound = products / (4 * num_rows) + (PENALTY / num_rows) * np.eye(len(mean))
+    num_rows, mean, outputs = rows.total, rows.mean, 1 if num_classes == 2 else num_classes
+    bound = rows.products / (4 * num_rows) + (PENALTY / num_rows) * np.eye(len(mean))
     whitening = np.linalg.inv(np.linalg.cholesky(bound)).T
-    counts = np.bincount(number, minlength=num_classes)
+    counts = rows.times(np.ones(len(matrix)))
+    counts = np.bincount(number, counts, minlength=num_classes)
     priors = np.log((counts + 0.5) / (num_rows + 0.5 * num_classes))
     start = priors[1:] - priors[0] if num_classes == 2 else priors
 
@@ -272,11 +292,12 @@ def _logistic(
         ask()
         weights, intercept = weighed(flat)
         shares = _shares(matrix @ weights.astype(np.float32) + (intercept - mean @ weights), num_classes)
-        own = np.arange(num_rows), number
-        value = -np.log(np.maximum(shares[own], np.finfo(np.float64).tiny)).mean()
+        own = np.arange(len(matrix)), number
+        surprise = -np.log(np.maximum(shares[own], np.finfo(np.float64).tiny))
+        value = surprise.mean() if rows.weights is None else rows.times(surprise).sum() / num_rows
         value += PENALTY / (2 * num_rows) * float((weights**2).sum())
         shares[own] -= 1.0
-        rest = shares[:, num_classes - outputs :]
+        rest = rows.times(shares[:, num_classes - outputs :])
         total = rest.sum(axis=0)
         slope = (matrix.T @ rest.astype(np.float32) - np.outer(mean, total) + PENALTY * weights) / num_rows
         return float(value), np.concatenate([total / num_rows, (whitening.T @ slope).ravel()])

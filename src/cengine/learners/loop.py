@@ -18,6 +18,7 @@ from cengine.learners.model import training_model
 from cengine.learners.predict import NetworkPredictor, network_inputs
 from cengine.learners.prefetch import Prefetched
 from cengine.networks.keras_setup import KerasModel, KerasVariables
+from cengine.preprocess.targets import row_weights
 from cengine.stopping import Reason, Wish
 
 if TYPE_CHECKING:
@@ -226,7 +227,7 @@ class _Trainee:
         self.optimizer.build(self.inner.trainable_variables)
         self.predictor = NetworkPredictor(self.inner, heads, trainer.eval_batch_size)
         self.heads = heads
-        self.label_names = tuple(rows.examples.labels)
+        self.label_names, self.weighted = tuple(rows.examples.labels), rows.examples.weighted
         self.per_row = [head.loss.build() for head in heads]
         self.norms = self._norms(rows)
         self.state: State = tuple([v.value for v in group] for group in self._variables())
@@ -254,10 +255,20 @@ class _Trainee:
             norms.append(mean if np.isfinite(mean) and mean > 0 else 1.0)
         return norms
 
-    def row_losses(self, outputs: jax.Array | list[jax.Array], labels: Mapping[str, jax.Array]) -> list[jax.Array]:
-        """The losses of each row and label, (b,) each, in the labels' units."""
+    def mean_losses(
+        self, outputs: jax.Array | list[jax.Array], labels: Mapping[str, jax.Array], weights: Mapping[str, jax.Array]
+    ) -> list[jax.Array]:
+        """The mean loss of each label over rows (b,), each times its weight, in the labels' units."""
+        import jax.numpy as jnp
+
         outputs = outputs if isinstance(outputs, list | tuple) else [outputs]
-        return [head.losses(self.per_row[i], labels[head.target.name], outputs[i]) for i, head in enumerate(self.heads)]
+        found = []
+        for i, head in enumerate(self.heads):
+            name = head.target.name
+            losses = head.losses(self.per_row[i], labels[name], outputs[i])
+            counted = row_weights(head.target, labels[name], weights.get(name))
+            found.append(jnp.mean(losses if counted is None else losses * counted))
+        return found
 
     def advance(self, chunk: Chunk, first: int, length: int) -> np.ndarray:
         """Trains on `length` batches of a chunk from its `first` on; gives the loss of each step."""
@@ -271,11 +282,15 @@ class _Trainee:
         values = {}
         for name, sample in samples.items():
             outputs = self.predictor.outputs(sample, self.state[0], self.state[1])
-            labels = {name: jnp.asarray(label) for name, label in sample.labels.items()}
+            labels, weights = (
+                {name: jnp.asarray(column) for name, column in columns.items()}
+                for columns in (sample.labels, sample.weights)
+            )
             together = [head.mean(output) for head, output in zip(self.heads, outputs, strict=True)]
-            losses = self.row_losses([jnp.asarray(o) for o in together], labels)
+            weights = {name: column / jnp.mean(column) for name, column in weights.items()}
+            losses = self.mean_losses([jnp.asarray(o) for o in together], labels, weights)
             total = sum(
-                float(jnp.mean(loss)) / (norm if len(self.heads) > 1 else 1.0)
+                float(loss) / (norm if len(self.heads) > 1 else 1.0)
                 for loss, norm in zip(losses, self.norms, strict=True)
             )
             values[name] = {"loss": total, **measure(self.predictor.read(outputs), sample)}
@@ -324,11 +339,11 @@ def _compiled_steps(trainee: _Trainee) -> Callable[[State, Chunk, int, int], Car
     def objective(
         weights: list[jax.Array], others: list[jax.Array], batch: Chunk
     ) -> tuple[jax.Array | float, tuple[jax.Array | float, list[jax.Array]]]:
-        rows = Batch(batch, trainee.label_names)
+        rows = Batch(batch, trainee.label_names, trainee.weighted)
         outputs, others, penalties = inner.stateless_call(
             weights, others, network_inputs(rows.inputs), training=True, return_losses=True
         )
-        losses = [jnp.mean(loss) for loss in trainee.row_losses(outputs, rows.labels)]
+        losses = trainee.mean_losses(outputs, rows.labels, rows.weights)
         normed = sum(loss / norm for loss, norm in zip(losses, trainee.norms, strict=True))
         told = losses[0] if len(losses) == 1 else normed
         return normed + sum(penalties, 0.0), (told, others)

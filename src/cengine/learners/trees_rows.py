@@ -20,6 +20,7 @@ from cengine.learners.trees_graph import LEAST_NUMBER
 from cengine.learners.trees_library import import_lightgbm
 from cengine.learners.trees_objectives import Objective
 from cengine.preprocess.apply import Input
+from cengine.preprocess.targets import row_weights
 
 if TYPE_CHECKING:
     import lightgbm
@@ -85,15 +86,22 @@ class TrainTable:
         """Encoded labels of all rows, float32 (n,)."""
         return self.examples.column(f"label: {name}", TRAIN, range(len(self.examples.group_rows))).astype(np.float32)
 
+    def weights(self, name: str) -> np.ndarray | None:
+        """How much all rows count for a label, float32 (n,); None if they count alike."""
+        if name not in self.examples.weighted:
+            return None
+        return self.examples.column(f"weight: {name}", TRAIN, range(len(self.examples.group_rows)))
+
     def dataset(
         self, objective: Objective, parameters: Mapping[str, Any], scores: np.ndarray | None
     ) -> lightgbm.Dataset:
         """The rows binned, with the labels of a target; `scores` (n, num_scores) are what trees of before say."""
         library = import_lightgbm()
-        inputs = ordered(self.examples.inputs)
+        inputs, labels = ordered(self.examples.inputs), self.labels(objective.target.name)
         made = library.Dataset(
             _sequences(library, self),
-            label=objective.labels(self.labels(objective.target.name)),
+            label=objective.labels(labels),
+            weight=row_weights(objective.target, labels, self.weights(objective.target.name)),
             init_score=scores if scores is None or objective.num_scores > 1 else scores[:, 0],
             feature_name=[f"x{place}" for place in range(len(inputs))],
             categorical_feature=[place for place, one in enumerate(inputs) if one.size is not None],

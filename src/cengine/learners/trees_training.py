@@ -18,7 +18,7 @@ from cengine.learners.trees_library import import_lightgbm, threads_for
 from cengine.learners.trees_model import num_leaves, raw_scores, write_trees
 from cengine.learners.trees_objectives import Objective, objectives_of
 from cengine.learners.trees_rows import TrainTable, check_memory, matrix_of
-from cengine.preprocess.targets import Target
+from cengine.preprocess.targets import Target, row_weights
 from cengine.stopping import Reason
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ class _Growing:
             if constant is None or len(self.objectives) == 1:
                 norms.append(1.0)
                 continue
-            mean = float(objective.losses(np.tile(constant, (len(rows), 1)), rows.labels[objective.target.name]).mean())
+            mean = _mean_loss(objective, np.tile(constant, (len(rows), 1)), rows)
             norms.append(mean if np.isfinite(mean) and mean > 0 else 1.0)
         return norms
 
@@ -164,7 +164,7 @@ class _Growing:
         loss, predicted = 0.0, {}
         for objective, raw, norm in zip(self.objectives, scores, self.norms, strict=True):
             name = objective.target.name
-            loss += float(objective.losses(raw, sample.rows.labels[name]).mean()) / norm
+            loss += _mean_loss(objective, raw, sample.rows) / norm
             predicted[name] = objective.read(raw)
         return {"loss": loss, **self.course.measure(predicted, sample.rows)}
 
@@ -227,6 +227,14 @@ class _Sample:
                 self.scores[place] = self.scores[place] + raw_scores(booster, objective, self.matrix, self.step, more)
             self.step += more
         return self.scores
+
+
+def _mean_loss(objective: Objective, raw: np.ndarray, rows: Batch) -> float:
+    """The mean loss over rows, each as often as it counts."""
+    name = objective.target.name
+    losses = objective.losses(raw, rows.labels[name])
+    counted = row_weights(objective.target, rows.labels[name], rows.weights.get(name))
+    return float(losses.mean() if counted is None else (losses * counted).sum() / counted.sum())
 
 
 def _hyperparameters(learner: BoostedTrees, objectives: Sequence[Objective], course: Course) -> dict[str, float | str]:

@@ -20,6 +20,7 @@ from cengine.networks.encodings import Encoding
 from cengine.preprocess.fit import Statistics
 from cengine.preprocess.source import Rows
 from cengine.preprocess.split import Split
+from cengine.preprocess.weights import weight_cell
 from cengine.tables import POSITION, ROW_ID
 from cengine.transforms import Lookups, NoLookups, Value, as_input
 from cengine.transforms.fill import filled
@@ -67,13 +68,16 @@ def write_encoded(
 
     The order is that of the identities where the rows are a warehouse's, which has none.
 
-    Columns: one for each input (REAL or INTEGER), one for each label (`label: NAME`, REAL), `_split`, and for rows
+    Columns: one for each input (REAL or INTEGER), one for each label (`label: NAME`, REAL), how much rows count for those with a
+    `sample_weight` as a share of the train rows' mean (`weight: NAME`, REAL), `_split`, and for rows
     that are not for training their identity, by which evaluation finds the label and slice columns again. The part of train
     that is kept back to choose a model by has the number after the last split's; it counts among the train rows for statistics.
 
     Raises PreprocessError for labels that are too large to train on.
     """
-    names = list(dict.fromkeys([f.name for f in features] + [label.name for label in labels]))
+    weighted = [label for label in labels if label.sample_weight]
+    names = [f.name for f in features] + [label.name for label in labels] + [str(w.sample_weight) for w in weighted]
+    names = list(dict.fromkeys(names))
     order = [] if engine.keeps_order else [POSITION]
     assigned = split.assigned(engine, rows, names + order, inner=True)
     outputs = feature_outputs(features, statistics, engine)
@@ -83,6 +87,9 @@ def write_encoded(
                 f"label: {label.name}", quoted=True
             )
         )
+    for label in weighted:
+        share = double(1 / statistics["labels"][label.name]["mean_weight"]) * weight_cell(label, rows)
+        outputs.append(exp.cast(share, "real").as_(f"weight: {label.name}", quoted=True))
     number = column(rows.split_column)
     identity = exp.Case().when(exp.NEQ(this=number, expression=exp.convert(0)), column(ROW_ID))
     outputs += [number.as_("_split", quoted=True), identity.as_(ROW_ID, quoted=True)]
@@ -99,6 +106,7 @@ def _encoded_schema(inputs: Sequence[Input], labels: Sequence[Label]) -> pa.Sche
     """The types of the encoded rows."""
     fields = [(known.column, pa.float32() if known.size is None else pa.int32()) for known in inputs]
     fields += [(f"label: {label.name}", pa.float32()) for label in labels]
+    fields += [(f"weight: {label.name}", pa.float32()) for label in labels if label.sample_weight]
     return pa.schema([*fields, ("_split", pa.int16()), (ROW_ID, pa.int64())])
 
 
@@ -206,8 +214,8 @@ class _EncodedNames:
 
     def __call__(self, feature: str, value: Value) -> str:
         name = f"{feature}.{value.part}" if value.part else feature
-        # Labels stand beside as `label: NAME`.
-        while fold(name) in self._taken or fold(name).startswith("label: "):
+        # Labels stand beside as `label: NAME`, their weights as `weight: NAME`.
+        while fold(name) in self._taken or fold(name).startswith(("label: ", "weight: ")):
             name = f"_{name}"
         self._taken.add(fold(name))
         return name

@@ -19,6 +19,7 @@ from cengine.networks.encodings import Auto, Encoding
 from cengine.preprocess.source import Rows
 from cengine.preprocess.split import Split
 from cengine.preprocess.summarize import Question, summarize
+from cengine.preprocess.weights import fit_weights
 from cengine.summaries import Needs, Summary
 from cengine.tasks import Binary, task_named
 from cengine.transforms import Filling, NoLookups, Transform, Value, as_input
@@ -50,6 +51,13 @@ def fit(engine: Engine, rows: Rows, split: Split, resolved: Resolved) -> Statist
         summaries = summarize(engine, train, num_rows, [track.question() for track in open_tracks])
         for track, summary in zip(open_tracks, summaries, strict=True):
             track.answer(summary)
+    for track in tracks:
+        if isinstance(track, _LabelTrack) and track.label.sample_weight:
+            columns = [track.label.sample_weight, track.name]
+            assigned = split.assigned(engine, rows, columns)
+            track.statistics |= fit_weights(
+                engine, assigned, rows, track.label, track.filled, track.statistics, num_rows
+            )
     return {
         "num_train_rows": num_rows,
         "features": {track.name: track.statistics for track in tracks if isinstance(track, _FeatureTrack)},
@@ -61,8 +69,9 @@ def num_queries(resolved: Resolved) -> int:
     """How many queries `fit` asks of a table whose ranges are not known beforehand."""
     words = [_feature_needs(feature) for feature in resolved.features]
     words += [[(needs, False) for needs in _label_needs(label)] for label in resolved.labels]
+    weighing = sum(3 + (not task_named(label.task).has_classes) for label in resolved.labels if label.sample_weight)
     rounds = itertools.zip_longest(*([one for one in chain if one[0]] for chain in words), fillvalue=(Needs(), False))
-    return sum(
+    return weighing + sum(
         any(needs.range or (needs.moments and not bounded) for needs, bounded in asked)
         + any(needs.moments for needs, _ in asked)
         + any(needs.counts for needs, _ in asked)
@@ -194,6 +203,12 @@ class _LabelTrack(_Track):
         super().__init__(label.name, Value(column(label.name), label.kind), _known_bounds(label, rows), words)
         if plain and not classes:
             self.statistics["transforms"] = [{} for _ in label.transforms]
+
+    @property
+    def filled(self) -> Value:
+        """The label as it is in the table, filled where the YAML says so."""
+        value = Value(column(self.name), self.label.kind)
+        return value if self.label.filling is None else filled(value, self.statistics["filling"])
 
     def needs(self) -> Needs:
         match self.words[0]:

@@ -59,6 +59,10 @@ class FixedPoint:
         terms = {"x": column(name), "xx": exp.Mul(this=column(name), expression=column(name))}
         return {key: _exact_sum(term if self.whole else _digits(term)) for key, term in terms.items()}
 
+    def total(self, text: str | None) -> Fraction:
+        """The sum of numbers that are no integers and lie around a pivot of 0."""
+        return Fraction(self.scale) * Fraction(int(text or 0), 2**BITS)
+
     def moments(self, sums: Mapping[str, str], count: int) -> tuple[float, float]:
         """Mean and population deviation, in exact arithmetic until the last step."""
         mean, deviation = self.exact_moments(sums, count)

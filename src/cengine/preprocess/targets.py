@@ -11,6 +11,7 @@ import numpy as np
 from cengine.config.resolve import Label, task_of
 from cengine.plain import Cell
 from cengine.preprocess.fit import Statistics
+from cengine.preprocess.weights import class_weights
 from cengine.tasks import Task, task_named
 from cengine.transforms import InvertibleTransform
 
@@ -29,6 +30,8 @@ class Target:
     scale: float = 1.0
     classes: tuple[Cell, ...] = ()
     transform_statistics: tuple[dict[str, Any], ...] = ()
+    class_weights: tuple[float, ...] = ()
+    """What a row of each class counts in training; () if all count alike."""
 
     @property
     def name(self) -> str:
@@ -54,6 +57,20 @@ class Target:
         return transformed
 
 
+def row_weights(target: Target, labels: Any, weights: Any | None) -> Any | None:
+    """How much rows count in training, (n,), of NumPy or JAX as `labels` are; None if all count alike.
+
+    `labels` are encoded; `weights` are the label's, None where it has no `sample_weight`.
+    """
+    if not target.class_weights:
+        return weights
+    number = labels.astype("int32").clip(
+        0
+    )  # a class that the train rows do not have counts as the first: it is not learnt
+    of_classes = sum(share * (number == place) for place, share in enumerate(target.class_weights))
+    return of_classes if weights is None else of_classes * weights
+
+
 def targets_of(labels: Sequence[Label], statistics: Statistics, *, one_output_a_class: bool = False) -> list[Target]:
     """One target for each label. Two classes share one probability, or have one each if `one_output_a_class` is true and no loss is named."""
     return [_target(label, statistics["labels"][label.name], one_output_a_class) for label in labels]
@@ -69,6 +86,6 @@ def _target(label: Label, fitted: dict[str, Any], one_output_a_class: bool) -> T
             transform_statistics=tuple(fitted["transforms"]),
         )
     classes = tuple(fitted["classes"])
-    return Target(
-        label, task_named(task_of(label, len(classes), one_output_a_class=one_output_a_class)), classes=classes
-    )
+    task = task_named(task_of(label, len(classes), one_output_a_class=one_output_a_class))
+    weights = class_weights(label.class_weight, classes, fitted.get("counts", ()), label.name)
+    return Target(label, task, classes=classes, class_weights=weights)

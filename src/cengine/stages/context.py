@@ -126,5 +126,6 @@ class Context:
         return (
             self.placed_columns
             | {label.name for label in resolved.labels}
+            | {label.sample_weight for label in resolved.labels if label.sample_weight}
             | {feature.name for feature in resolved.features}
         )

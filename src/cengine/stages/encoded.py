@@ -41,5 +41,6 @@ class Encoded:
         inputs = context.inputs(work.of(Fit))
         targets = targets_of(resolved.labels, statistics, one_output_a_class=resolved.trainer.one_output_a_class)
         parts = [*split.names, INNER] if split.has_inner else split.names
-        examples = Examples(work.of(Transform) / ENCODED, inputs, [target.name for target in targets], parts)
+        names, weighted = [one.name for one in targets], [one.name for one in resolved.labels if one.sample_weight]
+        examples = Examples(work.of(Transform) / ENCODED, inputs, names, parts, weighted)
         return Encoded(statistics, split, targets, examples)

@@ -80,7 +80,7 @@ class Evaluate(Stage):
         from cengine.evaluation.evaluate import evaluate
         from cengine.evaluation.predictions import write_predictions
         from cengine.evaluation.search import columns_beside
-        from cengine.evaluation.truth import found_in_rows, write_truth
+        from cengine.evaluation.truth import found_in_rows, weights_told, write_truth
         from cengine.evaluation.yardsticks import beside_yardsticks
         from cengine.stages.looking import found_in_predictions
 
@@ -96,9 +96,10 @@ class Evaluate(Stage):
         beside_raw = {name: work.folder / f"raw-{name}.parquet" for name in yardsticks}
         _predict(context, encoded, {raw: predictor, **{beside_raw[name]: yardsticks[name] for name in yardsticks}})
         beside, features = columns_beside(resolved), [feature.name for feature in resolved.features]
+        of_labels = [name for label in resolved.labels for name in (label.name, label.sample_weight) if name]
         with (
             context.engine() as engine,
-            context.joinable_rows(split, [*beside, *features, *(label.name for label in resolved.labels)]) as rows,
+            context.joinable_rows(split, [*beside, *features, *of_labels]) as rows,
         ):
             predictions = work.folder / PREDICTIONS
             write_predictions(engine, rows, targets, encoded.statistics, raw, beside, predictions)
@@ -120,6 +121,7 @@ class Evaluate(Stage):
             scan = engine.parquet([predictions])
             more = found_in_predictions(context, encoded, predictor, engine, scan, rows, products)
             more["associations"], more["repeated"] = truth["associations"], truth["repeated"]
+            more["weights"] = weights_told(targets)
             write_truth(more, work.folder)
 
 

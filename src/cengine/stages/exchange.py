@@ -54,15 +54,19 @@ class Exchange:
         return list(self.columns)
 
     def losses(self, rows: np.ndarray, place: int | None, donors: np.ndarray | None) -> np.ndarray:
-        """Losses float64 (labels, n) of rows of these numbers, with the cells of a feature of the rows `donors`."""
+        """Losses float64 (labels, n) of rows of these numbers, with the cells of a feature of the rows `donors`.
+
+        They are as much larger than the row's own as it counts more than the others do on average.
+        """
         taken = self._taken(rows, place, donors)
-        predicted, labels = self.predictor.predict(taken), taken.labels
-        return np.stack(
-            [
-                target.task.losses(predicted[target.name], target.read_label(labels[target.name]))
-                for target in self.targets
-            ]
-        )
+        predicted, labels, weights = self.predictor.predict(taken), taken.labels, taken.weights
+        found = []
+        for target in self.targets:
+            losses = target.task.losses(predicted[target.name], target.read_label(labels[target.name]))
+            if target.name in weights:
+                losses = losses * weights[target.name] / self.batch.weights[target.name].mean(dtype=np.float64)
+            found.append(losses)
+        return np.stack(found)
 
     def predictions(self, rows: np.ndarray, place: int, donor: int) -> dict[str, np.ndarray]:
         """Predictions by label, float64 (n, outputs), where all these rows have the cells of one."""

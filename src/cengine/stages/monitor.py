@@ -10,7 +10,7 @@ from sqlglot import exp
 
 from cengine.config.resolve import metrics_of
 from cengine.engines.engine import Engine
-from cengine.evaluation.predictions import prediction_columns, roles_of
+from cengine.evaluation.predictions import prediction_columns, roles_of, weight_of
 from cengine.evaluation.slices import measure
 from cengine.learners.examples import Batch
 from cengine.metrics.metric import Metric
@@ -30,6 +30,7 @@ class Monitor:
         columns = prediction_columns(self.targets, predicted, rows.labels)
         for target in self.targets:
             columns.setdefault(f"label: {target.name}", target.read_label(rows.labels[target.name]))
+        columns |= {f"weight: {name}": values.astype(np.float64) for name, values in rows.weights.items()}
         # What is a list for each row is for pictures; no metric reads it.
         self.engine.register(
             "monitored", pa.table({name: values for name, values in columns.items() if values.ndim == 1})
@@ -38,7 +39,13 @@ class Monitor:
         for target in self.targets:
             metrics = metrics_of(target.label, target.task.name, self.metrics)
             (overall,) = measure(
-                self.engine, exp.to_table("monitored"), roles_of(target), target.task.name, metrics, within=()
+                self.engine,
+                exp.to_table("monitored"),
+                roles_of(target),
+                target.task.name,
+                metrics,
+                within=(),
+                weight=weight_of(target),
             )
             row = overall.table.to_pylist()[0]
             for name, value in row.items():
