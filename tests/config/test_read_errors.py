@@ -77,7 +77,7 @@ def test_two_messages_stand_apart() -> None:
         "   |\n"
         "1  | features: {a: {loss: mse}}\n"
         "   |                ^^^^\n"
-        "   = known keys: filling, transform, resampling, encoding\n"
+        "   = known keys: filling, missing_indicator, transform, resampling, encoding\n"
         "\n"
         "error: version 2 is not known\n"
         "  --> c.yaml:5:10\n"

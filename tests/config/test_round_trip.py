@@ -122,7 +122,7 @@ COLUMN = {
     "transform": st.lists(words(TRANSFORMS), min_size=1, max_size=3),
     "resampling": words(RESAMPLINGS),
 }
-FEATURE = maybe({**COLUMN, "encoding": words(ENCODINGS)})
+FEATURE = maybe({**COLUMN, "missing_indicator": st.booleans(), "encoding": words(ENCODINGS)})
 LABEL = maybe(
     {
         **COLUMN,

@@ -108,6 +108,18 @@ def test_numbers_that_are_names_are_learnt_one_by_one(column, is_name) -> None:
     check(found, schema)
 
 
+def test_missing_numbers_are_told_to_the_network() -> None:
+    """Where there are any; and a text that is another one in each row is named and left out."""
+    column = Column("age", "DOUBLE", "float", 3, 0.0, 1.0)
+    schema = TableSchema((*table(X, ("note", "string", "a", "b"), ("price", "float")).columns, column), 1000)
+    text = template(schema, "price", of_single_rows={"note"})
+    found = resolve(parse_config(text).config, schema)
+    assert {one.name: one.missing_indicator for one in found.features} == {"x": False, "age": True}
+    assert "# note: {}" in text
+    assert "left out: another text in nearly every row" in text
+    assert "missing_indicator" not in template(table(X, ("price", "float")))
+
+
 @pytest.mark.parametrize(("label", "num_rows", "dropout"), [
     (("kind", "string"), 500, [0.15, 0.15]),
     (("kind", "string"), 500_000, [0.15, 0.15]),

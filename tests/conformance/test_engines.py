@@ -110,7 +110,9 @@ def features():
     for i, (name, kind) in enumerate(FILLING_CASES):
         to_number = {"string": "hash_strings", "timestamp": "epoch_seconds"}.get(kind, "no_transform")
         filling = FILLINGS[name](**({"custom_value": GIVEN[kind]} if name == "custom" else {}))
-        fillings.append(Feature(f"filling{i}", kind, filling, (TRANSFORMS[to_number](),), Auto()))
+        fillings.append(
+            Feature(f"filling{i}", kind, filling, (TRANSFORMS[to_number](),), Auto(), missing_indicator=True)
+        )
     return (Feature("row", "integer", FILLINGS["min"](), (TRANSFORMS["no_transform"](),), Auto()), *words, *fillings)
 
 
@@ -239,6 +241,19 @@ def test_words_are_those_of_the_oracle(case, found) -> None:
             assert cells.tolist() == array.tolist()
         else:
             np.testing.assert_allclose(cells, array.astype(np.float32), rtol=2e-6, atol=2e-7)
+
+
+def test_missing_cells_are_told_beside_what_fills_them(found) -> None:
+    encoded = found.words()[1].sort_by("row")
+    for number, (_, kind) in enumerate(FILLING_CASES):
+        cells = [cell for cell, label in zip(COLUMNS[kind], labelled(), strict=True) if label]
+        wanted = [float(cell is None or cell != cell) for cell in cells]
+        assert encoded[f"filling{number}.missing"].to_pylist() == wanted
+        assert 0 < sum(wanted) < len(wanted) or kind in (
+            "float",
+            "string",
+            "boolean",
+        )  # labels that are not filled are there
 
 
 def labelled():

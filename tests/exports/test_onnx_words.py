@@ -7,6 +7,7 @@ import datetime
 import json
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -71,7 +72,7 @@ FEATURES = [
     *(feature(f"word{n}", kind, [(name, parameters)]) for n, (name, kind, parameters) in enumerate(WORD_CASES)),
     *(feature(f"chain{n}", kind, words) for n, (kind, words) in enumerate(CHAINS)),
     *(
-        feature(f"filling{n}", kind, [(to_number, {})], filling_of(name, kind))
+        replace(feature(f"filling{n}", kind, [(to_number, {})], filling_of(name, kind)), missing_indicator=True)
         for n, (name, kind) in enumerate(FILLING_CASES)
         for to_number in [{"string": "one_hot_encode", "timestamp": "epoch_seconds"}.get(kind, "no_transform")]
     ),

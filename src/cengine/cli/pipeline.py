@@ -94,10 +94,12 @@ def template(key: str | None, label: str | None, output: Path | None) -> None:
     """Write a commented YAML for the datasource, ready to push and to change."""
     from cengine.config.template import template as make
     from cengine.datasources.catalogue import find_datasource, snapshot_of
+    from cengine.inspection.sample import texts_of_single_rows
 
     home = looked_at()
-    schema = snapshot_of(home, find_datasource(home, key)).schema
-    _write(make(schema, _known(label, schema) if label else None), output)
+    snapshot = snapshot_of(home, find_datasource(home, key))
+    schema, single = snapshot.schema, texts_of_single_rows(snapshot)
+    _write(make(schema, _known(label, schema) if label else None, of_single_rows=single), output)
 
 
 @pipeline.command(context_settings=SETTINGS)
@@ -110,16 +112,19 @@ def configure(output: Path, key: str | None) -> None:
     from cengine.config.template import guessed_label
     from cengine.config.template import template as make
     from cengine.datasources.catalogue import find_datasource, snapshot_of
+    from cengine.inspection.sample import texts_of_single_rows
 
     home = looked_at()
     record = find_datasource(home, key)
-    schema = snapshot_of(home, record).schema
+    snapshot = snapshot_of(home, record)
+    schema, single = snapshot.schema, texts_of_single_rows(snapshot)
     if not sys.stdin.isatty():
-        _write(make(schema), output)
+        _write(make(schema, of_single_rows=single), output)
         return
     echo(f"columns of {record.name}: {', '.join(schema.names)}")
     label = _known(ask("what is to be predicted", default=guessed_label(schema)), schema)
-    names = [column.name for column in schema.columns if column.kind is not None and column.name != label]
+    able = [column.name for column in schema.columns if column.kind is not None and column.name != label]
+    names = [name for name in able if name not in single] or able
     answer = ask("from which columns (comma-separated, or all)", default="all")
     features = (
         names

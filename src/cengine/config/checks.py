@@ -279,6 +279,8 @@ class Checker:
                 )
         if self.config.labels[label.name].encoding is not None:
             self.add("a label has no encoding", (*path, "encoding"), key=True)
+        if self.config.labels[label.name].missing_indicator is not None:
+            self.add("missing_indicator is for features", (*path, "missing_indicator"), key=True)
 
     def _fits(self, feature: Feature, path: tuple[str | int, ...]) -> None:
         self._filling_fits(feature.name, feature.filling, feature.kind, (*path, "filling"))

@@ -33,13 +33,14 @@ ClassWeight = str | tuple[tuple[str, float], ...]
 
 @dataclass(frozen=True)
 class Feature:
-    """A column that enters the network, with every word it passes."""
+    """A column that enters the network, with every word it passes. `missing_indicator` adds an input: 1 where the cell is missing."""
 
     name: str
     kind: str
     filling: Filling
     transforms: tuple[Transform, ...]
     encoding: Encoding
+    missing_indicator: bool = False
 
     def identity(self) -> dict[str, Any]:
         """What a fingerprint reads."""
@@ -49,6 +50,7 @@ class Feature:
             "filling": self.filling.identity(),
             "transforms": [word.identity() for word in self.transforms],
             "encoding": self.encoding.identity(),
+            **({"missing_indicator": True} if self.missing_indicator else {}),
         }
 
 
@@ -182,7 +184,12 @@ def explicit(config: Config, resolved: Resolved, names: Names) -> Config:
     spelled = spelled_as_in(config, names).config
     features = {
         own.name: spelled.features[own.name].model_copy(
-            update={"filling": own.filling, "transform": own.transforms, "encoding": own.encoding}
+            update={
+                "filling": own.filling,
+                "missing_indicator": own.missing_indicator or None,
+                "transform": own.transforms,
+                "encoding": own.encoding,
+            }
         )
         for own in resolved.features
     }
@@ -226,7 +233,10 @@ def _feature(name: str, column: ColumnConfig, config: Config, schema: TableSchem
     encoding = column.encoding or defaults.encoding or Auto()
     if column.encoding is None and column.transform is not None and given_by(chosen) not in encoding.accepts:
         encoding = Auto()  # the kind's is for the kind's transform
-    return Feature(name, kind, column.filling or defaults.filling or filling, chosen, encoding)
+    indicator = column.missing_indicator
+    if indicator is None:
+        indicator = bool(defaults.missing_indicator) and schema[name].num_nulls != 0
+    return Feature(name, kind, column.filling or defaults.filling or filling, chosen, encoding, indicator)
 
 
 def given_by(transforms: Sequence[Transform]) -> str:

@@ -67,6 +67,7 @@ class ColumnConfig(Block):
     """What the YAML says of one column; None takes the default of the column's kind."""
 
     filling: SerializeAsAny[Filling] | None = None
+    missing_indicator: bool | None = None
     transform: tuple[SerializeAsAny[Transform], ...] | None = None
     resampling: SerializeAsAny[Word] | None = None
     encoding: SerializeAsAny[Encoding] | None = None
@@ -97,9 +98,10 @@ class LabelConfig(ColumnConfig):
 
 
 class KindDefaults(Block):
-    """Defaults for the columns of one kind."""
+    """Defaults for the columns of one kind. That of `missing_indicator` is for those with missing cells."""
 
     filling: SerializeAsAny[Filling] | None = None
+    missing_indicator: bool | None = None
     transform: tuple[SerializeAsAny[Transform], ...] | None = None
     resampling: SerializeAsAny[Word] | None = None
     encoding: SerializeAsAny[Encoding] | None = None
@@ -295,7 +297,7 @@ def _column(column: Block) -> dict[str, Any]:
             nested[key] = words[0] if len(words) == 1 else words
         elif key == "metrics":
             nested[key] = _metrics(value)
-        elif key in ("sample_weight", "class_weight"):
+        elif key in ("missing_indicator", "sample_weight", "class_weight"):
             nested[key] = value
         else:
             nested[key] = word_to_nested(value, "type" if key == "loss" else "method")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from cengine.config.length import LEARNING_RATE, LEAST_STEPS, NUM_CHECKPOINTS, PASSES, Length
 from cengine.config.resolve import BUILT_IN
@@ -25,6 +25,7 @@ MEMBERS, MEMBERS_OF_LARGE, LARGE_ROWS = 8, 4, 100_000
 # With more rows it is worth more to learn from all of them than to choose a checkpoint by a tenth.
 FEW_ROWS = 1_500
 NUMBERS = ["    filling: median", "    transform: robust", "    encoding: bins"]
+INDICATOR = "    missing_indicator: true  # an input more for each column with missing cells"
 NAMING = "compute_and_apply_vocabulary"
 # A whole number of so few values is a group of rows; so is a text that is not longer.
 FEW_VALUES, SHORT_TEXT = 20, 30
@@ -52,14 +53,25 @@ def task_for(column: Column) -> str:
 
 
 def template(
-    schema: TableSchema, label: str | None = None, features: Sequence[str] | None = None, eval_share: float = 0.1
+    schema: TableSchema,
+    label: str | None = None,
+    features: Sequence[str] | None = None,
+    eval_share: float = 0.1,
+    of_single_rows: Collection[str] = (),
 ) -> str:
-    """YAML text that is valid on such a table; every line that invites a change has a comment."""
+    """YAML text that is valid on such a table; every line that invites a change has a comment.
+
+    `of_single_rows` are columns of text with another value in nearly every row: they are named, and left out.
+    """
     told = "" if label else _why(schema)
     label = label or guessed_label(schema)
     trainer = task_for(schema[label])
     usable = [column for column in schema.columns if column.kind is not None and column.name != label]
-    reasons = {column.name: _left_out(column, schema) for column in usable}
+    reasons = {
+        column.name: _left_out(column, schema)
+        or ("another text in nearly every row" if column.name in of_single_rows else None)
+        for column in usable
+    }
     chosen = [
         column for column in usable if (column.name in features if features is not None else not reasons[column.name])
     ]
@@ -88,7 +100,7 @@ def template(
         "# Metrics are also given for each value of these columns.",
         "evaluator:",
     ]
-    sliced = _slice_column(schema, label)
+    sliced = _slice_column(schema, {label, *of_single_rows})
     lines.append(f"  {_key(sliced)}: {{}}" if sliced else "  {}")
     return "\n".join([*lines, "", *_preprocessing(chosen)]) + "\n"
 
@@ -174,7 +186,8 @@ def _preprocessing(chosen: Sequence[Column]) -> list[str]:
     lines = []
     for kind in dict.fromkeys(column.kind for column in chosen):
         if kind in ("integer", "float"):
-            lines += [f"  {kind}:", *NUMBERS]
+            lacks = any(column.kind == kind and column.num_nulls for column in chosen)
+            lines += [f"  {kind}:", *NUMBERS, *([INDICATOR] if lacks else [])]
             continue
         filling, transforms = BUILT_IN[kind or "string"]
         fill = "{method: custom, parameters: {custom_value: ''}}" if filling.name == "custom" else filling.name
@@ -232,9 +245,9 @@ def _is_split(column: Column) -> bool:
     return column.kind in ("string", "integer") and column.name.lower() in SPLIT_NAMES
 
 
-def _slice_column(schema: TableSchema, label: str) -> str | None:
-    """A column with few values, as far as its range tells: yes or no, a few whole numbers, else a short text."""
-    able = [column for column in schema.columns if column.name != label and _left_out(column, schema) is None]
+def _slice_column(schema: TableSchema, others: Collection[str]) -> str | None:
+    """A column with few values, as far as its range tells: yes or no, a few whole numbers, else a short text. It is none of the others."""
+    able = [column for column in schema.columns if column.name not in others and _left_out(column, schema) is None]
     few = [column for column in able if column.kind == "boolean" or _has_few(column)]
     texts = [
         column for column in able if column.kind == "string" and max(map(len, _ends(column)), default=0) <= SHORT_TEXT

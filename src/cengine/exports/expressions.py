@@ -162,6 +162,12 @@ class Compiler:
         above = number.apply("GreaterOrEqual", low, dtype=BOOL)
         return Column(above.apply("And", number.apply("LessOrEqual", high, dtype=BOOL)), missing)
 
+    def is_null(self, node: exp.Expr) -> Column:
+        if not isinstance(node.expression, exp.Null):
+            raise self.no_form(node)
+        found = self.column(node.this)
+        return Column(self.graph.constant([[False]], BOOL) if found.missing is None else found.missing)
+
     def negate(self, node: exp.Expr) -> Column:
         found = self.column(node.this)
         return Column(found.values.apply("Not"), found.missing)
@@ -349,6 +355,7 @@ _FORMS: dict[type[exp.Expr], Callable[[Compiler, Any], Column]] = {
     exp.Cast: Compiler.cast,
     **dict.fromkeys(_COMPARISONS, Compiler.compare),
     exp.Between: Compiler.between,
+    exp.Is: Compiler.is_null,
     exp.Not: Compiler.negate,
     exp.And: Compiler.both,
     exp.Or: Compiler.both,

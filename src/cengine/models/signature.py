@@ -81,6 +81,7 @@ def _read_feature(data: Mapping[str, Any]) -> Feature:
         read(data["filling"], FILLINGS),
         _words(data["transforms"]),
         read(data["encoding"], ENCODINGS),
+        bool(data.get("missing_indicator")),
     )
 
 

@@ -16,7 +16,7 @@ from cengine.engines.engine import Engine, Progress
 from cengine.errors import PreprocessError
 from cengine.expressions.build import as_double, bigint, bounded, column, double
 from cengine.names import fold
-from cengine.networks.encodings import Encoding
+from cengine.networks.encodings import Auto, Encoding
 from cengine.preprocess.fit import Statistics
 from cengine.preprocess.source import Rows
 from cengine.preprocess.split import Split
@@ -28,6 +28,8 @@ from cengine.transforms.scale import scaled
 
 # A power of two in the upper range of numbers of 32 bits.
 LARGEST_LABEL = 2.0**126
+# The part of a feature that says whether its cell is missing.
+MISSING = "missing"
 
 
 @dataclass(frozen=True)
@@ -48,8 +50,9 @@ def inputs_of(features: Sequence[Feature], statistics: Statistics) -> list[Input
     for feature in features:
         fitted = statistics["features"][feature.name]
         for value in _values(feature, fitted, column(feature.name), NoLookups()):
-            encoding = feature.encoding.chosen(value.size, one_hot=value.one_hot)
-            learnt = fitted.get("encoding", {})
+            chosen = Auto() if value.part == MISSING else feature.encoding
+            encoding = chosen.chosen(value.size, one_hot=value.one_hot)
+            learnt = {} if value.part == MISSING else fitted.get("encoding", {})
             inputs.append(Input(names(feature.name, value), value.size, encoding, learnt, feature.name))
     return inputs
 
@@ -126,7 +129,10 @@ def _values(feature: Feature, fitted: dict[str, Any], cell: exp.Expr, lookups: L
     values: tuple[Value, ...] = (filled(Value(cell, feature.kind), fitted["filling"]),)
     for word, statistics in zip(feature.transforms, fitted["transforms"], strict=True):
         values = tuple(result for value in values for result in word.apply(value, statistics, lookups))
-    return values
+    if not feature.missing_indicator:
+        return values
+    is_missing = exp.Is(this=cell.copy(), expression=exp.null())
+    return (*values, Value(exp.Case().when(is_missing, double(1.0)).else_(double(0.0)), "float", part=MISSING))
 
 
 def _label_value(label: Label, fitted: dict[str, Any], lookups: Lookups) -> exp.Expr:

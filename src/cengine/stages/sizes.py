@@ -5,7 +5,7 @@ from __future__ import annotations
 from cengine.config.resolve import Feature
 from cengine.config.schema import INNER, INNER_SHARE, TRAIN
 from cengine.learners.learner import Facts
-from cengine.networks.encodings import Encoding
+from cengine.networks.encodings import Auto, Encoding
 from cengine.stages.context import Context
 from cengine.stages.fit import Fit
 from cengine.stages.split import Split
@@ -50,7 +50,10 @@ def facts(context: Context, folders: Folders) -> Facts:
     """What a learner is told to say how long it takes; before Fit vocabularies are guessed."""
     resolved, rows = context.resolved, rows_by_use(context, folders)
     known = [] if is_guessed(folders) else context.inputs(folders[Fit.name])
-    inputs = [(i.size, i.encoding) for i in known] or [_guessed(feature) for feature in resolved.features]
+    inputs = [(i.size, i.encoding) for i in known] or [
+        *(_guessed(feature) for feature in resolved.features),
+        *((None, Auto().chosen(None, one_hot=False)) for feature in resolved.features if feature.missing_indicator),
+    ]
     judged = resolved.judged if resolved.judged in rows else None
     return Facts(rows, inputs, context.num_encoded, len(resolved.labels), judged, resolved.shown)
 
