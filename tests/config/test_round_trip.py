@@ -64,6 +64,14 @@ def test_the_posts_yaml() -> None:
     assert nested["preprocessing"]["boolean"]["resampling"] == "threshold"
 
 
+def test_a_threshold_is_a_share_and_reads_its_earlier_spelling() -> None:
+    assert RESAMPLINGS["threshold"](cond="greater_equal", c_value="rain") == RESAMPLINGS["threshold"](
+        cond="greater_or_equal", c_value="rain"
+    )
+    with pytest.raises(ValueError, match="less than or equal to 1"):
+        RESAMPLINGS["threshold"](threshold=3)
+
+
 # Words with parameters beside their defaults, each as the YAML's mapping.
 PARAMETERS = {
     "custom": [{"custom_value": value} for value in (0, 1, -2.5, "", "null", "1", True, False, "a: b # c")],

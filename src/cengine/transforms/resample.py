@@ -5,19 +5,33 @@ A table of single rows is not resampled, so nothing here changes a result.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field
 
 from cengine.words import Word, table_of
 
+Scalar = bool | int | float | str
+
+
+def _spelled(cond: object) -> object:
+    """A condition as it is called now: earlier versions read `greater_equal`."""
+    return {"greater_equal": "greater_or_equal", "less_equal": "less_or_equal"}.get(str(cond), cond)
+
 
 class Threshold(Word):
-    """`set_value` where the value compares with `threshold` as `cond` says, `c_value` elsewhere."""
+    """`set_value` where more than the share `threshold` of the period's values compare with `c_value` as `cond` says, else 0 or an empty text.
+
+    A value `includes` a text that is part of it. Missing values are not counted; a period without a value is missing.
+    """
 
     name = "threshold"
-    c_value: float = 0
-    cond: Literal["greater", "less", "equal", "greater_equal", "less_equal"] = "greater"
-    set_value: float = 1
-    threshold: float = 0
+    c_value: Scalar = 0
+    cond: Annotated[
+        Literal["greater", "less", "equal", "greater_or_equal", "less_or_equal", "includes"], BeforeValidator(_spelled)
+    ] = "greater"
+    set_value: Scalar = 1
+    threshold: float = Field(default=0, ge=0, le=1)
 
 
 class Mean(Word):
