@@ -40,7 +40,7 @@ class Truth(TypedDict):
 
 
 class Caution(TypedDict):
-    """A reason to mistrust the metrics: `kind` is leak, too_good or repeated, `is_warning` false for what is usual."""
+    """A reason to mistrust the metrics: `kind` is leak, too_good, repeated or calibration, `is_warning` false for what is usual."""
 
     kind: str
     sentence: str

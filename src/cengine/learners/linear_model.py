@@ -2,13 +2,14 @@
 
 Numbers are standardized, a code is one column for each of its commoner values. Both are fitted as scikit-learn's `Ridge` and
 `LogisticRegression` are by default: the sum over rows of the squared error of the standardized label, or of the log loss of the
-classes, and the squared weights (half of them for classes), intercepts left free.
+classes, and the squared weights (half of them for classes), intercepts left free. Quantiles are those of the errors in the train rows,
+added to the number: the same interval around every row.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -184,15 +185,17 @@ def fit_linear(examples: Examples, targets: Sequence[Target], ask: Ask) -> Linea
             number = label.astype(np.int64)
             fitted.append(_logistic(matrix, mean, products, number, max(1, len(target.classes)), ask))
         else:
-            fitted.append(_ridge(matrix, mean, products, label))
+            ridge = _ridge(matrix, mean, products, label)
+            quantiles = target.task.quantiles
+            fitted.append(_shifted(ridge, matrix, label, quantiles) if quantiles else ridge)
     return LinearModel(layout, fitted, targets)
 
 
 def _told(target: Target, fitted: Weights, sums: np.ndarray) -> np.ndarray:
     """What sums (n, outputs) say of a label."""
     if not target.task.has_classes:
-        encoded = np.clip(sums[:, 0], fitted.least, fitted.greatest)
-        return target.in_unit(encoded * target.scale + target.offset)
+        encoded = np.clip(sums, fitted.least, fitted.greatest)
+        return target.numbers([one * target.scale + target.offset for one in encoded.T])
     shares = _shares(sums, len(target.classes))
     return shares if target.task.one_output_a_class else shares[:, 1:]
 
@@ -236,6 +239,13 @@ def _ridge(matrix: np.ndarray, mean: np.ndarray, products: np.ndarray, label: np
     right = (matrix.T @ centered).astype(np.float64) - mean * float(centered.sum(dtype=np.float64))
     weights = unit * np.linalg.solve(products + PENALTY * np.eye(len(mean)), right)[:, None]
     return Weights(weights, center - mean @ weights, float(label.min()), float(label.max()))
+
+
+def _shifted(ridge: Weights, matrix: np.ndarray, label: np.ndarray, quantiles: Sequence[float]) -> Weights:
+    """An output a quantile: the sum of the ridge regression, and that quantile of the errors that it leaves in the train rows."""
+    errors = label - (matrix @ ridge.weights[:, 0].astype(np.float32) + ridge.intercept)
+    weights = np.tile(ridge.weights, (1, len(quantiles)))
+    return replace(ridge, weights=weights, intercept=ridge.intercept + np.quantile(errors, quantiles))
 
 
 def _shares(sums: np.ndarray, num_classes: int) -> np.ndarray:

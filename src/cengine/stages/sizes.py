@@ -52,7 +52,8 @@ def facts(context: Context, folders: Folders) -> Facts:
     known = [] if is_guessed(folders) else context.inputs(folders[Fit.name])
     inputs = [(i.size, i.encoding) for i in known] or [_guessed(feature) for feature in resolved.features]
     judged = resolved.judged if resolved.judged in rows else None
-    return Facts(rows, inputs, context.num_encoded, len(resolved.labels), judged, resolved.shown)
+    outputs = sum(max(1, len(label.asked().quantiles)) for label in resolved.labels)
+    return Facts(rows, inputs, context.num_encoded, outputs, judged, resolved.shown)
 
 
 def _guessed(feature: Feature) -> tuple[int | None, Encoding]:
