@@ -15,9 +15,13 @@ from scipy.stats import binom
 from terminal import Terminal
 
 import cengine
+from cengine.config.resolve import Label
 from cengine.errors import ConfigError
-from cengine.evaluation.calibration import misses_by_much, should_cover
+from cengine.evaluation.calibration import calibrations, misses_by_much, should_cover
 from cengine.evaluation.predictions import name_beside
+from cengine.expressions.build import column
+from cengine.networks.losses import LOSSES
+from cengine.preprocess.targets import targets_of
 
 ROOT = Path(__file__).parents[2]
 NUM_ROWS, NEAR, FAR = 6_000, 0.25, 0.75
@@ -163,6 +167,24 @@ def test_intervals_that_are_far_too_narrow_are_warned_of(lab) -> None:
     assert found["is_warning"]
     assert re.search(
         r"hold [\d.]+ % \([\d.]+ to [\d.]+\) of the rows of eval: they are too narrow\.", found["sentence"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "ends"), [("float", "they are too wide."), ("integer", "they are too wide, or the label has few values.")]
+)
+def test_intervals_that_are_far_too_wide_are_warned_of(engine, kind, ends) -> None:
+    label = Label("y", kind, "quantiles", None, (), LOSSES["quantile"](), None)
+    (target,) = targets_of([label], {"labels": {"y": {"offset": 0.0, "scale": 1.0, "transforms": []}}})
+    numbers = np.arange(100.0)
+    rows = {"label: y": numbers, "prediction: y": numbers, "_split": np.ones(100, int)}
+    rows |= {f"quantile_{share}: y": numbers + 10 * (share - 0.5) for share in AT}
+    engine.register("rows", pa.table(rows))
+    (found,) = calibrations(engine, column("rows"), target, ("train", "eval"))
+    assert (found["coverage"], found["should"], found["is_off"]) == (1.0, 0.9, True)
+    assert (
+        found["sentence"]
+        == f"90 % intervals of y (5 % to 95 %) hold 100.0 % (96.3 to 100.0) of the rows of eval: {ends}"
     )
 
 

@@ -89,7 +89,11 @@ def _sentence(
     told = f"{_percent(should)} intervals of {target.name} ({ends}) hold {told}"
     if not is_off:
         return f"{told}."
-    return f"{told}: they are too {'narrow' if found[0] < should else 'wide'}."
+    if found[0] < should:
+        return f"{told}: they are too narrow."
+    # Of a few whole numbers an interval may hold more than it has to however well it is chosen.
+    or_few = ", or the label has few values" if target.label.kind != "float" else ""
+    return f"{told}: they are too wide{or_few}."
 
 
 def _percent(share: float) -> str:
