@@ -28,6 +28,11 @@ def former_name(name: str) -> str:
     return f"_{former}" if former[0].isdigit() else former
 
 
+def quantile_name(share: float) -> str:
+    """What the prediction of this quantile is called: `quantile_0.05`."""
+    return f"quantile_{share:.12g}"
+
+
 def told_apart(headers: Sequence[str], reserved: Collection[str] = ()) -> list[str]:
     """A name for each header: the header itself wherever an engine can tell it from all others, else with a number behind it.
 

@@ -1,4 +1,4 @@
-"""What is asked of a label: a number, one of two classes, or one of several. Each task is a word of the table `TASKS`.
+"""What is asked of a label: a number, its quantiles, one of two classes, or one of several. Each task is a word of the table `TASKS`.
 
 A task says what a prediction consists of and what a constant predictor would say. It knows neither how predictions are made
 nor how they are measured: learners, evaluation and reports ask it.
@@ -7,11 +7,13 @@ nor how they are measured: learners, evaluation and reports ask it.
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
+from cengine.names import quantile_name
 from cengine.plain import Cell
 from cengine.words import Word, table_of
 
@@ -21,8 +23,11 @@ MAX_LISTED_CLASSES = 20
 SMALLEST_PROBABILITY = 1e-15
 # Of the constants, the median makes absolute errors least, the mean squared ones.
 _LEAST_AT_MEDIAN = ("mae", "mape")
+_OF_QUANTILES = ("quantile_loss", "coverage", "interval_width")
+USUAL_QUANTILES, MOST_QUANTILES = (0.05, 0.5, 0.95), 19
 
 Fitted = dict[str, Any]
+Values = TypeVar("Values", bound=Any)
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,16 @@ class Task(Word):
     default_metrics: ClassVar[tuple[str, ...]]
     row_loss: ClassVar[str]
     """The metric by which single rows are compared where the one asked for is no mean over rows."""
+
+    @property
+    def quantiles(self) -> tuple[float, ...]:
+        """The quantiles that a prediction has, ascending shares of 1; of most tasks none."""
+        return ()
+
+    @property
+    def point(self) -> int:
+        """Which of a prediction's numbers stands for all of them where one is shown."""
+        return 0
 
     def num_outputs(self, num_classes: int) -> int:
         """How many numbers a prediction has."""
@@ -109,6 +124,65 @@ class Regression(Task):
 
     def hardest(self, metric: str) -> str:
         return "median" if metric in _LEAST_AT_MEDIAN else "mean"
+
+
+class Quantiles(Regression):
+    """A number in the label's own unit by quantiles of what it may be: `at` are ascending shares of 1.
+
+    A prediction has one number a quantile, ascending too: outputs that cross are sorted, which is never farther from the
+    true quantiles (Chernozhukov, Fernández-Val and Galichon 2010). The point prediction is the quantile nearest to the
+    median, of two equally near ones the lower.
+    """
+
+    name = "quantiles"
+    labels_are = "quantiles of numbers"
+    default_loss = "quantile"
+    default_metrics = ("quantile_loss", "mae", "coverage")
+    row_loss = "quantile_loss"
+    at: tuple[float, ...] = USUAL_QUANTILES
+
+    @property
+    def quantiles(self) -> tuple[float, ...]:
+        return self.at
+
+    @property
+    def point(self) -> int:
+        return min(range(len(self.at)), key=lambda place: (round(abs(self.at[place] - 0.5), 12), place))
+
+    def num_outputs(self, num_classes: int) -> int:
+        return len(self.at)
+
+    def columns(self, num_classes: int) -> dict[str, int | None]:
+        return {"prediction": None, **dict.fromkeys(map(quantile_name, self.at))}
+
+    def predictions(self, predicted: np.ndarray, label: np.ndarray) -> dict[str, np.ndarray]:
+        columns = {quantile_name(share): predicted[:, place] for place, share in enumerate(self.at)}
+        return {"prediction": predicted[:, self.point], **columns}
+
+    def losses(self, predicted: np.ndarray, label: np.ndarray) -> np.ndarray:
+        error, at = label[:, None] - predicted, np.array(self.at)
+        return np.asarray(np.maximum(at * error, (at - 1.0) * error).mean(axis=1))
+
+    def constants(self, fitted: Fitted) -> dict[str, Constant]:
+        found = super().constants(fitted)
+        values = [float(value) for value in fitted["quantiles"]]
+        roles = {quantile_name(share): value for share, value in zip(self.at, values, strict=True)}
+        told = f"{values[0]:.6g}" if len(values) == 1 else f"{values[0]:.6g} to {values[-1]:.6g}"
+        what = "train quantile" if len(values) == 1 else "train quantiles"
+        return {**found, "quantiles": Constant(what, told, {"prediction": values[self.point], **roles})}
+
+    def hardest(self, metric: str) -> str:
+        return "quantiles" if metric in _OF_QUANTILES else super().hardest(metric)
+
+
+def ascending(values: Sequence[Values]) -> list[Values]:
+    """Arrays or tensors of one shape sorted among each other, place by place, by exchanges of neighbours."""
+    found = list(values)
+    for last in range(len(found) - 1, 0, -1):
+        for place in range(last):
+            low, high = found[place], found[place + 1]
+            found[place], found[place + 1] = np.minimum(low, high), np.maximum(low, high)
+    return found
 
 
 class Binary(Task):
@@ -177,7 +251,7 @@ def _most_frequent(fitted: Fitted) -> Cell:
     return fitted["classes"][fitted["counts"].index(max(fitted["counts"]))]
 
 
-TASKS = table_of(Regression, Binary, Classes)
+TASKS = table_of(Regression, Quantiles, Binary, Classes)
 
 
 def task_named(name: str) -> Task:

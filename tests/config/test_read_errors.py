@@ -62,7 +62,7 @@ def test_a_whole_message(tmp_path) -> None:
         "4  |     loss: msee\n"
         "   |           ^^^^\n"
         "   = known losses: binary_crossentropy, binary_focal_crossentropy, categorical_crossentropy, huber, log_cosh, mae, mape, mse, msle,"
-        " poisson, sparse_categorical_crossentropy\n"
+        " poisson, quantile, sparse_categorical_crossentropy\n"
         "   = did you mean 'mse'?"
     )
 

@@ -93,6 +93,7 @@ PARAMETERS = {
     "batch_normalization": [{}, {"momentum": 0.5, "center": False}],
     "relu": [{}, {"max_value": 6.0}],
     "huber": [{}, {"delta": 2.5}],
+    "quantile": [{}, {"at": [0.5]}, {"at": [0.025, 0.975]}],
     "binary_crossentropy": [{}, {"label_smoothing": 0.1}],
     "top_k": [{}, {"k": 2}],
     **{name: [{}, {"threshold": 0.25}] for name in ("precision", "recall", "f1")},

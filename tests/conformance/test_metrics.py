@@ -16,7 +16,8 @@ from cengine.expressions.build import column, double
 from cengine.metrics.table import METRICS, metric_label
 
 NUM_CLASSES = 7
-TASKS = ("regression", "binary", "classes")
+TASKS = ("regression", "quantiles", "binary", "classes")
+QUANTILES = (0.1, 0.4, 0.95)
 
 
 def nonzero_percentage(rows):
@@ -40,14 +41,35 @@ def average(of):
     return {"binary": binary, "classes": classes}
 
 
+def of_numbers(of):
+    """A metric of numbers, which of quantiles is one of the point prediction."""
+    return {"regression": of, "quantiles": of}
+
+
+def quantile_loss(rows):
+    losses = [sk.mean_pinball_loss(rows["label"], rows[f"quantile_{share}"], alpha=share) for share in QUANTILES]
+    return np.mean(losses)
+
+
+def coverage(rows):
+    return np.mean((rows["label"] >= rows["quantile_0.1"]) & (rows["label"] <= rows["quantile_0.95"]))
+
+
+def interval_width(rows):
+    return np.mean(rows["quantile_0.95"] - rows["quantile_0.1"])
+
+
 ALL_CLASSES = list(range(NUM_CLASSES))
 # metric -> task -> (rows, parameters) -> number
 ORACLE = {
-    "mae": {"regression": lambda rows: sk.mean_absolute_error(rows["label"], rows["prediction"])},
-    "mse": {"regression": lambda rows: sk.mean_squared_error(rows["label"], rows["prediction"])},
-    "rmse": {"regression": lambda rows: sk.root_mean_squared_error(rows["label"], rows["prediction"])},
-    "mape": {"regression": nonzero_percentage},
-    "r2": {"regression": lambda rows: sk.r2_score(rows["label"], rows["prediction"])},
+    "mae": of_numbers(lambda rows: sk.mean_absolute_error(rows["label"], rows["prediction"])),
+    "mse": of_numbers(lambda rows: sk.mean_squared_error(rows["label"], rows["prediction"])),
+    "rmse": of_numbers(lambda rows: sk.root_mean_squared_error(rows["label"], rows["prediction"])),
+    "mape": of_numbers(nonzero_percentage),
+    "r2": of_numbers(lambda rows: sk.r2_score(rows["label"], rows["prediction"])),
+    "quantile_loss": {"quantiles": quantile_loss},
+    "coverage": {"quantiles": coverage},
+    "interval_width": {"quantiles": interval_width},
     "accuracy": {
         "binary": lambda rows: sk.accuracy_score(rows["label"], chosen(rows)),
         "classes": lambda rows: sk.accuracy_score(rows["label"], rows["prediction"]),
@@ -88,11 +110,15 @@ def made_rows(task, num_rows=3000):
         "gender": random.integers(0, 3, num_rows),
     }
     rows["city"][0], rows["city"][1:40] = "one row", "one class"
-    if task == "regression":
+    if task in ("regression", "quantiles"):
         # Labels far from 0, where sums of squares cancel; a few are 0.
         rows["label"] = np.where(random.random(num_rows) < 0.01, 0.0, np.round(random.normal(1978, 10, num_rows), 1))
         rows["prediction"] = rows["label"] + random.normal(1, 5, num_rows)
         rows["label"][1:40] = 1969.0
+        for share in QUANTILES if task == "quantiles" else ():
+            rows[f"quantile_{share}"] = rows["prediction"] + random.normal(20 * (share - 0.4), 2, num_rows)
+        if task == "quantiles":
+            rows["quantile_0.1"][40:60] = rows["label"][40:60]  # the ends of an interval are within it
     elif task == "binary":
         rows["label"] = random.integers(0, 2, num_rows).astype(float)
         rows["prediction"] = np.round(np.clip(0.3 * rows["label"] + random.random(num_rows) * 0.7, 0.01, 0.99), 2)
@@ -114,6 +140,8 @@ def roles(rows):
     def role(name):
         if name == "center":
             return double(float(rows["label"].mean()))
+        if name == "quantiles":
+            return exp.Tuple(expressions=[exp.Literal.number(str(share)) for share in QUANTILES])
         return column("prediction" if name == "predicted_class" else name)
 
     return role
@@ -186,7 +214,7 @@ def test_one_row_slice_gives_a_number_or_nan(metric, task, engine) -> None:
         assert math.isnan(value)
 
 
-@pytest.mark.parametrize("name", ["mae", "mse", "accuracy", "log_loss"])
+@pytest.mark.parametrize("name", ["mae", "mse", "accuracy", "log_loss", "quantile_loss", "coverage", "interval_width"])
 def test_slices_weighted_by_their_rows_give_the_overall_metric(name, engine) -> None:
     task = METRICS[name].tasks[0]
     overall, slices = measured(engine, made_rows(task), task, [METRICS[name]()], [(), ("city", "gender")], within=())

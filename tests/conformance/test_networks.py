@@ -47,7 +47,14 @@ def keras_class(word):
     return getattr(homes[word], word.__name__)
 
 
-KERAS_WORDS = [*LAYERS.values(), *LOSSES.values(), *OPTIMIZERS.values(), *SCHEDULES.values()]
+# Losses that Keras has none of.
+OWN_LOSSES = ("quantile",)
+KERAS_WORDS = [
+    *LAYERS.values(),
+    *(loss for name, loss in LOSSES.items() if name not in OWN_LOSSES),
+    *OPTIMIZERS.values(),
+    *SCHEDULES.values(),
+]
 
 
 @pytest.mark.parametrize("word", KERAS_WORDS, ids=lambda word: f"{word.__module__.split('.')[-1]}-{word.name}")
@@ -110,6 +117,7 @@ EXPECTED_LOSS = {
     "binary_focal_crossentropy": lambda y, p: (
         -((1 - np.where(y == 1, p, 1 - p)) ** 2) * np.log(np.where(y == 1, p, 1 - p))
     ),
+    "quantile": lambda y, p: np.mean([np.maximum(q * (y - p), (q - 1) * (y - p)) for q in (0.05, 0.5, 0.95)], axis=0),
     "sparse_categorical_crossentropy": lambda y, p: -np.log(p[np.arange(len(y)), y.astype(int)]),
     "categorical_crossentropy": lambda y, p: -np.log(p[np.arange(len(y)), y.astype(int)]),
 }

@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from sklearn import metrics as sk
+from sqlglot import exp
 
 from cengine.engines.duckdb import DuckDB
 from cengine.evaluation.slices import measure
@@ -22,10 +23,18 @@ CASES = [(name, task) for name in METRICS for task in METRICS[name].tasks]
 
 def made_rows(task: str, num_rows: int, random: np.random.Generator) -> dict[str, np.ndarray]:
     """Rows of one population: labels, and predictions that know something of them."""
-    if task == "regression":
+    if task in ("regression", "quantiles"):
         signal = random.normal(size=num_rows)
         label = 25 + 2 * signal + random.gamma(2.0, 0.7, num_rows)
-        return {"label": label, "prediction": 26.4 + 1.5 * signal}
+        point = 26.4 + 1.5 * signal
+        if task == "quantiles":
+            return {
+                "label": label,
+                "prediction": point,
+                "quantile_0.1": point - 1.2,
+                "quantile_0.9": point + np.exp(signal / 3),
+            }
+        return {"label": label, "prediction": point}
     if task == "binary":
         probability = random.beta(1.2, 2.0, num_rows)
         return {"label": (random.random(num_rows) < probability).astype(float), "prediction": probability**0.8}
@@ -41,6 +50,8 @@ def made_rows(task: str, num_rows: int, random: np.random.Generator) -> dict[str
 
 
 def roles(wanted: str):
+    if wanted == "quantiles":
+        return exp.Tuple(expressions=[exp.Literal.number("0.1"), exp.Literal.number("0.9")])
     names = {"predicted_class": "prediction"}
     return double(26.0) if wanted == "center" else column(names.get(wanted, wanted))
 
@@ -54,7 +65,7 @@ def measured(tmp_path_factory):
     """Every metric of 500 tables of 400 rows of one population, and of one of 400,000, by task."""
     found = {}
     with DuckDB(tmp_path_factory.mktemp("scratch") / "s", memory_bytes=2**30, threads=2) as engine:
-        for task in ("regression", "binary", "classes"):
+        for task in ("regression", "quantiles", "binary", "classes"):
             metrics = [metric_of(name) for name, of in CASES if of == task]
             random = np.random.default_rng(3)
             small = made_rows(task, NUM_TABLES * NUM_ROWS, random)

@@ -35,6 +35,9 @@ PIPELINES = {
     "a logarithm": FEATURES + f"labels: {{y: {{transform: log}}}}\ntrainer: {{type: regression, {TRAINER}}}",
     "normal scores": FEATURES
     + f"labels: {{y: {{transform: [quantile_normal, scale_to_0_1]}}}}\ntrainer: {{type: regression, {TRAINER}}}",
+    "quantiles": FEATURES
+    + "labels: {y: {transform: log, loss: {type: quantile, at: [0.1, 0.4, 0.5, 0.9]}}}\n"
+    + f"trainer: {{type: regression, ensemble: 2, {TRAINER}}}",
     "two classes": FEATURES + f"labels: {{rich: {{}}}}\ntrainer: {{type: classification, {TRAINER}}}",
     "yes or no": FEATURES + f"labels: {{old: {{}}}}\ntrainer: {{type: classification, {TRAINER}}}",
     "classes": FEATURES + f"labels: {{kind: {{}}}}\ntrainer: {{type: classification, {TRAINER}}}",

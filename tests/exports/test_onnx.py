@@ -44,6 +44,10 @@ def beside(model, file, table):
             prefix = one["probabilities"].removesuffix("probabilities")
             names = [f"{prefix}probability_{str(c).lower() if isinstance(c, bool) else c}" for c in one["classes"]]
             wanted[one["probabilities"]] = np.column_stack([expected[name].to_numpy() for name in names])
+        if one.get("quantiles"):
+            names = [f"quantile_{share}" for share in one["at"]]
+            wanted[one["quantiles"]] = np.column_stack([expected[name].to_numpy() for name in names])
+            assert (found[one["quantiles"]][:, 1:] >= found[one["quantiles"]][:, :-1]).all()
     assert set(found) == set(wanted)
     return [(name, found[name], wanted[name]) for name in wanted]
 

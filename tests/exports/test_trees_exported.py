@@ -22,6 +22,7 @@ TREES = "architecture: boosted_trees, trees: 20, leaves: 8, learning_rate: 0.3, 
 LABELS = {
     "a logarithm": "labels: {y: {transform: log}}\ntrainer: {type: regression, ",
     "counts": "labels: {y: {loss: poisson}}\ntrainer: {type: regression, ",
+    "quantiles": "labels: {y: {loss: {type: quantile, at: [0.1, 0.4, 0.5, 0.9]}}}\ntrainer: {type: regression, ",
     "two labels": "labels: {kind: {}, rich: {}}\ntrainer: {type: classification, ",
 }
 

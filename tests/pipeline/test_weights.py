@@ -91,6 +91,25 @@ def test_metrics_of_numbers_are_those_of_rows_repeated(tmp_path) -> None:
     assert outcome.results.overall_rows[0]["num_rows"] == 300
 
 
+def test_quantiles_are_weighted_too(tmp_path) -> None:
+    label = {
+        "price": {
+            "sample_weight": "n",
+            "loss": {"type": "quantile", "at": [0.2, 0.8]},
+            "metrics": ["coverage", "quantile_loss"],
+        }
+    }
+    found = told(run(tmp_path / "a", label, table(), TREES))
+    rows = table().to_pandas()
+    train, held = (rows[rows["part"] == part] for part in ("train", "eval"))
+    repeated = np.sort(np.repeat(train["price"], train["n"]).to_numpy())
+    low, high = repeated[[int(np.ceil(share * len(repeated))) - 1 for share in (0.2, 0.8)]]
+    assert found["coverage"]["constant"] == pytest.approx(
+        np.average(held["price"].between(low, high), weights=held["n"])
+    )
+    assert found["quantile_loss"]["model"] < found["quantile_loss"]["constant"]
+
+
 def test_the_interval_is_that_of_fewer_rows(tmp_path) -> None:
     equal = run(tmp_path / "a", {"price": {"metrics": ["mae"]}}, table(), DENSE)
     heavy = run(

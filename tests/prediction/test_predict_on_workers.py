@@ -51,7 +51,7 @@ def terminal(tmp_path_factory):
     terminal("datasource", "create", "parquet", folder / "made.parquet")
     for name, labels, task in (
         ("kinds", "{kind: {}}", "classification"),
-        ("numbers", "{y: {}, size: {}}", "regression"),
+        ("numbers", "{y: {loss: quantile}, size: {}}", "regression"),
     ):
         text = YAML.replace("LABELS", labels).replace("TYPE", task)
         if name == "numbers":  # ONNX has no hash of a text: the workers give it

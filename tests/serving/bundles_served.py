@@ -17,6 +17,7 @@ TRAINER = "layers: [{type: dense, units: 8}], train_steps: 60"
 PIPELINES = {
     "price": FEATURES + f"labels: {{y: {{}}}}\ntrainer: {{type: regression, {TRAINER}}}",
     "kind": FEATURES + f"labels: {{kind: {{}}}}\ntrainer: {{type: classification, {TRAINER}}}",
+    "range": FEATURES + f"labels: {{y: {{loss: quantile}}}}\ntrainer: {{type: regression, {TRAINER}}}",
     # ONNX has no hash of a text: the server gives it.
     "both": FEATURES.replace("word: {}", "word: {transform: hash_strings}")
     + f"labels: {{rich: {{}}, kind: {{}}}}\ntrainer: {{type: classification, {TRAINER}}}",

@@ -197,7 +197,7 @@ def test_what_the_protocol_does_not_know_is_refused(server) -> None:
         ("POST", "/v2/health/ready", 405, "GET, HEAD"),
         ("GET", "/nowhere", 404, "there is nothing at /nowhere"),
         ("GET", "/v2/models/price/weights", 404, "there is nothing at /v2/models/price/weights"),
-        ("POST", "/predict", 404, "several models are served, name one: /predict/price|kind|both"),
+        ("POST", "/predict", 404, "several models are served, name one: /predict/price|kind|range|both"),
         ("POST", "/predict/prcie", 404, "no model 'prcie' is served; did you mean 'price'?"),
         ("POST", "/predict/price/7", 404, "model 'price' has no version '7'; it has"),
         ("POST", "/predict/price/7/8", 404, "/predict/NAME/VERSION at most"),

@@ -21,10 +21,11 @@ from cengine.errors import ConfigError, Problem
 from cengine.expressions.filters import NotAFilter, columns_of, parse_filter, with_columns
 from cengine.expressions.meanings import meant
 from cengine.extras import install_command
+from cengine.metrics.metric import Metric
 from cengine.metrics.table import METRICS
 from cengine.networks.losses import Loss
 from cengine.tables import TableSchema
-from cengine.tasks import TASKS, Binary, Classes, task_named
+from cengine.tasks import TASKS, Binary, Classes, Quantiles, task_named
 from cengine.transforms import Filling, InvertibleTransform
 from cengine.transforms.fill import Custom
 
@@ -181,6 +182,11 @@ class Checker:
                 f"loss '{label.loss.name}' does not fit type '{self.config.trainer.type}'",
                 ("labels", label.name, "loss"),
             )
+        elif label.asked().quantiles and not self.config.trainer.predicts_quantiles:
+            self.add(
+                f"the learner '{self.config.trainer.architecture}' predicts no quantiles",
+                ("labels", label.name, "loss"),
+            )
         for i, metric in enumerate(label.metrics or ()):
             if not set(metric.tasks) & set(tasks):
                 self.add(
@@ -192,6 +198,7 @@ class Checker:
                     f"metric '{metric.name}' does not fit label '{label.name}', which has {task_named(label.task).labels_are}",
                     ("labels", label.name, "metrics", i),
                     f"metrics that do: {', '.join(_metrics_for(label.task))}",
+                    *_losses_for(metric),
                 )
         if label.loss is not None and label.loss.positive_labels:
             minimum = self.schema[label.name].minimum
@@ -217,6 +224,7 @@ class Checker:
                     f"metric '{metric.name}' fits no label",
                     ("evaluator", "metrics", i),
                     f"metrics that do: {', '.join(sorted({name for task in tasks for name in _metrics_for(task)}))}",
+                    *_losses_for(metric),
                 )
 
     def yardstick(self, resolved: Resolved) -> None:
@@ -366,6 +374,11 @@ class Checker:
                 self.add(f"no row passes this filter and those before it: they leave no value of '{name}'", place)
             else:
                 passed.append(filter_)
+
+
+def _losses_for(metric: Metric) -> tuple[str, ...]:
+    """How a label comes to have what the metric measures, where a loss asks for it."""
+    return ("`loss: quantile` gives the label quantiles",) if set(metric.tasks) == {Quantiles.name} else ()
 
 
 def _metrics_for(task: str) -> list[str]:

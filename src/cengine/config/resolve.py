@@ -13,7 +13,7 @@ from cengine.names import Names
 from cengine.networks.encodings import Auto, Encoding
 from cengine.networks.losses import LOSSES, Loss
 from cengine.tables import TableSchema
-from cengine.tasks import Binary, Classes, Regression, task_named
+from cengine.tasks import Binary, Classes, Regression, Task, task_named
 from cengine.transforms import FILLINGS, TRANSFORMS, Filling, Transform
 from cengine.transforms.fill import Custom
 
@@ -73,8 +73,14 @@ class Label:
     sample_weight: str | None = None
     class_weight: ClassWeight | None = None
 
+    def asked(self, task: str | None = None) -> Task:
+        """What is asked of it, where its task has this name; its own by default."""
+        name = task or self.task
+        return self.loss.asks(name) if self.loss else task_named(name)
+
     def identity(self) -> dict[str, Any]:
-        """What a fingerprint of the preprocessing reads: not the loss, not the metrics."""
+        """What a fingerprint of the preprocessing reads: of the loss only the quantiles, which are learnt too; not the metrics."""
+        quantiles = self.asked().quantiles
         return {
             "column": self.name,
             "kind": self.kind,
@@ -82,6 +88,7 @@ class Label:
             "filling": self.filling.identity() if self.filling else None,
             "transforms": [word.identity() for word in self.transforms],
             **({"sample_weight": self.sample_weight} if self.sample_weight else {}),
+            **({"quantiles": list(quantiles)} if quantiles else {}),
         }
 
 
@@ -247,7 +254,8 @@ def given_by(transforms: Sequence[Transform]) -> str:
 def _label(name: str, label: LabelConfig, config: Config, schema: TableSchema) -> Label:
     kind = schema[name].kind or "string"
     if config.trainer.type == "regression":
-        task = Regression.name
+        named = label.loss.tasks[0] if label.loss else Regression.name
+        task = Regression.name if task_named(named).has_classes else named
     elif label.loss is not None:
         task = label.loss.tasks[0]
     else:

@@ -199,6 +199,8 @@ class TrainerConfig(Block):
     """Those of its keys under which words stand."""
     blocks: ClassVar[Mapping[str, type[Block]]] = {}
     """Those of its keys under which a block stands."""
+    predicts_quantiles: ClassVar[bool] = False
+    """Whether a label may be asked for by quantiles: then predictions are (rows, quantiles), as `Target.numbers` gives them."""
 
     type: Literal["regression", "classification"]
     architecture: str

@@ -118,8 +118,10 @@ def _with_constants(measured: Measured, constants: Measured, metrics: Sequence[M
 def skill(metric: Metric, model: float, constant: float) -> float | None:
     """How much of the constant's distance to perfection the model saves: 0 as good as it, 1 perfect, below 0 worse.
 
-    None where the constant is perfect, and where either is not defined.
+    None where the constant is perfect, where either is not defined, and of a metric that has no best end.
     """
+    if not metric.has_best_end:
+        return None
     perfect = 1.0 if metric.higher_is_better else 0.0
     distance = abs(perfect - constant)
     return (

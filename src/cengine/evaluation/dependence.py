@@ -69,7 +69,7 @@ def dependences(
 
 
 def _told(target: Target, name: str, kind: str, values: list[Cell], means: np.ndarray) -> Dependence:
-    outputs, chosen = [""], [0]
+    outputs, chosen = [""], [target.task.point]
     if target.task.has_classes:
         chosen = sorted(np.argsort(-means.mean(axis=0), kind="stable")[:MOST_CLASSES].tolist())
         # A single probability is that of the second of two classes.

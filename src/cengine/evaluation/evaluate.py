@@ -13,6 +13,7 @@ from sqlglot import exp
 from cengine.config.resolve import Resolved, metrics_of
 from cengine.engines.engine import Engine
 from cengine.evaluation.baselines import baseline_of, beside_constant, measure_beside
+from cengine.evaluation.calibration import Calibration, calibrations
 from cengine.evaluation.predictions import name_beside
 from cengine.evaluation.results import OverallRow, Verdict
 from cengine.evaluation.slices import OVERALL, with_split_names
@@ -37,6 +38,7 @@ def evaluate(
     overall: list[OverallRow] = []
     verdicts: list[Verdict] = []
     tables: list[dict[str, Any]] = []
+    calibrated: list[Calibration] = []
     sets = [tuple(name_beside(name) for name in columns) for columns in resolved.slices]
     for target in targets:
         metrics = metrics_of(target.label, target.task.name, resolved.metrics)
@@ -64,9 +66,12 @@ def evaluate(
             overall += found_rows
             sentence = verdict(target, metrics[0], dict(found_rows[0]), baseline_of(target, metrics[0], statistics))
             verdicts.append({"split": split, "label": target.name, "sentence": sentence})
+        calibrated += calibrations(engine, predictions, target, split_names)
         for number, found in enumerate(measured[1:]):
             name = f"slices-{len(tables):03d}.parquet"
             pq.write_table(with_split_names(found.table, split_names), folder / name)
             tables.append({"label": target.name, "columns": list(resolved.slices[number]), "file": name})
-    record = {"overall": overall, "verdicts": verdicts, "slices": tables}
+    record: dict[str, Any] = {"overall": overall, "verdicts": verdicts, "slices": tables}
+    if calibrated:
+        record["calibration"] = calibrated
     (folder / "results.json").write_text(json.dumps(record, ensure_ascii=False, indent=1, default=str))

@@ -27,6 +27,7 @@ from cengine.expressions.keys import seeded_key
 from cengine.metrics.intervals import LEVEL
 from cengine.metrics.metric import Metric, Roles
 from cengine.metrics.table import metric_label
+from cengine.names import quantile_name
 from cengine.preprocess.targets import Target
 from cengine.tables import ROW_ID
 from cengine.tasks import task_named
@@ -301,7 +302,7 @@ def role_columns(side: Side) -> list[str]:
         names += [f"weight: {name}"] if target.label.sample_weight else []
         names += [
             f"{what}: {name}"
-            for what in ("label_probability", "label_rank")
+            for what in ("label_probability", "label_rank", *map(quantile_name, target.task.quantiles))
             if what in target.task.columns(len(target.classes))
         ]
     return names

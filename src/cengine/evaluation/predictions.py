@@ -5,12 +5,15 @@ the probability of the positive one; for more the number of the likeliest class)
 `label_probability: L` and `label_rank: L`, what the network gave the true class, `predicted_probability: L`, what it
 gave the likeliest, and of at most MAX_LISTED_CLASSES classes `class_probabilities: L`, a list with one for each.
 Where the label has a `sample_weight`, `weight: L` is how much the row counts.
+gave the likeliest, and of at most MAX_LISTED_CLASSES classes `class_probabilities: L`, a list with one for each. Where quantiles
+are predicted, `quantile_0.05: L` and so on, ascending, one of which `prediction: L` is.
 
 A column of the table whose own name is one of these (or `_split`) stands beside them as `column: NAME`.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -43,11 +46,16 @@ OWN_COLUMNS = (
     "weight",
 )
 _OWN_PREFIXES = tuple(f"{what}: " for what in OWN_COLUMNS)
+_OF_QUANTILES = re.compile(r"quantile_[0-9.e-]+: ")
 
 
 def name_beside(name: str) -> str:
     """What a column of the user's is called in the table of predictions."""
-    return set_aside(name, lambda own: fold(own) in (ROW_ID, "_split") or fold(own).startswith(_OWN_PREFIXES))
+    return set_aside(name, lambda own: fold(own) in (ROW_ID, "_split") or _is_own(fold(own)))
+
+
+def _is_own(name: str) -> bool:
+    return name.startswith(_OWN_PREFIXES) or _OF_QUANTILES.match(name) is not None
 
 
 def prediction_columns(
@@ -71,6 +79,8 @@ def roles_of(target: Target) -> Roles:
                 return double(target.offset)
             case "predicted_class":
                 return column(f"prediction: {name}")
+            case "quantiles":  # which there are, as numbers
+                return exp.Tuple(expressions=[exp.Literal.number(repr(share)) for share in target.task.quantiles])
         return column(f"{wanted}: {name}")
 
     return role

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cengine.evaluation.baselines import NO_YARDSTICKS, BesideConstant
+from cengine.evaluation.calibration import Calibration
 from cengine.evaluation.predictions import name_beside
 from cengine.evaluation.slices import INTERVAL_ENDS, key_name
 from cengine.evaluation.truth import Caution, Truth, cautions, empty_truth, read_truth
@@ -73,18 +74,24 @@ class Results:
 
     `overall` and `overall_rows` have a row for each split, label and metric: model (low and high end of its 95 % interval), constant, skill,
     what a linear model reaches and boosted trees if they were asked for (`linear`, `trees`) with the paired difference from them, unit,
-    higher_is_better. `verdicts` has a sentence for each split and label. `truth` is what was found beside the metrics.
+    higher_is_better. `verdicts` has a sentence for each split and label. `truth` is what was found beside the metrics, `calibration`
+    how much lies within predicted quantiles.
     """
 
     overall_rows: list[OverallRow]
     slices: list[SliceTable]
     verdicts: list[Verdict]
     truth: Truth = field(default_factory=empty_truth)
+    calibration: list[Calibration] = field(default_factory=list)
 
     @cached_property
     def cautions(self) -> list[Caution]:
-        """Reasons to mistrust the metrics, the gravest first."""
-        return cautions(self.truth, self.overall_rows)
+        """Reasons to mistrust the metrics, the gravest first, and whether predicted intervals hold what they promise."""
+        told: list[Caution] = [
+            {"kind": "calibration", "sentence": one["sentence"], "is_warning": one["is_off"]}
+            for one in self.calibration
+        ]
+        return [*cautions(self.truth, self.overall_rows), *told]
 
     @cached_property
     def overall(self) -> pa.Table:
@@ -99,4 +106,4 @@ def read_results(folder: Path) -> Results:
         SliceTable(s["label"], tuple(s["columns"]), pq.ParquetFile(folder / s["file"]).read()) for s in record["slices"]
     ]
     overall: list[OverallRow] = [cast(OverallRow, {**NO_YARDSTICKS, **row}) for row in record["overall"]]
-    return Results(overall, slices, record["verdicts"], read_truth(folder))
+    return Results(overall, slices, record["verdicts"], read_truth(folder), record.get("calibration", []))

@@ -42,6 +42,7 @@ _MEANS = {
     "mae": "absolute_error",
     "mse": "squared_error",
     "mape": "percentage_error",
+    "quantile_loss": "pinball",
     "accuracy": "correct",
     "log_loss": "surprise",
 }

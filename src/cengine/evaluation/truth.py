@@ -45,7 +45,7 @@ class Truth(TypedDict):
 
 
 class Caution(TypedDict):
-    """A reason to mistrust the metrics: `kind` is leak, too_good, repeated or weights, `is_warning` false for what is usual."""
+    """A reason to mistrust the metrics: `kind` is leak, too_good, repeated, calibration or weights, `is_warning` false for what is usual."""
 
     kind: str
     sentence: str

@@ -44,6 +44,8 @@ def verdict(target: Target, metric: Metric, row: dict[str, Any], baseline: Basel
         numbers = f"{name} {model:.4g} against {constant:.4g}"
         return f"{subject} cannot be told from {always}: {numbers}, but of {rows} no interval can be told."
     caution = f" Only {rows}: too few to rely on." if few else " No interval can be told." if unknown else ""
+    if not metric.has_best_end:
+        return f"{subject} has {name} {model:.4g}, which alone is neither good nor bad.{caution}"
     if row["skill"] is None:
         return f"{always} is perfect already: {name} {model:.4g} against {constant:.4g}.{caution}"
     standing = [*_beside_yardsticks(metric, row), _beside_constant(row, baseline)]

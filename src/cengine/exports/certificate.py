@@ -84,7 +84,12 @@ class Comparison:
             if target.task.has_classes:
                 _compare_classes(known, values, found[output["prediction"]], found[output["probabilities"]], sizes)
             else:
-                self._compare_numbers(known, target, values[0].to_numpy(), found[output["prediction"]], sizes)
+                parts = [
+                    found[output["prediction"]],
+                    *(found[output["quantiles"]].T if output.get("quantiles") else ()),
+                ]
+                for value, part in zip(values, parts, strict=True):
+                    self._compare_numbers(known, target, value.to_numpy(), part, sizes)
         if made_up:
             self.num_made_up += len(rows)
         else:

@@ -17,7 +17,7 @@ from cengine.exports.onnx import onnx_of
 from cengine.exports.runtime import OnnxPredictor
 from cengine.models.artifact import CERTIFICATE, write_json
 from cengine.models.model import Model
-from cengine.models.outputs import columns_of
+from cengine.models.outputs import columns_of, names_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -90,12 +90,13 @@ def by_output(model: Model, columns: Sequence[pa.ChunkedArray]) -> dict[str, np.
 
     arrays, place = {}, 0
     for output in model.outputs:
-        _, *shares = columns_of(output)
+        _, *others = columns_of(output)
         arrays[output["prediction"]] = np.asarray(columns[place].to_pylist())
-        if shares:
-            found = columns[place + 1 : place + 1 + len(shares)]
-            arrays[output["probabilities"]] = np.column_stack([column.to_numpy() for column in found])
-        place += 1 + len(shares)
+        if others:
+            found = columns[place + 1 : place + 1 + len(others)]
+            _, name = names_of(output)
+            arrays[name] = np.column_stack([column.to_numpy() for column in found])
+        place += 1 + len(others)
     return arrays
 
 

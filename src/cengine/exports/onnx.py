@@ -1,4 +1,4 @@
-"""A model as an ONNX file: raw columns in, numbers in the label's unit or classes with their probabilities out.
+"""A model as an ONNX file: raw columns in, numbers in the label's unit, quantiles too, or classes with their probabilities out.
 
 Each feature is an input (rows, 1) under its column's name, and `COLUMN is null` one that may be left out. `metadata_props` tells a
 program what they are, so that it needs no other file: see `description`.
@@ -170,6 +170,10 @@ def _matrix(graph: Graph, values: list[Tensor], dtype: np.dtype[Any], rows: Tens
 
 def _give_out(graph: Graph, target: Target, names: dict[str, Any], predicted: Tensor) -> None:
     """What is predicted of a label, under its names."""
+    if target.task.quantiles:
+        graph.output(names["prediction"], predicted[:, target.task.point], (None,))
+        graph.output(names["quantiles"], predicted, (None, target.num_outputs))
+        return
     if not target.task.has_classes:
         graph.output(names["prediction"], predicted, (None,))
         return

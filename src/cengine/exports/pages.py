@@ -98,7 +98,11 @@ def proof(certificate: Mapping[str, Any]) -> str:
 
 def _output(output: Mapping[str, Any]) -> str:
     if not output["classes"]:
-        return f"`{_line(output['prediction'])}` is a number, in the unit of {_code(output['label'])}."
+        told = f"`{_line(output['prediction'])}` is a number, in the unit of {_code(output['label'])}."
+        if not output.get("quantiles"):
+            return told
+        listed = ", ".join(f"{share:.12g}" for share in output["at"])
+        return f"{told} `{_line(output['quantiles'])}` has the quantiles {listed} of it, which ascend; `prediction` is one of them."
     classes = ", ".join(_code(one) for one in output["classes"][:20])
     more = f" and {len(output['classes']) - 20} more" if len(output["classes"]) > 20 else ""
     return (

@@ -121,7 +121,7 @@ def _results(model: Model, layers: Layers, outputs: dict[str, str]) -> tuple[int
     targets = model.signature.targets
     values = {
         target.name: layers.stored(outputs[target.name])
-        if target.task.has_classes
+        if target.num_outputs > 1 or target.task.has_classes
         else layers.values[outputs[target.name]]
         for target in targets
     }
@@ -129,7 +129,10 @@ def _results(model: Model, layers: Layers, outputs: dict[str, str]) -> tuple[int
     cells: list[str] = []
     for target in targets:
         found = layers.read(values[target.name], last)
-        cells += _of_classes(target, found, layers.dialect) if target.task.has_classes else found
+        if target.task.has_classes:
+            cells += _of_classes(target, found, layers.dialect)
+        else:
+            cells += [found[target.task.point], *found] if target.task.quantiles else found
     return last, cells
 
 

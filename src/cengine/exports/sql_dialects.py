@@ -13,6 +13,7 @@ from sqlglot import exp
 from cengine.errors import ExportError, near_miss
 from cengine.expressions.build import column, finite
 from cengine.expressions.dialects import CALLED, render
+from cengine.names import told_apart
 
 # Of that many terms at most a sum is a chain; longer ones are sums of chains, so that no parser has to recurse deeply.
 MAX_CHAINED = 100
@@ -235,6 +236,10 @@ class BigQueryText(Dialect):
     name = "bigquery"
     double = "FLOAT64"
     max_columns = 10_000
+
+    def output_names(self, names: Sequence[str]) -> list[str]:
+        # It takes no name of a column with a dot in it, as `quantile_0.05` has.
+        return told_apart([name.replace(".", "_") for name in names])
 
     def element(self, values: Sequence[float], place: str) -> str:
         return f"[{','.join(map(self.number, values))}][OFFSET({place})]"

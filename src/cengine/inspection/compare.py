@@ -94,10 +94,10 @@ def compare_runs(chosen: Chosen, against: str | None = None, report: Report = la
     groups: dict[tuple[Any, ...], list[tuple[Run, Target]]] = {}
     for run in runs:
         for target in run.targets:
-            # The probability of two classes is that of the second: others are another question, as is what rows count.
+            # The probability of two classes is that of the second: others are another question, as are other quantiles and what rows count.
             identity = (
                 names.common(run, target.name),
-                target.task.name,
+                target.task,
                 None if target.task.one_output_a_class else target.classes,
                 target.label.sample_weight,
             )

@@ -40,6 +40,7 @@ class BoostedTrees(Learner):
 
     name = "boosted_trees"
     blocks: ClassVar[Mapping[str, type[Block]]] = {"early_stopping": EarlyStopping}
+    predicts_quantiles: ClassVar[bool] = True
 
     architecture: Literal["boosted_trees"] = "boosted_trees"
     trees: int | None = Field(default=None, ge=1, le=MOST_TREES)

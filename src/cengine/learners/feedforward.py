@@ -35,6 +35,7 @@ class Feedforward(Learner):
         "optimizer": WordKey(OPTIMIZERS, "optimizer"),
     }
     blocks: ClassVar[Mapping[str, type[Block]]] = {"early_stopping": EarlyStopping}
+    predicts_quantiles: ClassVar[bool] = True
 
     architecture: Literal["feedforward"] = "feedforward"
     layers: tuple[SerializeAsAny[Layer], ...] = ()
@@ -126,6 +127,13 @@ class Feedforward(Learner):
         units = self.num_output_units
         if label.task == Regression.name and units not in (None, 1, num_labels):
             yield Finding(f"a regression label needs 1 output unit, found {units}", "num_output_units")
+        quantiles = label.asked().quantiles
+        if quantiles and units not in (None, len(quantiles)):
+            yield Finding(
+                f"loss 'quantile' of label '{label.name}' needs an output unit for each of its {len(quantiles)} quantiles, found {units}",
+                "num_output_units",
+                ("leave num_output_units out",),
+            )
         if label.task == Binary.name and label.loss is not None and units not in (None, 1):
             yield Finding(
                 f"loss '{label.loss.name}' needs 1 output unit, found {units}",
@@ -141,7 +149,7 @@ class Feedforward(Learner):
             )
         if label.task == Classes.name and activation not in (None, "softmax", "sigmoid"):
             yield Finding(f"classes need last_activation: softmax, found '{activation}'", "last_activation")
-        if label.task == Regression.name and activation == "softmax":
+        if not label.asked().has_classes and activation == "softmax":
             yield Finding(
                 "last_activation 'softmax' gives shares of classes, not a number", "last_activation", ("take linear",)
             )

@@ -44,13 +44,17 @@ class Head:
     members: int = 1
 
     def read(self, outputs: np.ndarray) -> np.ndarray:
-        """Predictions in the label's unit: float64 (n,) of numbers, or probabilities (n, units). Members are averaged."""
-        return self._in_unit(self.mean(outputs))
+        """Predictions in the label's unit: float64 (n,) of numbers, quantiles or probabilities (n, units). Members are averaged."""
+        found = self.mean(outputs)
+        if self.target.task.has_classes:
+            return found.astype(np.float64)
+        return self.target.numbers(self._transformed(found))
 
     def traced(self, outputs: Sequence[Tensor]) -> Tensor:
         """The same as operations on a tensor a member, by the same code: NumPy's functions take tensors as they take arrays."""
         first, *others = outputs
-        return cast(Tensor, self._in_unit(cast(np.ndarray, sum(others, first) / len(outputs) if others else first)))
+        mean = sum(others, first) / len(outputs) if others else first
+        return mean.astype(np.float64) if self.target.task.has_classes else self.target.traced(self._transformed(mean))
 
     def mean(self, outputs: Array) -> Array:
         """What the members say on average: outputs (n, members * units) -> (n, units)."""
@@ -58,10 +62,11 @@ class Head:
             return outputs
         return cast(Array, outputs.reshape((-1, self.members, self.units)).mean(axis=1))
 
-    def _in_unit(self, outputs: np.ndarray) -> np.ndarray:
-        if self.target.task.has_classes:
-            return outputs.astype(np.float64)
-        return self.target.in_unit(outputs[:, 0].astype(np.float64) * self.output_scale + self.output_offset)
+    def _transformed(self, outputs: Array) -> list[Array]:
+        """The transformed label that each output (n,) stands for."""
+        return [
+            outputs[:, place].astype(np.float64) * self.output_scale + self.output_offset for place in range(self.units)
+        ]
 
     def losses(self, per_row: RowLosses, encoded: jax.Array, outputs: jax.Array) -> jax.Array:
         """The loss of each row in the unit of the transformed label, inside a compiled step: outputs (n, units), or those of all
@@ -100,7 +105,7 @@ def _head(target: Target, trainer: Feedforward) -> Head:
     activation = trainer.last_activation or "linear"
     output_offset = target.offset if activation in _CENTRED else 0.0
     output_scale = 1.0 if activation in _BOUNDED else target.scale
-    return Head(target, loss, 1, activation, output_offset, output_scale, trainer.ensemble or 1)
+    return Head(target, loss, target.num_outputs, activation, output_offset, output_scale, trainer.ensemble or 1)
 
 
 def _units(target: Target, trainer: Feedforward) -> int:

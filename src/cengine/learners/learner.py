@@ -37,7 +37,8 @@ class Predictor(Protocol):
     """A model that was read."""
 
     def predict(self, batch: Batch) -> dict[str, np.ndarray]:
-        """Predictions by label, float64: (n,) in the label's unit, or probabilities (n, outputs) of classes.
+        """Predictions by label, float64: (n,) in the label's unit, (n, quantiles) where quantiles are predicted, or probabilities
+        (n, outputs) of classes.
 
         A model that can also be written as a graph has a method `predicting` that says the same as operations on two tensors,
         the numbers (n, ...) float32 and the codes (n, ...) int32; `cengine export --format onnx` asks for it.
@@ -53,6 +54,7 @@ class Facts:
     """Of each input the number of indices of a code, None for a number, and its encoding."""
     num_encoded: int
     num_labels: int
+    """How many; a label whose quantiles are predicted counts once a quantile."""
     judged: str | None
     """Which of `rows` the best model is chosen by; None where nothing chooses."""
     shown: str | None = None

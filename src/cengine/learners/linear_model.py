@@ -2,13 +2,14 @@
 
 Numbers are standardized, a code is one column for each of its commoner values. Both are fitted as scikit-learn's `Ridge` and
 `LogisticRegression` are by default: the sum over rows of the squared error of the standardized label, or of the log loss of the
-classes, and the squared weights (half of them for classes), intercepts left free.
+classes, and the squared weights (half of them for classes), intercepts left free. Quantiles are those of the errors in the train rows,
+added to the number: the same interval around every row.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from cengine.errors import StoreError
 from cengine.learners.examples import CODES, NUMBERS, Batch, Examples
 from cengine.preprocess.apply import Input
 from cengine.preprocess.targets import Target
+from cengine.preprocess.weights import weighted_quantiles
 
 VERSION = 1
 FILE = "linear.npz"
@@ -185,15 +187,17 @@ def fit_linear(examples: Examples, targets: Sequence[Target], ask: Ask) -> Linea
             number = label.astype(np.int64)
             fitted.append(_logistic(matrix, counted, number, max(1, len(target.classes)), ask))
         else:
-            fitted.append(_ridge(matrix, counted, label))
+            ridge = _ridge(matrix, counted, label)
+            quantiles = target.task.quantiles
+            fitted.append(_shifted(ridge, matrix, label, weights, quantiles) if quantiles else ridge)
     return LinearModel(layout, fitted, targets)
 
 
 def _told(target: Target, fitted: Weights, sums: np.ndarray) -> np.ndarray:
     """What sums (n, outputs) say of a label."""
     if not target.task.has_classes:
-        encoded = np.clip(sums[:, 0], fitted.least, fitted.greatest)
-        return target.in_unit(encoded * target.scale + target.offset)
+        encoded = np.clip(sums, fitted.least, fitted.greatest)
+        return target.numbers([one * target.scale + target.offset for one in encoded.T])
     shares = _shares(sums, len(target.classes))
     return shares if target.task.one_output_a_class else shares[:, 1:]
 
@@ -257,6 +261,16 @@ def _ridge(matrix: np.ndarray, rows: _Counted, label: np.ndarray) -> Weights:
     right = (matrix.T @ centered).astype(np.float64) - rows.mean * float(centered.sum(dtype=np.float64))
     weights = unit * np.linalg.solve(rows.products + PENALTY * np.eye(len(rows.mean)), right)[:, None]
     return Weights(weights, center - rows.mean @ weights, float(label.min()), float(label.max()))
+
+
+def _shifted(
+    ridge: Weights, matrix: np.ndarray, label: np.ndarray, counted: np.ndarray | None, quantiles: Sequence[float]
+) -> Weights:
+    """An output a quantile: the sum of the ridge regression, and that quantile of the errors that it leaves in the train rows."""
+    errors = label - (matrix @ ridge.weights[:, 0].astype(np.float32) + ridge.intercept)
+    shifts = np.quantile(errors, quantiles) if counted is None else weighted_quantiles(errors, counted, quantiles)
+    weights = np.tile(ridge.weights, (1, len(quantiles)))
+    return replace(ridge, weights=weights, intercept=ridge.intercept + shifts)
 
 
 def _shares(sums: np.ndarray, num_classes: int) -> np.ndarray:

@@ -250,7 +250,7 @@ class _Trainee:
                 norms.append(1.0)
                 continue
             encoded = labels[head.target.name]
-            outputs = jnp.full((len(encoded), 1), head.constant, dtype=jnp.float32)
+            outputs = jnp.full((len(encoded), head.units), head.constant, dtype=jnp.float32)
             mean = float(jnp.mean(head.losses(per_row, jnp.asarray(encoded), outputs)))
             norms.append(mean if np.isfinite(mean) and mean > 0 else 1.0)
         return norms

@@ -148,10 +148,16 @@ def signature_of(inputs: Sequence[Input], heads: Sequence[Head]) -> dict[str, An
                 "classes": list(head.target.classes),
                 "activation": head.activation,
                 "transforms": [word.identity() for word in head.target.label.transforms],
+                **_quantiles_of(head),
             }
             for head in heads
         ],
     }
+
+
+def _quantiles_of(head: Head) -> dict[str, Any]:
+    """Which quantiles the outputs are, where they are: as the network gives them they may cross."""
+    return {"quantiles": list(head.target.task.quantiles)} if head.target.task.quantiles else {}
 
 
 def _encoded(inputs: Sequence[Input], numbers: KerasTensor, codes: KerasTensor) -> KerasTensor:

@@ -1,7 +1,7 @@
 """Boosted trees as files, and what they predict.
 
 trees.json     version, how many rounds, the columns in the order of the trees' features, and of each label the file of its trees
-trees-0.txt    the trees of the first label as LightGBM writes them, and so on
+trees-0.txt    the trees of the first label, or of its first quantile, as LightGBM writes them, and so on
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from cengine.errors import StoreError
 from cengine.learners.examples import Batch
 from cengine.learners.trees_graph import sums_of_leaves, without_rests
 from cengine.learners.trees_library import import_lightgbm, threads_for
-from cengine.learners.trees_objectives import Objective, objectives_of
+from cengine.learners.trees_objectives import Objective, objectives_of, predictions_of, traced_predictions
 from cengine.learners.trees_rows import matrix_of, ordered
 from cengine.preprocess.apply import Input
 from cengine.preprocess.targets import Target
@@ -47,12 +47,27 @@ def write_trees(
         text = booster.model_to_string(num_iteration=rounds).encode()
         file = folder / f"trees-{place}.txt"
         file.write_bytes(text)
-        about = {"label": objective.target.name, "file": file.name, "sha256": hashlib.sha256(text).hexdigest()}
+        about: dict[str, Any] = {
+            "label": objective.target.name,
+            "file": file.name,
+            "sha256": hashlib.sha256(text).hexdigest(),
+        }
+        about |= {} if objective.quantile is None else {"quantile": objective.quantile}
         labels.append({**about, "importance": importance(import_lightgbm().Booster(model_str=text.decode()), inputs)})
     columns = [one.column for one in ordered(inputs)]
     told = {"version": VERSION, "rounds": rounds, "columns": columns, "labels": labels}
     (folder / FILE).write_text(json.dumps(told, indent=1, ensure_ascii=False))
-    return {label["label"]: label["importance"] for label in labels}
+    return _of_labels(labels)
+
+
+def _of_labels(labels: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]:
+    """The importance of the features by label: of quantiles the mean of theirs."""
+    found: dict[str, dict[str, float]] = {}
+    for name in dict.fromkeys(label["label"] for label in labels):
+        own = [label["importance"] for label in labels if label["label"] == name]
+        means = {feature: sum(one[feature] for one in own) / len(own) for feature in own[0]}
+        found[name] = own[0] if len(own) == 1 else dict(sorted(means.items(), key=lambda item: -item[1]))
+    return found
 
 
 def importance(booster: lightgbm.Booster, inputs: Sequence[Input]) -> dict[str, float]:
@@ -73,7 +88,8 @@ def read_trees(folder: Path, inputs: Sequence[Input], targets: Sequence[Target])
         texts = [_whole(folder / Path(label["file"]).name, label["sha256"]) for label in told["labels"]]
         if told["version"] != VERSION:
             raise StoreError(f"{folder / FILE} is of a later version of cengine", "upgrade cengine")
-        if told["columns"] != [one.column for one in ordered(inputs)] or len(texts) != len(targets):
+        objectives = objectives_of(targets)
+        if told["columns"] != [one.column for one in ordered(inputs)] or len(texts) != len(objectives):
             raise ValueError("its columns are others")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise StoreError(
@@ -81,7 +97,7 @@ def read_trees(folder: Path, inputs: Sequence[Input], targets: Sequence[Target])
             "cengine cache verify --repair removes it, and the next run builds it again",
         ) from error
     library = import_lightgbm()
-    return TreesPredictor([library.Booster(model_str=text) for text in texts], objectives_of(targets), inputs)
+    return TreesPredictor([library.Booster(model_str=text) for text in texts], objectives, inputs)
 
 
 def _whole(file: Path, digest: str) -> str:
@@ -92,7 +108,7 @@ def _whole(file: Path, digest: str) -> str:
 
 
 class TreesPredictor:
-    """Predictions of one booster a target."""
+    """Predictions of one booster an objective."""
 
     def __init__(
         self, boosters: Sequence[lightgbm.Booster], objectives: Sequence[Objective], inputs: Sequence[Input]
@@ -102,27 +118,34 @@ class TreesPredictor:
         self.inputs = inputs
 
     def predict(self, batch: Batch) -> dict[str, np.ndarray]:
-        """Predictions by label: float64 (n,) in the label's unit, or probabilities (n, outputs)."""
+        """Predictions by label: float64 (n,) in the label's unit, quantiles or probabilities (n, outputs)."""
         rows = matrix_of(batch)
-        return {
-            objective.target.name: objective.read(raw_scores(booster, objective, rows))
-            for booster, objective in zip(self.boosters, self.objectives, strict=True)
-        }
+        return predictions_of(
+            self.objectives,
+            [
+                raw_scores(booster, objective, rows)
+                for booster, objective in zip(self.boosters, self.objectives, strict=True)
+            ],
+        )
 
     def predicting(self, numbers: Tensor, codes: Tensor) -> dict[str, Tensor]:
         """The same as `predict` as operations on tensors: numbers (rows, n) and codes (rows, c) -> float64 by label."""
         inputs = [without_rests(numbers)] if any(one.size is None for one in self.inputs) else []
         inputs += [codes] if any(one.size is not None for one in self.inputs) else []
-        return {
-            objective.target.name: objective.traced(sums_of_leaves(booster, objective.num_scores, inputs))
-            for booster, objective in zip(self.boosters, self.objectives, strict=True)
-        }
+        return traced_predictions(
+            self.objectives,
+            [
+                sums_of_leaves(booster, objective.num_scores, inputs)
+                for booster, objective in zip(self.boosters, self.objectives, strict=True)
+            ],
+        )
 
     def summary(self) -> None:
         """Prints how many trees there are, how large, and what they split by most."""
         for booster, objective in zip(self.boosters, self.objectives, strict=True):
             leaves = num_leaves(booster)
-            say(f"{objective.target.name}: {booster.num_trees():,} trees with {leaves:,} leaves")
+            of = "" if objective.quantile is None else f", quantile {objective.quantile:g}"
+            say(f"{objective.target.name}{of}: {booster.num_trees():,} trees with {leaves:,} leaves")
             for name, share in list(importance(booster, self.inputs).items())[:10]:
                 say(f"  {share:6.1%}  {name}")
 

@@ -1,14 +1,16 @@
 """What boosted trees make small for each loss of the YAML, and how the sum of their leaves is read.
 
 LightGBM names the same losses otherwise: https://lightgbm.readthedocs.io/en/stable/Parameters.html#objective. A regression works on the
-standardized label as a network does, but for `poisson`, whose trees give the logarithm of the label in its own unit.
+standardized label as a network does, but for `poisson`, whose trees give the logarithm of the label in its own unit. Each quantile has
+trees of its own.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
@@ -22,11 +24,14 @@ OBJECTIVES = {
     "mae": "regression_l1",
     "huber": "huber",
     "poisson": "poisson",
+    "quantile": "quantile",
     "binary_crossentropy": "binary",
     "sparse_categorical_crossentropy": "multiclass",
     "categorical_crossentropy": "multiclass",
 }
 LEAST_SHARE = 1e-7
+
+Raw = TypeVar("Raw")
 
 
 def refused(label: Label) -> str | None:
@@ -42,9 +47,12 @@ def refused(label: Label) -> str | None:
 
 @dataclass(frozen=True)
 class Objective:
-    """A target as LightGBM learns it. Raw scores are (n, num_scores) float64: sums of leaves, one of them a class of several."""
+    """A target as LightGBM learns it, or one `quantile` of it. Raw scores are (n, num_scores) float64: sums of leaves, one of them a
+    class of several.
+    """
 
     target: Target
+    quantile: float | None = None
 
     @property
     def loss(self) -> str:
@@ -60,7 +68,12 @@ class Objective:
     @property
     def num_scores(self) -> int:
         """How many sums of leaves a prediction has."""
-        return self.target.num_outputs
+        return 1 if self.quantile is not None else self.target.num_outputs
+
+    @property
+    def share(self) -> float:
+        """What it counts in its target's loss, which is the mean over the quantiles."""
+        return 1.0 if self.quantile is None else 1.0 / self.target.num_outputs
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -68,6 +81,8 @@ class Objective:
         found: dict[str, Any] = {"objective": OBJECTIVES[self.loss]}
         if self.loss == "huber":
             found["alpha"] = getattr(self.target.label.loss, "delta", 1.0) / self.target.scale
+        if self.quantile is not None:
+            found["alpha"] = self.quantile
         if self.target.task.one_output_a_class:
             found["num_class"] = self.num_scores
         return found
@@ -78,21 +93,15 @@ class Objective:
             return encoded
         return (encoded.astype(np.float64) * self.target.scale + self.target.offset).astype(np.float32)
 
-    def read(self, raw: np.ndarray) -> np.ndarray:
-        """Predictions: float64 (n,) in the label's unit, or probabilities (n, outputs)."""
-        target = self.target
-        if target.task.has_classes:
-            return softmax(raw) if target.task.one_output_a_class else 1.0 / (1.0 + np.exp(-raw))
-        return target.in_unit(self._transformed(raw[:, 0]))
+    def shares(self, raw: np.ndarray) -> np.ndarray:
+        """Probabilities of classes, float64 (n, outputs)."""
+        return softmax(raw) if self.target.task.one_output_a_class else 1.0 / (1.0 + np.exp(-raw))
 
-    def traced(self, raw: Tensor) -> Tensor:
+    def traced_shares(self, raw: Tensor) -> Tensor:
         """The same as operations on a tensor (rows, num_scores) of float64."""
-        if self.target.task.has_classes:
-            return raw.apply("Softmax", axis=1) if self.target.task.one_output_a_class else raw.apply("Sigmoid")
-        found = self._transformed(cast(np.ndarray, raw[:, 0]))
-        return cast(Tensor, self.target.in_unit(found)).cast(DOUBLE)
+        return raw.apply("Softmax", axis=1) if self.target.task.one_output_a_class else raw.apply("Sigmoid")
 
-    def _transformed(self, score: np.ndarray) -> np.ndarray:
+    def transformed(self, score: np.ndarray) -> np.ndarray:
         """The transformed label T(y) that a score stands for."""
         return np.exp(score) if self.is_logarithm else score * self.target.scale + self.target.offset
 
@@ -100,20 +109,22 @@ class Objective:
         """The loss of each row, (n,), as a network tells it: of a regression in the unit of the transformed label."""
         target = self.target
         if target.task.has_classes:
-            shares = self.read(raw)
+            shares = self.shares(raw)
             if not target.task.one_output_a_class:
                 shares = np.column_stack([1.0 - shares[:, 0], shares[:, 0]])
             places = encoded.astype(np.int64)  # -1 for a class that the train rows do not have
             own = np.where(places < 0, 0.0, shares[np.arange(len(shares)), np.maximum(places, 0)])
             return np.asarray(-np.log(np.clip(own, LEAST_SHARE, 1 - LEAST_SHARE)))
         label = encoded.astype(np.float64) * target.scale + target.offset
-        found = self._transformed(raw[:, 0])
+        found = self.transformed(raw[:, 0])
         return self._of_numbers(label, found)
 
     def _of_numbers(self, label: np.ndarray, found: np.ndarray) -> np.ndarray:
         error: np.ndarray = np.abs(label - found)
         if self.loss == "mae":
             return error
+        if self.quantile is not None:
+            return np.asarray(np.where(label >= found, self.quantile, 1.0 - self.quantile) * error)
         if self.loss == "huber":
             delta = getattr(self.target.label.loss, "delta", 1.0)
             return np.where(error <= delta, error**2 / 2, delta * error - delta**2 / 2)
@@ -130,8 +141,41 @@ class Objective:
 
 
 def objectives_of(targets: Sequence[Target]) -> list[Objective]:
-    """One objective a target."""
-    return [Objective(target) for target in targets]
+    """One objective a target, or a quantile of one, those of a target side by side."""
+    return [Objective(target, quantile) for target in targets for quantile in (target.task.quantiles or (None,))]
+
+
+def predictions_of(objectives: Sequence[Objective], raw: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+    """Predictions by label of the raw scores of each objective: float64 (n,) in the label's unit, quantiles or probabilities (n, outputs)."""
+    found: dict[str, np.ndarray] = {}
+    for (first, scores), *others in _by_target(objectives, raw):
+        target = first.target
+        if target.task.has_classes:
+            found[target.name] = first.shares(scores)
+        else:
+            every = [(first, scores), *others]
+            found[target.name] = target.numbers([one.transformed(own[:, 0]) for one, own in every])
+    return found
+
+
+def traced_predictions(objectives: Sequence[Objective], raw: Sequence[Tensor]) -> dict[str, Tensor]:
+    """The same as operations on tensors (rows, num_scores) of float64."""
+    found: dict[str, Tensor] = {}
+    for (first, scores), *others in _by_target(objectives, raw):
+        target = first.target
+        if target.task.has_classes:
+            found[target.name] = first.traced_shares(scores)
+        else:
+            every = [(first, scores), *others]
+            columns = [one.transformed(cast(np.ndarray, own[:, 0])) for one, own in every]
+            found[target.name] = target.traced(cast(list[Tensor], columns)).cast(DOUBLE)
+    return found
+
+
+def _by_target(objectives: Sequence[Objective], raw: Sequence[Raw]) -> list[list[tuple[Objective, Raw]]]:
+    """The objectives of each target, each with its scores."""
+    pairs = zip(objectives, raw, strict=True)
+    return [list(group) for _, group in itertools.groupby(pairs, lambda pair: pair[0].target.name)]
 
 
 def softmax(raw: np.ndarray) -> np.ndarray:

@@ -16,7 +16,7 @@ from cengine.learners.learner import TENSORBOARD, Course, Fitted, nothing_to_jud
 from cengine.learners.tensorboard import TrainingLog, finish_log
 from cengine.learners.trees_library import import_lightgbm, threads_for
 from cengine.learners.trees_model import num_leaves, raw_scores, write_trees
-from cengine.learners.trees_objectives import Objective, objectives_of
+from cengine.learners.trees_objectives import Objective, objectives_of, predictions_of
 from cengine.learners.trees_rows import TrainTable, check_memory, matrix_of
 from cengine.preprocess.targets import Target, row_weights
 from cengine.stopping import Reason
@@ -62,7 +62,7 @@ def fit_trees(learner: BoostedTrees, examples: Examples, targets: Sequence[Targe
 
 
 class _Growing:
-    """Trees on their way: a booster a target, the newest checkpoint, and what is measured from there on."""
+    """Trees on their way: a booster an objective, the newest checkpoint, and what is measured from there on."""
 
     def __init__(
         self, learner: BoostedTrees, objectives: Sequence[Objective], table: TrainTable, course: Course
@@ -93,7 +93,7 @@ class _Growing:
         return None, None
 
     def _round(self) -> None:
-        """One more round of each target."""
+        """One more round of each objective."""
         try:
             ended = [booster.update() for booster in self.boosters]
         except import_lightgbm().basic.LightGBMError as error:
@@ -132,16 +132,18 @@ class _Growing:
         return self.table.examples.thinned(split, max(1, num_rows), self.table.block_rows)
 
     def _norms(self) -> list[float]:
-        """The loss of the best constant, by which each of several labels' losses is divided, so that they weigh the same."""
-        rows, norms = self.samples[0].rows, []
+        """By objective the loss of the best constant for its target, by which each of several labels' losses is divided, so that they
+        weigh the same.
+        """
+        rows, norms = self.samples[0].rows, dict.fromkeys((one.target.name for one in self.objectives), 0.0)
         for objective in self.objectives:
-            constant = objective.constant
-            if constant is None or len(self.objectives) == 1:
-                norms.append(1.0)
+            name, constant = objective.target.name, objective.constant
+            if constant is None or len(norms) == 1:
+                norms[name] = 1.0
                 continue
-            mean = _mean_loss(objective, np.tile(constant, (len(rows), 1)), rows)
-            norms.append(mean if np.isfinite(mean) and mean > 0 else 1.0)
-        return norms
+            norms[name] += objective.share * _mean_loss(objective, np.tile(constant, (len(rows), 1)), rows)
+        known = {name: mean if np.isfinite(mean) and mean > 0 else 1.0 for name, mean in norms.items()}
+        return [known[objective.target.name] for objective in self.objectives]
 
     def _measured(self) -> Values:
         """What the trees reach by now; it goes into the history, and the best number of rounds is remembered."""
@@ -161,12 +163,10 @@ class _Growing:
 
     def _measure(self, sample: _Sample) -> dict[str, float]:
         scores = sample.advanced(self.boosters, self.objectives, self.learner.every, self.state.step)
-        loss, predicted = 0.0, {}
+        loss = 0.0
         for objective, raw, norm in zip(self.objectives, scores, self.norms, strict=True):
-            name = objective.target.name
-            loss += _mean_loss(objective, raw, sample.rows) / norm
-            predicted[name] = objective.read(raw)
-        return {"loss": loss, **self.course.measure(predicted, sample.rows)}
+            loss += objective.share * _mean_loss(objective, raw, sample.rows) / norm
+        return {"loss": loss, **self.course.measure(predictions_of(self.objectives, scores), sample.rows)}
 
     def _note(self) -> str:
         if not self.state.history:
@@ -241,7 +241,7 @@ def _hyperparameters(learner: BoostedTrees, objectives: Sequence[Objective], cou
     """What a run is told apart by, flat, under the words of the YAML."""
     found: dict[str, Any] = {
         "architecture": learner.name,
-        "loss_function": ", ".join(objective.loss for objective in objectives),
+        "loss_function": ", ".join({objective.target.name: objective.loss for objective in objectives}.values()),
         "trees": learner.most_trees,
         "leaves": learner.leaves,
         "max_depth": learner.max_depth or "none",

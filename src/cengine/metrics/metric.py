@@ -29,6 +29,8 @@ class Metric(Word):
 
     tasks: ClassVar[tuple[str, ...]]
     higher_is_better: ClassVar[bool] = False
+    has_best_end: ClassVar[bool] = True
+    """Whether more of it is always better, or less: not of a share that should be what was asked for."""
     unit: ClassVar[str] = ""
     grouping: ClassVar[str] = "rows"
     # What it may be at all; intervals end there.

@@ -11,7 +11,10 @@ from sqlglot import exp
 from cengine.expressions.build import double
 from cengine.metrics.intervals import Interval, mean_interval, normal_interval, ratio_variance
 from cengine.metrics.metric import Metric, Roles, Sums, ratio
-from cengine.tasks import Regression
+from cengine.tasks import Quantiles, Regression
+
+# Of quantiles the point prediction is measured.
+_NUMBERS = (Regression.name, Quantiles.name)
 
 
 def _error(roles: Roles) -> exp.Expr:
@@ -22,7 +25,7 @@ class MeanAbsoluteError(Metric):
     """mean |y - p|"""
 
     name = "mae"
-    tasks = (Regression.name,)
+    tasks = _NUMBERS
     unit = "label"
 
     def sums(self, roles: Roles, task: str) -> dict[str, exp.Expr]:
@@ -42,7 +45,7 @@ class MeanSquaredError(Metric):
     """mean (y - p)^2"""
 
     name = "mse"
-    tasks = (Regression.name,)
+    tasks = _NUMBERS
     unit = "label squared"
 
     def sums(self, roles: Roles, task: str) -> dict[str, exp.Expr]:
@@ -62,7 +65,7 @@ class RootMeanSquaredError(Metric):
     """sqrt(mse)"""
 
     name = "rmse"
-    tasks = (Regression.name,)
+    tasks = _NUMBERS
     unit = "label"
 
     def sums(self, roles: Roles, task: str) -> dict[str, exp.Expr]:
@@ -84,7 +87,7 @@ class MeanAbsolutePercentageError(Metric):
     """100 * mean |y - p| / |y|, over the rows whose label is not 0"""
 
     name = "mape"
-    tasks = (Regression.name,)
+    tasks = _NUMBERS
     unit = "%"
 
     def sums(self, roles: Roles, task: str) -> dict[str, exp.Expr]:
@@ -108,7 +111,7 @@ class R2(Metric):
     """1 - sum (y - p)^2 / sum (y - mean y)^2, the mean being the slice's own"""
 
     name = "r2"
-    tasks = (Regression.name,)
+    tasks = _NUMBERS
     higher_is_better = True
     limits = (-math.inf, 1.0)
 

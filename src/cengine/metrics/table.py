@@ -7,6 +7,7 @@ from __future__ import annotations
 from cengine.errors import PreprocessError
 from cengine.metrics.classification import F1, Accuracy, Auc, LogLoss, PrAuc, Precision, Recall, TopK
 from cengine.metrics.metric import Metric
+from cengine.metrics.quantiles import Coverage, IntervalWidth, QuantileLoss
 from cengine.metrics.regression import (
     R2,
     MeanAbsoluteError,
@@ -25,6 +26,9 @@ METRICS = words_of(
     RootMeanSquaredError,
     MeanAbsolutePercentageError,
     R2,
+    QuantileLoss,
+    Coverage,
+    IntervalWidth,
     Accuracy,
     Auc,
     PrAuc,
@@ -41,6 +45,8 @@ METRIC_ALIASES = {
     "root_mean_squared_error": "rmse",
     "mean_absolute_percentage_error": "mape",
     "r2_score": "r2",
+    "pinball": "quantile_loss",
+    "pinball_loss": "quantile_loss",
     "acc": "accuracy",
     "binary_accuracy": "accuracy",
     "categorical_accuracy": "accuracy",

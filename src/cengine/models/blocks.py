@@ -15,7 +15,7 @@ from cengine.config.resolve import Feature
 from cengine.expressions.build import bigint, column, finite
 from cengine.learners.examples import batch_of
 from cengine.models.outputs import told
-from cengine.names import free_name
+from cengine.names import free_name, quantile_name
 from cengine.preprocess.apply import feature_outputs
 from cengine.preprocess.targets import Target
 from cengine.transforms import Lookups
@@ -155,9 +155,14 @@ def named(predicted: dict[str, np.ndarray], targets: Sequence[Target], num_rows:
     columns: dict[str, pa.Array | pa.ChunkedArray] = {}
     for target in targets:
         prefix = f"{target.name}: " if len(targets) > 1 else ""
-        found = predicted.get(target.name, np.empty((num_rows, target.num_outputs) if target.task.has_classes else 0))
+        found = predicted.get(target.name, np.empty((num_rows, target.num_outputs)))
         if not target.task.has_classes:
-            columns[f"{prefix}prediction"] = pa.array(found)
+            numbers = found if found.ndim == 2 else found[:, None]
+            columns[f"{prefix}prediction"] = pa.array(numbers[:, target.task.point])
+            columns |= {
+                f"{prefix}{quantile_name(share)}": pa.array(numbers[:, i])
+                for i, share in enumerate(target.task.quantiles)
+            }
             continue
         shares = found if target.task.one_output_a_class else np.hstack([1 - found, found])
         places = shares.argmax(axis=1) if target.task.one_output_a_class else (found[:, 0] >= 0.5).astype(np.int64)

@@ -71,7 +71,10 @@ class Model:
     def outputs(self) -> list[dict[str, Any]]:
         """What is predicted of each label, and under which names: see `models.outputs`."""
         return outputs_of(
-            [{"label": one.name, "task": one.task.name, "classes": one.classes} for one in self.signature.targets]
+            [
+                {"label": one.name, "task": one.task.name, "classes": one.classes, "at": one.task.quantiles}
+                for one in self.signature.targets
+            ]
         )
 
     def predict(self, table: object) -> pa.Table:
@@ -81,8 +84,8 @@ class Model:
         `features`, in any order, and may have others. A missing cell is filled as it was in training.
 
         The column `prediction` has a number in the label's own unit, or the likeliest class as the label's column had it, and for
-        classes `probability_CLASS` the probability of each. With several labels the names are `LABEL: prediction` and
-        `LABEL: probability_CLASS`.
+        classes `probability_CLASS` the probability of each, for `loss: quantile` `quantile_0.05` and so on. With several labels the
+        names are `LABEL: prediction` and `LABEL: probability_CLASS`.
 
         Raises PreprocessError for columns that are missing or of another kind, before anything is predicted.
         """

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from cengine.names import quantile_name
+
 
 def outputs_of(labels: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """For each label (`label`, `task`, and its `classes`, or none) the names of the outputs: `prediction`, and for classes `probabilities`."""
+    """For each label (`label`, `task`, its `classes`, or none, and where there are any its `at`, the quantiles) the names of the outputs:
+    `prediction`, for classes `probabilities`, and `quantiles` where they are predicted.
+    """
     several = len(labels) > 1
     told = []
     for one in labels:
@@ -15,19 +19,22 @@ def outputs_of(labels: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         classes = list(one["classes"]) or None
         probabilities = f"{prefix}probabilities" if classes else None
         names = {"prediction": f"{prefix}prediction", "probabilities": probabilities}
-        told.append({"label": one["label"], "task": one["task"], **names, "classes": classes})
+        of_quantiles = {"quantiles": f"{prefix}quantiles", "at": list(one["at"])} if one.get("at") else {}
+        told.append({"label": one["label"], "task": one["task"], **names, "classes": classes, **of_quantiles})
     return told
 
 
 def names_of(output: Mapping[str, Any]) -> list[str]:
-    """The outputs of a label: the prediction, and for classes their probabilities."""
-    return [output[key] for key in ("prediction", "probabilities") if output[key]]
+    """The outputs of a label: the prediction, and for classes their probabilities, or the quantiles."""
+    return [output[key] for key in ("prediction", "probabilities", "quantiles") if output.get(key)]
 
 
 def columns_of(output: Mapping[str, Any]) -> list[str]:
-    """The columns of a table of answers to a label: the prediction, and for classes the probability of each."""
+    """The columns of a table of answers to a label: the prediction, and for classes the probability of each, or each quantile."""
     prefix = str(output["prediction"]).removesuffix("prediction")
-    return [output["prediction"], *(f"{prefix}probability_{told(one)}" for one in output["classes"] or ())]
+    several = [f"probability_{told(one)}" for one in output["classes"] or ()]
+    several += [quantile_name(share) for share in output.get("at", ())]
+    return [output["prediction"], *(f"{prefix}{name}" for name in several)]
 
 
 def told(value: object) -> str:

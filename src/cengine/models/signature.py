@@ -17,7 +17,7 @@ from cengine.networks.losses import LOSSES
 from cengine.plain import Cell
 from cengine.preprocess.fit import Statistics
 from cengine.preprocess.targets import Target
-from cengine.tasks import TASKS, task_named
+from cengine.tasks import TASKS
 from cengine.transforms import FILLINGS, TRANSFORMS, Transform
 from cengine.words import read
 
@@ -99,7 +99,9 @@ def _read_target(data: Mapping[str, Any]) -> Target:
     if data["task"] not in TASKS:
         raise StoreError(f"the task '{data['task']}' is not known to this cengine")
     learnt = data["statistics"].get("transforms", ()) if not data["classes"] else ()
-    return Target(label, task_named(data["task"]), data["offset"], data["scale"], tuple(data["classes"]), tuple(learnt))
+    return Target(
+        label, label.asked(data["task"]), data["offset"], data["scale"], tuple(data["classes"]), tuple(learnt)
+    )
 
 
 def _words(identities: Sequence[Mapping[str, Any]]) -> tuple[Transform, ...]:

@@ -5,14 +5,15 @@ A loss names the tasks it fits. `shift_invariant` losses depend on the error alo
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, ClassVar
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from cengine.errors import TrainingError
 from cengine.networks.keras_setup import import_keras
 from cengine.plugins import words_of
-from cengine.tasks import Binary, Classes, Regression
+from cengine.tasks import MOST_QUANTILES, USUAL_QUANTILES, Binary, Classes, Quantiles, Regression, Task, task_named
 from cengine.words import Word
 
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
     RowLosses = Callable[[jax.Array, jax.Array], jax.Array]
 
+# Quantiles nearer to each other than this are one.
+_NEAREST = 1e-6
+
 
 class Loss(Word):
     """What training makes small; the class' name is Keras'."""
@@ -29,6 +33,10 @@ class Loss(Word):
     tasks: ClassVar[tuple[str, ...]]
     shift_invariant: ClassVar[bool] = False
     positive_labels: ClassVar[bool] = False
+
+    def asks(self, task: str) -> Task:
+        """What is asked of a label with this loss, whose task has this name."""
+        return task_named(task)
 
     def build(self) -> RowLosses:
         """A function (labels (b,), outputs (b, units)) -> losses (b,), all float32."""
@@ -98,6 +106,41 @@ class Poisson(Loss):
     positive_labels = True
 
 
+class Quantile(Loss):
+    """The pinball loss, max(q (y - p), (q - 1) (y - p)), on average over the quantiles `at`, each of which is predicted."""
+
+    name = "quantile"
+    tasks = (Quantiles.name,)
+    shift_invariant = True
+    at: tuple[float, ...] = USUAL_QUANTILES
+
+    @field_validator("at")
+    @classmethod
+    def _ascending(cls, at: tuple[float, ...]) -> tuple[float, ...]:
+        told = f"found {list(at)}"
+        if not 1 <= len(at) <= MOST_QUANTILES:
+            raise ValueError(f"needs 1 to {MOST_QUANTILES} quantiles, {told}")
+        if not all(0 < share < 1 for share in at):
+            raise ValueError(f"quantiles lie between 0 and 1, as 0.05 and 0.95 do, {told}")
+        if any(later - one < _NEAREST for one, later in itertools.pairwise(at)):
+            raise ValueError(f"quantiles must ascend, each above the one before, {told}")
+        return at
+
+    def asks(self, task: str) -> Task:
+        return Quantiles(at=self.at) if task == Quantiles.name else task_named(task)
+
+    def build(self) -> RowLosses:
+        import jax.numpy as jnp
+
+        at = jnp.asarray(self.at, jnp.float32)
+
+        def per_row(labels: jax.Array, outputs: jax.Array) -> jax.Array:
+            error = labels.reshape((-1, 1)) - outputs
+            return jnp.maximum(at * error, (at - 1.0) * error).mean(axis=-1)
+
+        return per_row
+
+
 class BinaryCrossentropy(Loss):
     """- log(probability given to the true one of two classes)."""
 
@@ -154,6 +197,7 @@ LOSSES = words_of(
     MeanAbsolutePercentageError,
     MeanSquaredLogarithmicError,
     Poisson,
+    Quantile,
     BinaryCrossentropy,
     BinaryFocalCrossentropy,
     SparseCategoricalCrossentropy,
@@ -167,4 +211,5 @@ LOSS_ALIASES = {
     "mean_squared_logarithmic_error": "msle",
     "huber_loss": "huber",
     "logcosh": "log_cosh",
+    "pinball": "quantile",
 }

@@ -90,5 +90,5 @@ def _types(model: Model) -> list[str]:
         kinds = {_SQL_TYPES.get(type(one), "string") for one in target.classes}
         numbers = kinds <= {"bigint", "double"}
         types.append(("double" if "double" in kinds or not kinds else kinds.pop()) if numbers or len(kinds) == 1 else "string")  # fmt: skip
-        types += ["double"] * len(target.classes)
+        types += ["double"] * (len(target.classes) + len(target.task.quantiles))
     return types

@@ -96,8 +96,13 @@ def _label_needs(label: Label) -> list[Needs]:
     if task_named(label.task).has_classes:
         return [*own, Needs(counts=True)]
     learnt = [word.needs() for word in label.transforms if word.name != "no_transform"]
-    raw = Needs(range=True, moments=True, probabilities=(0.5,))
+    raw = _needs_of_numbers(label)
     return [*own, raw, *learnt, *([Needs(moments=True)] if learnt else [])]
+
+
+def _needs_of_numbers(label: Label) -> Needs:
+    """What is learnt of a label of numbers as it is: the median comes first, then the quantiles that are asked for."""
+    return Needs(range=True, moments=True, probabilities=(0.5, *label.asked().quantiles))
 
 
 def write_statistics(statistics: Statistics, folder: Path) -> None:
@@ -213,7 +218,7 @@ class _LabelTrack(_Track):
     def needs(self) -> Needs:
         match self.words[0]:
             case "raw":
-                return Needs(range=True, moments=True, probabilities=(0.5,))
+                return _needs_of_numbers(self.label)
             case "transformed":
                 return Needs(moments=True)
             case "classes":
@@ -231,6 +236,8 @@ class _LabelTrack(_Track):
                     minimum=summary.minimum,
                     maximum=summary.maximum,
                 )
+                if self.label.asked().quantiles:
+                    self.statistics["quantiles"] = list(summary.quantiles[1:])
                 self._standardize(summary)
             case "transformed":
                 self.words.pop(0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -12,7 +12,8 @@ from cengine.config.resolve import Label, task_of
 from cengine.plain import Cell
 from cengine.preprocess.fit import Statistics
 from cengine.preprocess.weights import class_weights
-from cengine.tasks import Task, task_named
+from cengine.tasks import Task, Values, ascending
+from cengine.tensors import INT64, Tensor
 from cengine.transforms import InvertibleTransform
 
 
@@ -49,6 +50,22 @@ class Target:
             return encoded.astype(np.float64)
         return self.in_unit(encoded.astype(np.float64) * self.scale + self.offset)
 
+    def numbers(self, transformed: Sequence[np.ndarray]) -> np.ndarray:
+        """What a learner says of T(y), an array (n,) an output, as predictions in the label's unit: float64 (n,), of quantiles (n, outputs)."""
+        columns = self._ascending(transformed)
+        return np.column_stack(columns) if self.task.quantiles else columns[0]
+
+    def traced(self, transformed: Sequence[Tensor]) -> Tensor:
+        """The same as operations on tensors (rows,), by the same code."""
+        columns = self._ascending(transformed)
+        if not self.task.quantiles:
+            return columns[0]
+        graph = columns[0].graph
+        return graph.side_by_side([graph.add("Unsqueeze", one, graph.constant([1], INT64)) for one in columns])
+
+    def _ascending(self, transformed: Sequence[Values]) -> list[Values]:
+        return ascending([cast(Values, self.in_unit(one)) for one in transformed])
+
     def in_unit(self, transformed: np.ndarray) -> np.ndarray:
         """Values of T(y) as values of y, float64."""
         for word, statistics in reversed(list(zip(self.label.transforms, self.transform_statistics, strict=True))):
@@ -77,15 +94,15 @@ def targets_of(labels: Sequence[Label], statistics: Statistics, *, one_output_a_
 
 
 def _target(label: Label, fitted: dict[str, Any], one_output_a_class: bool) -> Target:
-    if not task_named(label.task).has_classes:
+    if not label.asked().has_classes:
         return Target(
             label,
-            task_named(label.task),
+            label.asked(),
             float(fitted["offset"]),
             float(fitted["scale"]),
             transform_statistics=tuple(fitted["transforms"]),
         )
     classes = tuple(fitted["classes"])
-    task = task_named(task_of(label, len(classes), one_output_a_class=one_output_a_class))
+    task = label.asked(task_of(label, len(classes), one_output_a_class=one_output_a_class))
     weights = class_weights(label.class_weight, classes, fitted.get("counts", ()), label.name)
     return Target(label, task, classes=classes, class_weights=weights)

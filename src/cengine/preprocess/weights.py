@@ -71,7 +71,10 @@ def fit_weights(
     )
     weighed = _sums(engine, train, {"wy": exp.Mul(this=weight.copy(), expression=relative)})["wy"]
     found = Fraction(middle) + Fraction(span) * weighed / total
-    return {"mean_weight": mean, "weighted": {"mean": float(found), "median": _median(engine, train, number, num_rows)}}
+    return {
+        "mean_weight": mean,
+        "weighted": {"mean": float(found), **_quantiles(engine, train, number, num_rows, label)},
+    }
 
 
 def class_weights(
@@ -158,13 +161,22 @@ def _counts(
     return [float(found[value] / total * num_rows) for value in classes]
 
 
-def _median(engine: Engine, train: exp.Select, number: exp.Expr, num_rows: int) -> float:
-    """The least label up to which half of the weight lies; of many rows that of a sample."""
+def _quantiles(
+    engine: Engine, train: exp.Select, number: exp.Expr, num_rows: int, label: Label
+) -> dict[str, float | list[float]]:
+    """The median, and the quantiles that are asked for; of many rows those of a sample."""
     sample = exp.select(number.as_("y", quoted=True), column("w")).from_(train.subquery("train"))
     if num_rows > MAX_SAMPLE_ROWS:
         sample = sample.where(drawn("sample", MAX_SAMPLE_ROWS, num_rows))
-    table = engine.fetch(sample)
-    labels, weights = table["y"].to_numpy(), table["w"].to_numpy()
-    order = np.lexsort((weights, labels))
-    through = np.cumsum(weights[order])
-    return float(labels[order[int(np.searchsorted(through, through[-1] / 2))]])
+    table, shares = engine.fetch(sample), label.asked().quantiles
+    median, *others = weighted_quantiles(table["y"].to_numpy(), table["w"].to_numpy(), (0.5, *shares)).tolist()
+    return {"median": median, **({"quantiles": others} if shares else {})}
+
+
+def weighted_quantiles(values: np.ndarray, weights: np.ndarray, shares: Sequence[float]) -> np.ndarray:
+    """For each share the least of the values (n,) up to which that much of the weight (n,) lies, float64."""
+    order = np.lexsort((weights, values))
+    through = np.cumsum(weights[order], dtype=np.float64)
+    places = np.searchsorted(through, np.asarray(shares) * through[-1])
+    found: np.ndarray = values[order[np.minimum(places, len(order) - 1)]].astype(np.float64)
+    return found

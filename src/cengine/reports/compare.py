@@ -1,7 +1,8 @@
 """A comparison of finished runs as plain data, with the sentences that say what is noise; and its page.
 
 `difference` is the run's metric less the reference's, over the rows that both evaluated; `here` and `there` are both over
-these rows. `verdict` is better, worse, noise, same, unknown (too few rows to tell) or no rows.
+these rows. `verdict` is better, worse, noise, same, unknown (too few rows to tell) or no rows; of a metric that has
+no best end higher or lower.
 """
 
 from __future__ import annotations
@@ -184,10 +185,10 @@ class LabelFacts:
 
 
 def best_runs(of_runs: Mapping[str, Reached], metric: MetricFacts) -> set[str]:
-    """The runs whose metric is best, several where they are equal."""
+    """The runs whose metric is best, several where they are equal; none where a metric has no best end."""
     values = {key: found["metrics"][metric["name"]]["model"] for key, found in of_runs.items()}
     known = {key: value for key, value in values.items() if value is not None and math.isfinite(value)}
-    if not known:
+    if not known or not metric.get("has_best_end", True):
         return set()
     best = max(known.values()) if metric["higher_is_better"] else min(known.values())
     return {key for key, value in known.items() if value == best}
@@ -236,17 +237,21 @@ def sentence(found: Difference, metric: MetricFacts, verdict: str, here: str, th
         return f"{split}: the {name} of {here} and {there} differs by {size}{unit} ({ends}), which is within the noise of the {split} sample.{rest}"
     low, size, high = (_short(value) for value in sorted(map(abs, (found.low, found.difference, found.high))))
     direction = "higher" if found.difference > 0 else "lower"
+    if verdict == direction:
+        return f"{split}: the {name} of {here} is {direction} than that of {there}, by {size}{unit} ({low} to {high}).{rest}"
     return f"{split}: {here} is {verdict} than {there}, its {name} {direction} by {size}{unit} ({low} to {high}).{rest}"
 
 
-def verdict_of(found: Difference, higher_is_better: bool) -> str:
-    """better, worse, noise, same or unknown."""
+def verdict_of(found: Difference, higher_is_better: bool, *, has_best_end: bool = True) -> str:
+    """better, worse, noise, same or unknown; without a best end higher or lower."""
     if not math.isfinite(found.low) or not math.isfinite(found.high):
         return "unknown"
     if found.difference == found.low == found.high == 0:
         return "same"
     if found.low <= 0 <= found.high:
         return "noise"
+    if not has_best_end:
+        return "higher" if found.difference > 0 else "lower"
     return "better" if (found.difference > 0) == higher_is_better else "worse"
 
 
@@ -335,7 +340,7 @@ def _against(
             "told": "no common rows",
             "sentence": told,
         }
-    verdict = verdict_of(found, metric["higher_is_better"])
+    verdict = verdict_of(found, metric["higher_is_better"], has_best_end=metric.get("has_best_end", True))
     rest = _rest(label, split, key, here, there)
     return {
         "run": reference,
@@ -352,7 +357,7 @@ def _against(
 
 def _told(found: Difference, verdict: str) -> str:
     """What a difference means, for a table: worse by 0.31 (0.29 to 0.33)."""
-    if verdict in ("better", "worse"):
+    if verdict in ("better", "worse", "higher", "lower"):
         low, size, high = (_short(value) for value in sorted(map(abs, (found.low, found.difference, found.high))))
         return f"{verdict} by {size} ({low} to {high})"
     if verdict == "noise":

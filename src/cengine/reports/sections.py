@@ -133,7 +133,9 @@ def overall_rows(label: LabelSummary, other: LabelSummary | None) -> list[Overal
                 "told": told.get(row["metric"]),
                 "theirs": beside["model"] if beside else None,
                 "difference": difference,
-                "better": None if not difference else (difference > 0) == better.get(row["metric"], False),
+                "better": (difference > 0) == better.get(row["metric"], False)
+                if difference and _has_best_end(label, row["metric"])
+                else None,
             }
         )
     return rows
@@ -146,9 +148,9 @@ def yardsticks(label: LabelSummary) -> list[Yardstick]:
 
 
 def standing(label: LabelSummary, row: OverallRow, yardstick: str) -> Standing | None:
-    """How the model stands against a yardstick in a metric, None where that cannot be told."""
+    """How the model stands against a yardstick in a metric, None where that cannot be told, as of a coverage that no yardstick has to beat."""
     how = against(row, yardstick, _is_higher_better(label, row["metric"]))
-    if how is None:
+    if how is None or not _has_best_end(label, row["metric"]):
         return None
     low, high = (cast("float | None", row.get(f"{yardstick}_{end}")) for end in ("low", "high"))
     told = {BETTER: "the model is better", WORSE: "the model is worse", NOISE: "within noise"}[how]
@@ -157,6 +159,10 @@ def standing(label: LabelSummary, row: OverallRow, yardstick: str) -> Standing |
 
 def _is_higher_better(label: LabelSummary, metric: str) -> bool:
     return next((one["higher_is_better"] for one in label["metrics"] if one["name"] == metric), False)
+
+
+def _has_best_end(label: LabelSummary, metric: str) -> bool:
+    return next((one.get("has_best_end", True) for one in label["metrics"] if one["name"] == metric), True)
 
 
 def verdict_level(label: LabelSummary, split: str) -> str:

@@ -56,6 +56,7 @@ def slicing_data(
                 "name": metric["name"],
                 "unit": metric["unit"],
                 "higher_is_better": metric["higher_is_better"],
+                "has_best_end": metric.get("has_best_end", True),
                 "description": metric["description"],
             }
             for metric in label["metrics"]

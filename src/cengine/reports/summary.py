@@ -7,7 +7,7 @@ import math
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
 from cengine.config.flatten import flattened
 from cengine.config.resolve import Resolved, metrics_of
@@ -90,6 +90,7 @@ class MetricFacts(TypedDict):
     name: str
     unit: str
     higher_is_better: bool
+    has_best_end: NotRequired[bool]
     description: str
 
 
@@ -262,6 +263,7 @@ def metric_facts(metric: Metric) -> MetricFacts:
         "name": metric_label(metric),
         "unit": metric.unit,
         "higher_is_better": metric.higher_is_better,
+        "has_best_end": metric.has_best_end,
         "description": described,
     }
 

@@ -47,22 +47,23 @@ class Field:
 class Label:
     """What is predicted: `names` are the columns of answers. Of a number `classes` is None, and `deviation` that of the train rows.
 
-    `prediction` is the output with a number in the label's unit, or the likeliest class, `probabilities` that with one for each class.
+    `prediction` is the output with a number in the label's unit, or the likeliest class; `several`, where it is not empty, the one with
+    the probability of each class, or with each quantile.
     """
 
     column: str
     kind: str
     prediction: str
-    probabilities: str
+    several: str
     classes: tuple[Any, ...] | None
     names: tuple[str, ...]
     mean: float = 0.0
     deviation: float = 1.0
 
     def columns(self) -> list[tuple[str, str, int | None]]:
-        """The columns of answers: name, output, and the place of the class in it, as `Model.predict` names them."""
-        first, *shares = self.names
-        return [(first, self.prediction, None), *((name, self.probabilities, n) for n, name in enumerate(shares))]
+        """The columns of answers: name, output, and the place of the class or quantile in it, as `Model.predict` names them."""
+        first, *others = self.names
+        return [(first, self.prediction, None), *((name, self.several, n) for n, name in enumerate(others))]
 
 
 @dataclass(frozen=True)
@@ -146,7 +147,10 @@ def _field(told: dict[str, Any]) -> Field:
 
 
 def _labels(told: Sequence[dict[str, Any]]) -> tuple[Label, ...]:
-    plain = [{"label": one["column"], "task": one["task"], "classes": one["classes"]} for one in told]
+    plain = [
+        {"label": one["column"], "task": one["task"], "classes": one["classes"], "at": one.get("quantiles")}
+        for one in told
+    ]
     return tuple(_label(one, output) for one, output in zip(told, outputs_of(plain), strict=True))
 
 
@@ -156,7 +160,7 @@ def _label(told: dict[str, Any], output: dict[str, Any]) -> Label:
         told["column"],
         told["kind"],
         output["prediction"],
-        output["probabilities"] or "",
+        output["probabilities"] or output.get("quantiles", ""),
         tuple(classes) if classes else None,
         tuple(columns_of(output)),
         float(learnt.get("mean") or 0.0),

@@ -75,14 +75,14 @@ def _prediction(labels: Sequence[Label]) -> dict[str, Any]:
     properties: dict[str, Any] = {}
     for label in labels:
         for name, _, place in label.columns():
-            if place is not None:
-                properties[name] = {"type": "number", "minimum": 0, "maximum": 1}
-            elif label.classes is None:
+            if label.classes is None:
                 properties[name] = {
                     "type": "number",
                     "format": "double",
                     "description": f"in the unit of {label.column}",
                 }
+            elif place is not None:
+                properties[name] = {"type": "number", "minimum": 0, "maximum": 1}
             else:
                 properties[name] = {"enum": list(label.classes)}
     return {"type": "object", "properties": properties, "required": list(properties)}

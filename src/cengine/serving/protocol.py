@@ -169,12 +169,8 @@ def _tensor(name: str, datatype: str, array: np.ndarray) -> dict[str, Any]:
 
 def _outputs(label: Label) -> list[tuple[str, str, list[int]]]:
     """Name, datatype and shape of the outputs of a label."""
-    if label.classes is None:
-        return [(label.prediction, "FP64", [-1])]
-    return [
-        (label.prediction, DATATYPES[label.kind], [-1]),
-        (label.probabilities, "FP64", [-1, len(label.classes)]),
-    ]
+    found = [(label.prediction, "FP64" if label.classes is None else DATATYPES[label.kind], [-1])]
+    return [*found, (label.several, "FP64", [-1, len(label.names) - 1])] if label.several else found
 
 
 def metadata(bundle: Bundle, versions: Sequence[str]) -> dict[str, Any]:

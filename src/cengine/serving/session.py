@@ -131,7 +131,7 @@ def _part(column: Any, start: int, stop: int) -> Any:
 
 def _off(label: Label, found: Outputs, told: dict[str, Any]) -> float:
     """The largest difference of a label's golden predictions, in deviations or as a probability; NaN where one is no number."""
-    name = label.prediction if label.classes is None else label.probabilities
+    name = label.several or label.prediction
     expected = np.array(told[name], np.float64)
     if expected.shape != found[name].shape:
         raise ValueError(f"{name} is of shape {expected.shape}, the model gives {found[name].shape}")

@@ -55,7 +55,8 @@ def facts(context: Context, folders: Folders) -> Facts:
         *((None, Auto().chosen(None, one_hot=False)) for feature in resolved.features if feature.missing_indicator),
     ]
     judged = resolved.judged if resolved.judged in rows else None
-    return Facts(rows, inputs, context.num_encoded, len(resolved.labels), judged, resolved.shown)
+    outputs = sum(max(1, len(label.asked().quantiles)) for label in resolved.labels)
+    return Facts(rows, inputs, context.num_encoded, outputs, judged, resolved.shown)
 
 
 def _guessed(feature: Feature) -> tuple[int | None, Encoding]:

@@ -22,10 +22,12 @@ from cengine.learners.examples import Batch, Examples
 from cengine.learners.learner import BESIDE, Course, Facts, Fitted, Learner
 from cengine.models.signature import learner_of
 from cengine.networks.encodings import Linear, OneHot
+from cengine.networks.losses import LOSSES
 from cengine.preprocess.apply import Input
 from cengine.preprocess.targets import Target, targets_of
 from cengine.stages.train import Train
 from cengine.stopping import Wish
+from cengine.tasks import Quantiles
 
 INPUTS = [Input("a", None, Linear(), {}), Input("b", None, Linear(), {}), Input("c", 3, OneHot(), {})]
 SPLITS = ("train", "eval", INNER)
@@ -48,17 +50,29 @@ class LearnerSuite:
             predicted, label = made.predict(made.eval), made.label
             assert predicted.dtype == np.float64, task
             assert np.isfinite(predicted).all(), task
-            if not CLASSES[task]:
+            if not CLASSES.get(task, ()):
                 assert predicted.shape == label.shape, task
                 assert np.abs(predicted - label).mean() < 0.7 * np.abs(np.median(label) - label).mean(), task
                 continue
             probabilities = np.column_stack([1 - predicted, predicted]) if predicted.ndim == 1 else predicted
             if probabilities.shape[1] == 1:
                 probabilities = np.column_stack([1 - probabilities, probabilities])
-            assert probabilities.shape == (len(label), len(CLASSES[task])), task
+            assert probabilities.shape == (len(label), len(CLASSES.get(task, ()))), task
             np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-4, err_msg=task)
             shares = np.bincount(label.astype(int)) / len(label)
             assert _log_loss(probabilities, label) < 0.8 * _log_loss(np.tile(shares, (len(label), 1)), label), task
+
+    def test_its_quantiles_ascend_and_beat_a_constants(self, tmp_path: Path) -> None:
+        """Of a learner that predicts quantiles, (rows, quantiles) in the label's unit."""
+        if not self.learner.predicts_quantiles:
+            return
+        made = Made(self.learner, Quantiles.name, tmp_path)
+        predicted, label, task = made.predict(made.eval), made.label, made.targets[0].task
+        assert predicted.dtype == np.float64
+        assert predicted.shape == (len(label), len(task.quantiles))
+        assert (np.diff(predicted, axis=1) >= 0).all()
+        constant = np.tile(np.quantile(label, task.quantiles), (len(label), 1))
+        assert task.losses(predicted, label).mean() < 0.7 * task.losses(constant, label).mean()
 
     def test_the_same_seed_gives_the_same_predictions(self, tmp_path: Path) -> None:
         one, other = (Made(self.learner, self.tasks[0], tmp_path / name) for name in ("one", "other"))
@@ -129,7 +143,7 @@ class Made:
     """A model of one task, from its rows to its predictor."""
 
     def __init__(self, learner: Learner, task: str, folder: Path, *, poisoned: bool = False) -> None:
-        self.learner = learner.model_copy(update={"type": "classification" if CLASSES[task] else "regression"})
+        self.learner = learner.model_copy(update={"type": "classification" if CLASSES.get(task, ()) else "regression"})
         self.folder, kept = folder / "model", folder / "kept"
         for path in (self.folder, kept):
             path.mkdir(parents=True)
@@ -171,13 +185,14 @@ def _read_and_predict(learner: Learner, folder: Path, targets: Sequence[Target],
 
 
 def _label(task: str) -> Label:
-    return Label("y", "string" if CLASSES[task] else "float", task, None, (), None, None)
+    loss = LOSSES["quantile"]() if task == Quantiles.name else None
+    return Label("y", "string" if CLASSES.get(task) else "float", task, None, (), loss, None)
 
 
 def _targets(learner: Learner, task: str) -> list[Target]:
     learnt: dict[str, Any] = {"offset": OFFSET, "scale": SCALE, "transforms": []}
-    if CLASSES[task]:
-        learnt = {"classes": list(CLASSES[task]), "counts": [1] * len(CLASSES[task]), "transforms": []}
+    if CLASSES.get(task, ()):
+        learnt = {"classes": list(CLASSES.get(task, ())), "counts": [1] * len(CLASSES.get(task, ())), "transforms": []}
     statistics: Any = {"features": {}, "labels": {"y": learnt}}
     return targets_of([_label(task)], statistics, one_output_a_class=learner.one_output_a_class)
 
@@ -189,8 +204,10 @@ def _write(path: Path, task: str, *, poisoned: bool = False) -> Path:
     c = random.integers(0, 3, NUM_ROWS)
     raw = a - 0.5 * b + 2 * (c == 1) + random.normal(0, 0.2, NUM_ROWS)
     label = (raw - raw.mean()) / raw.std()
-    if CLASSES[task]:
-        label = np.digitize(label, np.quantile(label, np.arange(1, len(CLASSES[task])) / len(CLASSES[task])))
+    if CLASSES.get(task, ()):
+        label = np.digitize(
+            label, np.quantile(label, np.arange(1, len(CLASSES.get(task, ()))) / len(CLASSES.get(task, ())))
+        )
     place = np.arange(NUM_ROWS)
     split = np.where(place % 4 == 0, 1, np.where(place % 10 == 5, 2, 0)).astype(np.int16)
     if poisoned:

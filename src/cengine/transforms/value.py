@@ -102,7 +102,10 @@ class Transform(Word):
 
 
 class InvertibleTransform(Transform):
-    """A transform that can be undone, so that a transformed label is still predicted in its own unit."""
+    """A transform that can be undone, so that a transformed label is still predicted in its own unit.
+
+    It never makes the smaller of two values the larger one: quantiles of the transformed label are those of the label.
+    """
 
     @abstractmethod
     def inverse(self, array: np.ndarray, statistics: dict[str, Any]) -> np.ndarray:

@@ -145,7 +145,7 @@ class SlicingView {
       return `${formatFixed(row.model, decimals)}${interval} on ${plural(row.num_rows, 'row')}`;
     };
     const theirs = beside ? `; ${this.other.name}: ${tell(this.other)}` : '';
-    const better = `${metric.higher_is_better ? 'higher' : 'lower'} is better`;
+    const better = metric.has_best_end ? `${metric.higher_is_better ? 'higher' : 'lower'} is better` : 'neither more nor less is better by itself';
     this.told('overall').textContent = `All slices together: ${metric.name}${this.ofLabel()} ${tell(this.own)}${theirs}; ${better}.`;
   }
 

@@ -108,7 +108,7 @@ function intervalText(low, high, decimals) {
 // What the constant reaches, marked where the model does not beat it.
 function constantElement(value, constant, decimals, metric) {
   const told = formatFixed(constant, decimals);
-  const beaten = Number.isNaN(value) || Number.isNaN(constant) || (metric.higher_is_better ? value > constant : value < constant);
+  const beaten = !metric.has_best_end || Number.isNaN(value) || Number.isNaN(constant) || (metric.higher_is_better ? value > constant : value < constant);
   return beaten ? told : element('span', { class: 'bad' }, told, element('span', { class: 'sr' }, ' the model is no better'));
 }
 
@@ -118,7 +118,7 @@ function harmDecimals(harm) {
 }
 
 function differenceElement(difference, decimals, metric) {
-  if (Number.isNaN(difference) || difference === 0) return formatSigned(difference, decimals);
+  if (!metric.has_best_end || Number.isNaN(difference) || difference === 0) return formatSigned(difference, decimals);
   const better = (difference > 0) === metric.higher_is_better;
   return element('span', { class: better ? 'good' : 'bad' }, formatSigned(difference, decimals), element('span', { class: 'sr' }, better ? ' better' : ' worse'));
 }
