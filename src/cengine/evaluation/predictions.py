@@ -5,6 +5,8 @@ the probability of the positive one; for more the number of the likeliest class)
 `label_probability: L` and `label_rank: L`, what the network gave the true class, `predicted_probability: L`, what it
 gave the likeliest, and of at most MAX_LISTED_CLASSES classes `class_probabilities: L`, a list with one for each.
 
+Where rows were dealt to folds, `_fold` is the one that a row is of, from 1: it was predicted by the model that was not told of it.
+
 A column of the table whose own name is one of these (or `_split`) stands beside them as `column: NAME`.
 """
 
@@ -33,12 +35,14 @@ from cengine.transforms.fill import filled
 
 # What the table has of each label.
 OWN_COLUMNS = ("label", "prediction", "predicted_probability", "label_probability", "label_rank", "class_probabilities")
+# The fold that a row is of, where there are folds.
+FOLD = "_fold"
 _OWN_PREFIXES = tuple(f"{what}: " for what in OWN_COLUMNS)
 
 
 def name_beside(name: str) -> str:
     """What a column of the user's is called in the table of predictions."""
-    return set_aside(name, lambda own: fold(own) in (ROW_ID, "_split") or fold(own).startswith(_OWN_PREFIXES))
+    return set_aside(name, lambda own: fold(own) in (ROW_ID, "_split", FOLD) or fold(own).startswith(_OWN_PREFIXES))
 
 
 def prediction_columns(
@@ -110,9 +114,13 @@ def write_predictions(
     return found
 
 
-def raw_table(identities: np.ndarray, split: int, columns: dict[str, np.ndarray], schema: pa.Schema) -> pa.Table:
-    """Raw predictions of rows of one split, as `raw_schema` says."""
+def raw_table(
+    identities: np.ndarray, split: int, columns: dict[str, np.ndarray], schema: pa.Schema, fold: int | None = None
+) -> pa.Table:
+    """Raw predictions of rows of one split, and of one fold, as `raw_schema` says."""
     data = {ROW_ID: identities.astype(np.int64), "_split": np.full(len(identities), split), **columns}
+    if fold is not None:
+        data[FOLD] = np.full(len(identities), fold)
     return pa.table({field.name: _arrow(data[field.name]).cast(field.type) for field in schema})
 
 
@@ -122,9 +130,9 @@ def _arrow(values: np.ndarray) -> pa.Array:
     return pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), values.shape[1])
 
 
-def raw_schema(targets: Sequence[Target]) -> pa.Schema:
+def raw_schema(targets: Sequence[Target], *, of_folds: bool = False) -> pa.Schema:
     """The schema of raw predictions."""
-    fields = [(ROW_ID, pa.int64()), ("_split", pa.int16())]
+    fields = [(ROW_ID, pa.int64()), ("_split", pa.int16()), *([(FOLD, pa.int16())] if of_folds else [])]
     for target in targets:
         for what, length in target.task.columns(len(target.classes)).items():
             fields.append(

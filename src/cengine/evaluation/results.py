@@ -7,19 +7,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TypedDict, cast
+from typing import NotRequired, TypedDict, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cengine.evaluation.baselines import NO_YARDSTICKS, BesideConstant
+from cengine.evaluation.folds import OverFolds
 from cengine.evaluation.predictions import name_beside
 from cengine.evaluation.slices import INTERVAL_ENDS, key_name
 from cengine.evaluation.truth import Caution, Truth, cautions, empty_truth, read_truth
 
 
 class OverallRow(BesideConstant):
-    """A metric of a label over all rows of a split."""
+    """A metric of a label over all rows of a split; `folds` is what it is in each, where there are folds."""
 
     split: str
     label: str
@@ -27,6 +28,7 @@ class OverallRow(BesideConstant):
     num_rows: int
     unit: str
     higher_is_better: bool
+    folds: NotRequired[OverFolds]
 
 
 class Verdict(TypedDict):

@@ -326,7 +326,9 @@ def _metrics(runs: dict[str, Run], label: LabelFacts, common: _CommonNames) -> l
 def _side(run: Run, labels: set[str], common: _CommonNames) -> Side:
     targets = {common.common(run, target.name): target for target in run.targets}
     return Side(
-        run.predictions_file, run.split.names, {name: target for name, target in targets.items() if name in labels}
+        run.predictions_file,
+        run.split.measured_names,
+        {name: target for name, target in targets.items() if name in labels},
     )
 
 

@@ -102,7 +102,9 @@ def slice_tables(
     found = measure_beside(engine, rows, target, metrics, run.statistics, list(stored.values()))
     by_keys = {measured.keys: measured.table for measured in found}
     return [
-        SliceTable(target.name, columns, with_split_names(by_keys["_split", *stored[columns]], run.split.names))
+        SliceTable(
+            target.name, columns, with_split_names(by_keys["_split", *stored[columns]], run.split.measured_names)
+        )
         for columns in sets
     ]
 
