@@ -13,7 +13,7 @@ from sqlglot import exp
 from cengine.config.resolve import Resolved, metrics_of
 from cengine.engines.engine import Engine
 from cengine.evaluation.baselines import baseline_of, beside_constant, measure_beside
-from cengine.evaluation.folds import over_folds
+from cengine.evaluation.folds import over_folds, told
 from cengine.evaluation.predictions import name_beside
 from cengine.evaluation.results import OverallRow, Verdict
 from cengine.evaluation.slices import OVERALL, with_split_names
@@ -77,5 +77,8 @@ def evaluate(
             name = f"slices-{len(tables):03d}.parquet"
             pq.write_table(with_split_names(found.table, split_names), folder / name)
             tables.append({"label": target.name, "columns": list(resolved.slices[number]), "file": name})
-    record = {"overall": overall, "verdicts": verdicts, "slices": tables}
+    record: dict[str, Any] = {"overall": overall, "verdicts": verdicts, "slices": tables}
+    if of_folds:
+        divided = resolved.split
+        record["folds"] = told(len(of_folds), divided.categorize.by if divided.whole_groups else None)
     (folder / "results.json").write_text(json.dumps(record, ensure_ascii=False, indent=1, default=str))

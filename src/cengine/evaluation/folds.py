@@ -28,6 +28,22 @@ class OverFolds(TypedDict):
     deviation: float | None
 
 
+_PARTS = {
+    2: "half", 3: "third", 4: "quarter", 5: "fifth", 6: "sixth", 7: "seventh", 8: "eighth", 9: "ninth", 10: "tenth",
+    11: "eleventh", 12: "twelfth",
+}  # fmt: skip
+
+
+def told(num_folds: int, groups: str | None = None) -> str:
+    """What was measured by whom, in a sentence; `groups` is the column whose groups are whole in each fold."""
+    part = _PARTS.get(num_folds, f"{num_folds}th")
+    what = "rows" if groups is None else f"groups of {groups}"
+    return (
+        f"each of the {num_folds} models was measured on the {part} of the {what} that it did not see; "
+        f"the model kept learnt from all {what}"
+    )
+
+
 def over_folds(
     engine: Engine, predictions: exp.Expr, target: Target, metrics: Sequence[Metric]
 ) -> dict[str, OverFolds]:

@@ -75,13 +75,15 @@ class Results:
 
     `overall` and `overall_rows` have a row for each split, label and metric: model (low and high end of its 95 % interval), constant, skill,
     what a linear model reaches and boosted trees if they were asked for (`linear`, `trees`) with the paired difference from them, unit,
-    higher_is_better. `verdicts` has a sentence for each split and label. `truth` is what was found beside the metrics.
+    higher_is_better, and of folds `folds` with the `values` of each, their `mean` and `deviation`. `verdicts` has a sentence for each
+    split and label. `truth` is what was found beside the metrics. `folds` says what was measured by whom, None where there are none.
     """
 
     overall_rows: list[OverallRow]
     slices: list[SliceTable]
     verdicts: list[Verdict]
     truth: Truth = field(default_factory=empty_truth)
+    folds: str | None = None
 
     @cached_property
     def cautions(self) -> list[Caution]:
@@ -101,4 +103,4 @@ def read_results(folder: Path) -> Results:
         SliceTable(s["label"], tuple(s["columns"]), pq.ParquetFile(folder / s["file"]).read()) for s in record["slices"]
     ]
     overall: list[OverallRow] = [cast(OverallRow, {**NO_YARDSTICKS, **row}) for row in record["overall"]]
-    return Results(overall, slices, record["verdicts"], read_truth(folder))
+    return Results(overall, slices, record["verdicts"], read_truth(folder), record.get("folds"))

@@ -207,7 +207,9 @@ def _values(engine: Engine, run: Run, target: Target, metrics: Sequence[Metric])
         for row in overall.table.to_pylist():
             for metric in missing:
                 name = metric_label(metric)
-                found[row["split"]]["metrics"][name] = beside_constant(target, metric, row, run.statistics)
+                found[row["split"]]["metrics"][name] = beside_constant(
+                    target, metric, row, run.statistics, of_folds=bool(run.statistics_of_folds)
+                )
     return found
 
 

@@ -31,6 +31,11 @@ if TYPE_CHECKING:
 BASE_BYTES = 700 * 2**20
 
 
+def name_of_fold(stage: str, fold: int, num_folds: int) -> str:
+    """What records and artifacts call a stage of the model that is not told of a fold (from 1)."""
+    return f"{stage} {fold} of {num_folds}"
+
+
 @dataclass(frozen=True)
 class Context:
     """What every stage is given: the table, the configuration, the limits."""
@@ -65,7 +70,7 @@ class Context:
 
     def named(self, stage: str) -> str:
         """What a stage is called in records: `Train`, and of a model that is not told of a fold `Train 2 of 5`."""
-        return stage if self.fold is None else f"{stage} {self.fold} of {self.resolved.split.num_folds}"
+        return stage if self.fold is None else name_of_fold(stage, self.fold, self.resolved.split.num_folds or 0)
 
     def seen(self, folders: Mapping[str, Path]) -> Mapping[str, Path]:
         """The folders that the model at work builds on, by the stages' names, of all that are complete: its own, and what all models share.
