@@ -189,6 +189,11 @@ class Run:
         """What Fit learned."""
         return read_statistics(self.folders[stage_table.Fit.name])
 
+    @property
+    def of_folds(self) -> bool:
+        """Whether every row was predicted, each by a model that had not seen it."""
+        return self.resolved.split.num_folds is not None
+
     @cached_property
     def statistics_of_folds(self) -> list[Statistics]:
         """What Fit learned for the model of each fold, none where rows were divided once."""
