@@ -39,6 +39,7 @@ def check(file: ConfigFile, schema: TableSchema, bind: Bind | None = None) -> tu
     checker.columns()
     # What is wrong in one place keeps nothing else from being looked at: all mistakes are told in one round.
     resolved = resolve(_usable(checker.config, schema), schema)
+    checker.folds()
     checker.features(resolved)
     filters = checker.filters(bind)
     checker.contradictions(filters)
@@ -119,6 +120,33 @@ class Checker:
         for i, columns in enumerate(self.config.evaluator.slices):
             for j, name in enumerate(columns):
                 self._exists(name, ("evaluator", "slices", i, j))
+
+    def folds(self) -> None:
+        """There are as many rows, or groups, as folds, as far as the snapshot tells."""
+        split = self.config.split
+        if split.num_folds is None:
+            return
+        path = ("split", "folds") if split.folds else ("split", "categorize", "folds")
+        num_rows, by = self.schema.num_rows, split.categorize.by
+        most = self._most_groups(by) if split.whole_groups and by and by in self.schema else None
+        if split.num_folds > num_rows:
+            self.add(f"{split.num_folds} folds need a row each, and the datasource has {num_rows:,}", path)
+        elif most is not None and split.num_folds > most:
+            self.add(
+                f"{split.num_folds} folds need a group each, and column '{by}' has {most:,} at most",
+                path,
+                f"ask for {most} folds" if most > 1 else "divide rows: `folds:` without `category_`",
+            )
+
+    def _most_groups(self, name: str) -> int | None:
+        """How many groups a column makes at most, as its range tells; None where it tells nothing."""
+        column = self.schema[name]
+        null = 0 if column.num_nulls == 0 else 1
+        if column.kind == "boolean":
+            return 2 + null
+        if column.kind == "integer" and isinstance(column.minimum, int) and isinstance(column.maximum, int):
+            return column.maximum - column.minimum + 1 + null
+        return None
 
     def _exists(self, name: str, path: tuple[str | int, ...], *, key: bool = False) -> bool:
         if name not in self.schema:

@@ -144,7 +144,7 @@ def _check_split(node: Node, problems: Problems) -> None:
             _check_names(way, problems)
         if name == "categories":
             _check_groups(way, problems)
-        elif way.is_mapping:
+        elif way.is_mapping and not name.endswith("folds"):
             _check_shares(way, problems)
         if name.startswith("categor") and _inside(node, "categorize", "by") is None:
             problems.add(f"{name} needs the column that makes the groups", way.mark, "add `categorize_by: COLUMN`")
@@ -154,7 +154,7 @@ def _check_folds(way: Node, node: Node, problems: Problems) -> None:
     """A number of folds, and no order of the rows: all but the last fold would be predicted from what came after it."""
     number = way.value
     if isinstance(number, bool) or not isinstance(number, int) or not FEWEST_FOLDS <= number <= MOST_FOLDS:
-        told = "a mapping or a list" if way.is_mapping or way.is_list else repr(number)
+        told = "a mapping or a list" if way.is_mapping or way.is_list else "nothing" if number is None else repr(number)
         problems.add(
             f"expected the number of folds, {FEWEST_FOLDS} to {MOST_FOLDS}, not {told}",
             way.mark,
