@@ -105,6 +105,9 @@ def write_predictions(
             join_type="inner",
         )
     )
+    if FOLD in predicted:
+        # As many rows on both sides of the join: which one goes first is the engine's choice, and so would be their order.
+        joined = joined.order_by(column(ROW_ID, "predictions"))
     found, asked = engine.write(joined, file), pq.ParquetFile(raw).metadata.num_rows
     if found != asked:
         raise StoreError(
