@@ -153,7 +153,9 @@ OPTIMIZER = st.one_of(
 
 @st.composite
 def splits(draw):
-    way = draw(st.sampled_from(["ratio", "index_ratio", "category_ratio", "categories", "nested"]))
+    way = draw(
+        st.sampled_from(["ratio", "index_ratio", "category_ratio", "categories", "nested", "folds", "category_folds"])
+    )
     found = draw(
         maybe({"where": st.lists(NAMES, min_size=1, max_size=2), "seed": st.integers(0, 2**40), "index_by": NAMES})
     )
@@ -165,6 +167,10 @@ def splits(draw):
         return found | {"categorize_by": draw(NAMES), "categories": {"train": train, "eval": evaluated}}
     if way == "nested":
         return {"categorize": {"by": draw(NAMES)}, "index": {"by": draw(NAMES), "ratio": draw(SHARES)}}
+    if way.endswith("folds"):
+        found.pop("index_by", None)  # folds have no order
+        groups = {"categorize_by": draw(NAMES)} if way == "category_folds" or draw(st.booleans()) else {}
+        return found | groups | {way: draw(st.integers(2, 20))}
     return found | ({"categorize_by": draw(NAMES)} if way != "ratio" else {}) | {way: draw(SHARES)}
 
 

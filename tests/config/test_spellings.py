@@ -92,6 +92,8 @@ def test_custom_values_keep_their_type(value) -> None:
             "{categorize_by: g, categories: {train: [1], eval: [x]}}",
             "{categorize: {by: g, categories: {train: [1], eval: [x]}}}",
         ),
+        ("{categorize_by: g, category_folds: 4}", "{categorize: {by: g, folds: 4}}"),
+        ("{categorize_by: g, folds: 4}", "{categorize: {by: g}, folds: 4, seed: 0}"),
         ("{index_by: t, index_ratio: {train: 0.9, eval: 0.1}}", "{index: {by: t, ratio: {train: 0.9, eval: 0.1}}}"),
         ("{index_by: t, index: {ratio: {train: 0.9, eval: 0.1}}}", "{index: {by: t, ratio: {train: 0.9, eval: 0.1}}}"),
         ("{ratio: {train: 0.9, eval: 0.1}, where: x > 1}", "{ratio: {train: 0.9, eval: 0.1}, where: [x > 1], seed: 0}"),

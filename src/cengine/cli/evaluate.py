@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from cengine.cli.options import SETTINGS, json_option, looked_at
 from cengine.cli.output import cell, defined, echo, interval, print_json, print_table
 from cengine.cli.pages import shown_path
 from cengine.cli.progress import Busy
-from cengine.cli.truth import print_cautions, print_features, print_worst_rows
+from cengine.cli.truth import WIDTH, print_cautions, print_features, print_worst_rows
 from cengine.names import ASIDE, Names
 
 if TYPE_CHECKING:
@@ -110,6 +111,9 @@ def print_overall(results: Results) -> None:
         parts.setdefault((row["label"], row["split"]), []).append(row)
     for (label, split), rows in parts.items():
         _print_metrics(f"{cell(label)} on {cell(split)}", rows)
+        _print_folds(rows)
+    if results.folds:
+        echo("\n" + textwrap.fill(cell(results.folds), WIDTH))
     echo()
     for found in results.verdicts:
         prefix = f"{found['split']}: " if len(results.verdicts) > 1 else ""
@@ -124,7 +128,8 @@ def _print_metrics(title: str, rows: Sequence[OverallRow]) -> None:
     for row in rows:
         constants.setdefault(row["constant_is"], []).append(row["metric"])
     told = [what if len(constants) == 1 else f"{what} for {', '.join(of)}" for what, of in constants.items()]
-    echo(f"constant: {cell('; '.join(told))}")
+    line = f"constant: {cell('; '.join(told))}"
+    echo(textwrap.fill(line, WIDTH, subsequent_indent="  ", break_on_hyphens=False) if "folds" in rows[0] else line)
     headers = ("Metric", "Model", "95 %", "Linear", *(("Trees",) if has_trees else ()), "Constant")
     print_table(
         headers,
@@ -140,6 +145,26 @@ def _print_metrics(title: str, rows: Sequence[OverallRow]) -> None:
             for row in rows
         ],
     )
+
+
+def _print_folds(rows: Sequence[OverallRow]) -> None:
+    """How far each metric differs from fold to fold."""
+    found = [(row["metric"], row["folds"]) for row in rows if "folds" in row]
+    if not found:
+        return
+    echo(f"\nover the {len(found[0][1]['values'])} folds, each measured alone")
+    print_table(
+        ("Metric", "Mean", "Deviation", "Least", "Greatest"),
+        [
+            (metric, *map(_short, (folds["mean"], folds["deviation"], *_ends(folds["values"]))))
+            for metric, folds in found
+        ],
+    )
+
+
+def _ends(values: Sequence[float | None]) -> tuple[float | None, float | None]:
+    known = [value for value in values if value is not None]
+    return min(known, default=None), max(known, default=None)
 
 
 def _short(value: float | None) -> float:
@@ -273,6 +298,7 @@ def results_json(results: Results, sort: str | None) -> dict[str, Any]:
         "metrics": results.overall_rows,
         "verdicts": results.verdicts,
         "cautions": results.cautions,
+        **({"folds": results.folds} if results.folds else {}),
         "important": results.truth["important"],
         "worst_rows": results.truth["worst_rows"],
         "slices": [

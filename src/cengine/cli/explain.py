@@ -21,12 +21,14 @@ BUSY = 1.3
 def print_plan(planned: Plan, found: Forecast) -> None:
     """Prints the stages with what each is expected to take, and the sums."""
     costs = _has_prices(found)
+    # Names of the stages of folds take the room of an interval; that of the sum is told below.
+    intervals = not planned.context.folds
     headers = (
         "Stage",
         "State",
         "Size",
         "Time",
-        "4 of 5 times",
+        *(("4 of 5 times",) if intervals else ()),
         "Memory",
         *((f"Cost ({found.prices.sign})",) if costs else ()),
         "Saves",
@@ -34,11 +36,11 @@ def print_plan(planned: Plan, found: Forecast) -> None:
     rows = []
     for stage, will in zip(planned.stages, found.stages, strict=True):
         taken = (
-            ("", "", "")
+            ("",) * (3 if intervals else 2)
             if will.stored
             else (
                 short_duration(will.seconds.expected),
-                between(will.seconds),
+                *((between(will.seconds),) if intervals else ()),
                 gigabytes(round(will.peak_bytes.expected)),
             )
         )
@@ -51,7 +53,7 @@ def print_plan(planned: Plan, found: Forecast) -> None:
     if planned.context.workers.name != "duckdb":
         echo(f"split, statistics and encoding on {planned.context.workers}")
     for stage in planned.stages:
-        if stage.told is not None:
+        if stage.told is not None and stage.fold in (None, 1):  # folds take alike
             echo(f"{stage.name}, as nothing is said of its length: {stage.told}")
     for line in _sums(found):
         echo(line)

@@ -253,13 +253,16 @@ def _ask() -> None:
 
 def _print_split(result: Outcome, num_rows: int) -> None:
     from cengine.metrics.verdicts import FEW_ROWS
-    from cengine.preprocess.split import read_split
+    from cengine.preprocess.split import FoldedSplit, read_split
     from cengine.stages.split import Split
 
     split = read_split(result.folders[Split.name])
     report = split.report
     shown = ", ".join(f"{name} {rows:,}" for name, rows in report.rows.items())
     groups = f" in {report.num_groups:,} groups of {split.by}" if split.by else ""
+    if isinstance(split, FoldedSplit):
+        least, most = (end(split.dealt.report.rows.values()) for end in (min, max))
+        shown = f"{split.num_folds} folds of {f'{least:,} to {most:,}' if least < most else f'{most:,}'}"
     echo(f"\nsplit: {shown} rows{groups}")
     few = [name for name, rows in report.rows.items() if rows < FEW_ROWS]
     if few:
@@ -268,7 +271,10 @@ def _print_split(result: Outcome, num_rows: int) -> None:
         named = ", ".join(str(name) for name in report.small_groups)
         which = "1 group has" if report.num_small_groups == 1 else f"{report.num_small_groups:,} groups have"
         first = "fills" if report.num_small_groups == 1 else "fill"
-        echo(f"  {which} fewer rows than there are splits and {first} train first: {named}")
+        end = f"splits and {first} train first"
+        if isinstance(split, FoldedSplit):
+            end = "folds and " + ("is not in each" if report.num_small_groups == 1 else "are not in each")
+        echo(f"  {which} fewer rows than there are {end}: {named}")
     unused = num_rows - sum(report.rows.values()) - report.num_left_out
     if unused:
         echo(f"  {unused:,} of {num_rows:,} rows do not pass `where` or have no label")

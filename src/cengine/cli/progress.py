@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 
+# Of more stages, such as those of folds, the bars that are done become lines above the others, so that the one at work is in sight.
+MOST_BARS = 8
+
+
 class Bars(Progress):
     """Draws what a run does on the error stream: counted rows or steps, rate, time left."""
 
@@ -25,6 +29,7 @@ class Bars(Progress):
         self.live = sys.stderr.isatty()
         self._bars: RichProgress | None = None
         self._task: TaskID
+        self._done: list[tuple[TaskID, str]] = []
         self._total = 0
         if self.live:
             self._bars = _bars()
@@ -42,6 +47,10 @@ class Bars(Progress):
         raise_if_pressed()
         self._total = total
         if self._bars is not None:
+            if len(self._done) >= MOST_BARS:
+                oldest, line = self._done.pop(0)
+                self._bars.remove_task(oldest)
+                self.say(line)
             self._task = self._bars.add_task(stage, total=total, unit=unit, note="", began=time.monotonic())
         else:
             echo(f"{stage}: {total:,} {unit}", err=True)
@@ -56,6 +65,7 @@ class Bars(Progress):
         if self._bars is not None:
             self._bars.update(self._task, completed=self._total, note=f"done in {short_duration(seconds)}")
             self._bars.stop_task(self._task)
+            self._done.append((self._task, f"{stage}: done in {short_duration(seconds)}"))
         else:
             echo(f"{stage}: done in {short_duration(seconds)}", err=True)
 

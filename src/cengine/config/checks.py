@@ -6,19 +6,20 @@ Nothing here reads a row, so that `push` answers within a second.
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sqlglot import exp
 
 from cengine.config import suspicions
-from cengine.config.filter_facts import Mismatch, Range, conflict, mismatches, narrowed, outcomes, told_ranges
+from cengine.config.filter_checks import Bind, contradictions, usable_filters
+from cengine.config.filter_facts import Range, narrowed
 from cengine.config.normalize import Problems
 from cengine.config.read import ConfigFile
 from cengine.config.resolve import BUILT_IN, Feature, Label, Resolved, given_by, is_open, resolve, spelled_as_in
 from cengine.config.schema import Config, Finding, LabelFacts
 from cengine.errors import ConfigError, Problem
-from cengine.expressions.filters import NotAFilter, columns_of, parse_filter, with_columns
+from cengine.expressions.filters import parse_filter, with_columns
 from cengine.expressions.meanings import meant
 from cengine.extras import install_command
 from cengine.metrics.metric import Metric
@@ -29,9 +30,6 @@ from cengine.tasks import TASKS, Binary, Classes, Quantiles, task_named
 from cengine.transforms import Filling, InvertibleTransform
 from cengine.transforms.fill import Custom
 
-# Why an expression cannot be evaluated on such a table, or None.
-Bind = Callable[[exp.Expr, TableSchema], str | None]
-
 
 def check(file: ConfigFile, schema: TableSchema, bind: Bind | None = None) -> tuple[Resolved, tuple[Problem, ...]]:
     """The resolved configuration and the warnings. Raises ConfigError with everything that does not fit the table."""
@@ -40,9 +38,10 @@ def check(file: ConfigFile, schema: TableSchema, bind: Bind | None = None) -> tu
     checker.columns()
     # What is wrong in one place keeps nothing else from being looked at: all mistakes are told in one round.
     resolved = resolve(_usable(checker.config, schema), schema)
+    checker.folds()
     checker.features(resolved)
-    filters = checker.filters(bind)
-    checker.contradictions(filters)
+    filters = usable_filters(checker, bind)
+    contradictions(checker, filters)
     if "trainer" not in file.unread:
         checker.labels(resolved, narrowed([filter_ for _, filter_ in filters], schema))
         checker.evaluator_metrics(resolved)
@@ -123,6 +122,33 @@ class Checker:
         for i, columns in enumerate(self.config.evaluator.slices):
             for j, name in enumerate(columns):
                 self._exists(name, ("evaluator", "slices", i, j))
+
+    def folds(self) -> None:
+        """There are as many rows, or groups, as folds, as far as the snapshot tells."""
+        split = self.config.split
+        if split.num_folds is None:
+            return
+        path = ("split", "folds") if split.folds else ("split", "categorize", "folds")
+        num_rows, by = self.schema.num_rows, split.categorize.by
+        most = self._most_groups(by) if split.whole_groups and by and by in self.schema else None
+        if split.num_folds > num_rows:
+            self.add(f"{split.num_folds} folds need a row each, and the datasource has {num_rows:,}", path)
+        elif most is not None and split.num_folds > most:
+            self.add(
+                f"{split.num_folds} folds need a group each, and column '{by}' has {most:,} at most",
+                path,
+                f"ask for {most} folds" if most > 1 else "divide rows: `folds:` without `category_`",
+            )
+
+    def _most_groups(self, name: str) -> int | None:
+        """How many groups a column makes at most, as its range tells; None where it tells nothing."""
+        column = self.schema[name]
+        null = 0 if column.num_nulls == 0 else 1
+        if column.kind == "boolean":
+            return 2 + null
+        if column.kind == "integer" and isinstance(column.minimum, int) and isinstance(column.maximum, int):
+            return column.maximum - column.minimum + 1 + null
+        return None
 
     def _exists(self, name: str, path: tuple[str | int, ...], *, key: bool = False) -> bool:
         if name not in self.schema:
@@ -321,60 +347,6 @@ class Checker:
         elif isinstance(filling, Custom) and not filling.fits(kind):
             self.add(f"custom_value {filling.custom_value!r} is no {kind}, the kind of column '{name}'", path)
 
-    def filters(self, bind: Bind | None) -> list[tuple[int, exp.Expr]]:
-        """The filters that can be used, with their places in the list."""
-        usable = []
-        for i, text in enumerate(self.config.split.where):
-            path = ("split", "where", i)
-            try:
-                expression = parse_filter(text)
-            except NotAFilter as reason:
-                self.add(f"the filter cannot be used: {reason}", path, *reason.notes)
-                continue
-            missing = [name for name in columns_of(expression) if self.schema.lookup.find(name) is None]
-            for name in missing:
-                if self.schema.lookup.candidates(name):
-                    message, *notes = self.schema.lookup.fault(name)
-                else:
-                    _, *notes = self.schema.lookup.fault(name, listing=False)
-                    message = f"the filter reads column '{name}', which is not in the datasource"
-                self.add(message, path, *notes)
-            if missing:
-                continue
-            expression = with_columns(expression, self.schema.names)
-            found = mismatches(expression, self.schema)
-            for mismatch in found:
-                self.add(*_compared_kinds(mismatch, path))
-            if not found and self._bound(expression, path, bind):
-                usable.append((i, expression))
-        return usable
-
-    def _bound(self, expression: exp.Expr, path: tuple[str | int, ...], bind: Bind | None) -> bool:
-        """Whether the filter can be evaluated on such a table, with one meaning on every engine."""
-        try:
-            told = meant(expression, self.schema)
-        except NotAFilter as reason:
-            self.add(f"the filter cannot be used: {reason}", path)
-            return False
-        unbound = bind(told, self.schema) if bind is not None else None
-        if unbound is not None:
-            self.add(f"the filter cannot be used: {unbound}", path)
-        return unbound is None
-
-    def contradictions(self, filters: Sequence[tuple[int, exp.Expr]]) -> None:
-        """A filter that no row can pass, by itself or after those before it."""
-        passed: list[exp.Expr] = []
-        for i, filter_ in filters:
-            if not self.schema.num_rows:
-                return
-            place = ("split", "where", i)
-            if True not in outcomes(filter_, self.schema):
-                self.add("the filter is never true: no row would be left", place, *told_ranges(filter_, self.schema))
-            elif (name := conflict([*passed, filter_], self.schema)) is not None:
-                self.add(f"no row passes this filter and those before it: they leave no value of '{name}'", place)
-            else:
-                passed.append(filter_)
-
 
 def _losses_for(metric: Metric) -> tuple[str, ...]:
     """How a label comes to have what the metric measures, where a loss asks for it."""
@@ -383,14 +355,6 @@ def _losses_for(metric: Metric) -> tuple[str, ...]:
 
 def _metrics_for(task: str) -> list[str]:
     return [name for name, metric in METRICS.usable().items() if task in metric.tasks]
-
-
-def _compared_kinds(found: Mismatch, path: tuple[str | int, ...]) -> tuple[str, tuple[str | int, ...], str]:
-    """Message, place and note of a column that is compared with what is of another kind."""
-    kind = "text" if found.kind == "string" else f"a number ({found.kind})"
-    other = "a text" if found.other_kind == "text" else "a number"
-    note = "write the text in single quotes" if found.kind == "string" else "write numbers without quotes"
-    return f"the filter compares column '{found.column}', which is {kind}, with {other}: {found.other}", path, note
 
 
 def _named(loss: Loss | None) -> str:

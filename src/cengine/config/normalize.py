@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from fractions import Fraction
 
-from cengine.config.schema import TRAIN
+from cengine.config.schema import FEWEST_FOLDS, MOST_FOLDS, TRAIN
 from cengine.config.source import Document, Mark, Node
 from cengine.errors import Problem, near_miss
 from cengine.networks.architectures import LATER
@@ -15,6 +15,7 @@ BLOCKS = ("version", "features", "labels", "split", "trainer", "evaluator", "pre
 FLAT_SPLIT = {
     "categorize_by": ("categorize", "by"),
     "category_ratio": ("categorize", "ratio"),
+    "category_folds": ("categorize", "folds"),
     "categories": ("categorize", "categories"),
     "index_by": ("index", "by"),
     "index_ratio": ("index", "ratio"),
@@ -129,24 +130,50 @@ def _check_split(node: Node, problems: Problems) -> None:
         "index ratio": _inside(node, "index", "ratio"),
         "category ratio": _inside(node, "categorize", "ratio"),
         "categories": _inside(node, "categorize", "categories"),
+        "folds": node.value.get("folds"),
+        "category folds": _inside(node, "categorize", "folds"),
     }
     given = {name: way for name, way in ways.items() if way is not None}
     if not given:
         problems.add(
-            "the split does not say how rows are divided", node.mark, "for example: ratio: {train: 0.9, eval: 0.1}"
+            "the split does not say how rows are divided",
+            node.mark,
+            "for example: ratio: {train: 0.9, eval: 0.1}, or folds: 5",
         )
     for name, way in list(given.items())[1:]:
         problems.add(
             f"rows are divided by {next(iter(given))} already, and here by {name}; keep one of the two", way.mark
         )
     for name, way in given.items():
-        _check_names(way, problems)
+        if name.endswith("folds"):
+            _check_folds(way, node, problems)
+        else:
+            _check_names(way, problems)
         if name == "categories":
             _check_groups(way, problems)
-        elif way.is_mapping:
+        elif way.is_mapping and not name.endswith("folds"):
             _check_shares(way, problems)
         if name.startswith("categor") and _inside(node, "categorize", "by") is None:
             problems.add(f"{name} needs the column that makes the groups", way.mark, "add `categorize_by: COLUMN`")
+
+
+def _check_folds(way: Node, node: Node, problems: Problems) -> None:
+    """A number of folds, and no order of the rows: all but the last fold would be predicted from what came after it."""
+    number = way.value
+    if isinstance(number, bool) or not isinstance(number, int) or not FEWEST_FOLDS <= number <= MOST_FOLDS:
+        told = "a mapping or a list" if way.is_mapping or way.is_list else "nothing" if number is None else repr(number)
+        problems.add(
+            f"expected the number of folds, {FEWEST_FOLDS} to {MOST_FOLDS}, not {told}",
+            way.mark,
+            "for example: folds: 5",
+        )
+    by = _inside(node, "index", "by")
+    if by is not None:
+        problems.add(
+            "folds have no order: with `index_by` models would learn from rows that come after those they are measured on",
+            by.mark,
+            "take `index_ratio: {train: 0.8, eval: 0.2}`, which measures on the last rows, or leave `index_by` out",
+        )
 
 
 def _check_names(way: Node, problems: Problems) -> None:

@@ -24,6 +24,9 @@ TRAIN = "train"
 INNER = "inner validation"
 # How much of train that is.
 INNER_SHARE = Fraction(1, 10)
+# The rows of cross validation, each predicted by a model that has not learnt from it.
+OUT_OF_FOLD = "out_of_fold"
+FEWEST_FOLDS, MOST_FOLDS = 2, 20
 # A split of such a name is there to choose by, where another one is left to report.
 VALIDATION_NAMES = ("valid", "val", "validation")
 # The word under `class_weight:` by which all classes count alike together.
@@ -109,10 +112,11 @@ class KindDefaults(Block):
 
 
 class Categorize(Block):
-    """Groups of rows: by which column, and which share or names of whole groups each split takes."""
+    """Groups of rows: by which column, and which share or names of whole groups each split takes, or how many folds of them there are."""
 
     by: str | None = None
     ratio: dict[str, float] | None = None
+    folds: int | None = Field(default=None, ge=FEWEST_FOLDS, le=MOST_FOLDS)
     categories: dict[str, tuple[str | int | float | bool | None, ...]] | None = None
 
 
@@ -124,17 +128,24 @@ class Index(Block):
 
 
 class SplitConfig(Block):
-    """Which rows go where. Exactly one of the four ways to divide is given."""
+    """Which rows go where. Exactly one of the six ways to divide is given.
+
+    With `folds` every row is dealt to one of them: a model learns from all but one, and is measured on that one.
+    """
 
     categorize: Categorize = Categorize()
     index: Index = Index()
     ratio: dict[str, float] | None = None
+    folds: int | None = Field(default=None, ge=FEWEST_FOLDS, le=MOST_FOLDS)
     where: tuple[str, ...] = ()
     seed: int = Field(default=0, ge=0)
 
     @property
     def shares(self) -> dict[str, Fraction] | None:
-        """The exact share of each split, of rows or of groups; None for named groups."""
+        """The exact share of each split, of rows or of groups; None for named groups. Of folds those that one of their models sees."""
+        if self.num_folds:
+            held_out = Fraction(1, self.num_folds)
+            return {TRAIN: 1 - held_out, OUT_OF_FOLD: held_out}
         ratio = self.ratio or self.index.ratio or self.categorize.ratio
         # Through text: 0.9 means nine tenths, not the nearest binary fraction.
         return {name: Fraction(str(share)) for name, share in ratio.items()} if ratio else None
@@ -142,11 +153,19 @@ class SplitConfig(Block):
     @property
     def whole_groups(self) -> bool:
         """Whether each group is in one split as a whole."""
-        return self.categorize.categories is not None or self.categorize.ratio is not None
+        groups = self.categorize
+        return groups.categories is not None or groups.ratio is not None or groups.folds is not None
+
+    @property
+    def num_folds(self) -> int | None:
+        """How many folds the rows or the groups are dealt to; None where they are divided once."""
+        return self.folds or self.categorize.folds
 
     @property
     def names(self) -> tuple[str, ...]:
         """The splits, train first, the others in the order of the YAML."""
+        if self.num_folds:
+            return (TRAIN, OUT_OF_FOLD)
         given = list(self.ratio or self.index.ratio or self.categorize.ratio or self.categorize.categories or ())
         return (TRAIN, *(name for name in given if name != TRAIN))
 

@@ -34,6 +34,11 @@ def of_filters(checker: Checker, filters: Sequence[tuple[int, exp.Expr]]) -> Non
 def of_splits(checker: Checker) -> None:
     """Splits that can have a few rows at most."""
     split = checker.config.split
+    if split.num_folds and split.num_folds <= checker.schema.num_rows < FEW_ROWS:
+        checker.add(
+            f"all folds together have {checker.schema.num_rows} rows: too few to tell how good a model is",
+            ("split", "folds") if split.folds else ("split", "categorize", "folds"),
+        )
     for path, shares in ((("ratio",), split.ratio), (("index", "ratio"), split.index.ratio)):
         for name, share in (shares or {}).items():
             if 0 < checker.schema.num_rows * share < FEW_ROWS:
@@ -82,9 +87,7 @@ def of_columns(checker: Checker, resolved: Resolved) -> None:
                 key=True,
             )
     by = checker.config.split.categorize.by
-    if by in checker.config.features and (
-        checker.config.split.categorize.ratio or checker.config.split.categorize.categories
-    ):
+    if by in checker.config.features and checker.config.split.whole_groups:
         checker.add(
             f"feature '{by}' is what whole groups are split by: the network never sees the groups it is evaluated on",
             ("features", str(by)),

@@ -231,13 +231,14 @@ def table_of(
 
 
 def evaluated_rows(engine: Engine, rows: Rows, split: Split, names: Sequence[str], target: Path) -> Rows:
-    """The rows that were not trained on with these columns, brought here into `target`: what evaluation reads beside predictions."""
+    """The rows that were measured with these columns, brought here into `target`: what evaluation reads beside predictions."""
     wanted = list(dict.fromkeys(names))
-    assigned = query(
-        "SELECT * FROM assigned WHERE number <> 0",
-        assigned=split.assigned(engine, rows, wanted),
-        number=column(rows.split_column),
-    )
+    assigned = split.assigned(engine, rows, wanted)
+    if not split.all_are_measured:
+        assigned = query(
+            "SELECT * FROM assigned WHERE number <> 0", assigned=assigned, number=column(rows.split_column)
+        )
     engine.write(assigned, target)
     columns = tuple(rows.schema[name] for name in wanted)
-    return Rows((target,), TableSchema(columns, sum(split.report.rows.values()) - split.report.rows["train"]), (), ())
+    num_rows = sum(n for name, n in split.report.rows.items() if split.all_are_measured or name != "train")
+    return Rows((target,), TableSchema(columns, num_rows), (), ())

@@ -10,9 +10,9 @@ from typing import Any, TypedDict, cast
 from sqlglot import exp
 
 from cengine.engines.engine import Engine
-from cengine.evaluation.predictions import roles_of, weight_of
+from cengine.evaluation.predictions import FOLD, roles_of, weight_of
 from cengine.evaluation.slices import CONSTANT, OVERALL, Measured, measure
-from cengine.expressions.build import double, step_function
+from cengine.expressions.build import column, double, step_function
 from cengine.metrics.metric import Metric, Roles
 from cengine.metrics.table import metric_label
 from cengine.plain import Cell
@@ -73,15 +73,15 @@ def yardsticks_of(row: Mapping[str, Any]) -> BesideYardsticks:
     return cast(BesideYardsticks, {key: row.get(key) for key in NO_YARDSTICKS})
 
 
-def baseline_of(target: Target, metric: Metric, statistics: Statistics) -> Baseline:
-    """The constant that is hard to beat in this metric, learnt from the train rows."""
-    constant = constants_of(target, statistics)[target.task.hardest(metric.name)]
-    return Baseline(constant.what, constant.value)
+def baseline_of(target: Target, metric: Metric, statistics: Statistics, *, of_folds: bool = False) -> Baseline:
+    """The constant that is hard to beat in this metric, learnt from the train rows; of folds each has one of its own, of which this is near."""
+    constant = constants_of(target, statistics["labels"][target.name])[target.task.hardest(metric.name)]
+    what = f"{constant.what.removeprefix('train ')} of the other folds" if of_folds else constant.what
+    return Baseline(what, constant.value)
 
 
-def constants_of(target: Target, statistics: Statistics) -> dict[str, Constant]:
-    """What constants would say, learnt from the train rows, each as often as it counts."""
-    fitted = statistics["labels"][target.name]
+def constants_of(target: Target, fitted: dict[str, Any]) -> dict[str, Constant]:
+    """What constants would say, learnt from the train rows, each as often as it counts: `fitted` are the label's statistics."""
     return target.task.constants({**fitted, **fitted.get("weighted", {})})
 
 
@@ -92,19 +92,28 @@ def measure_beside(
     metrics: Sequence[Metric],
     statistics: Statistics,
     slices: Sequence[tuple[str, ...]] = (OVERALL,),
+    of_folds: Sequence[Statistics] = (),
 ) -> list[Measured]:
     """Metrics of each slice with their intervals and, as `METRIC: constant`, what the constant of the train rows reaches on the
     slice's rows: one that is right for all rows may be far off on these.
+
+    `of_folds` are the statistics of the rows that each fold's model has learnt from: a fold's rows have the constant of those.
     """
     task, weight = target.task, weight_of(target)
+    constants_of_folds = [constants_of(target, _in_classes(target, one["labels"][target.name])) for one in of_folds]
     found = measure(engine, predictions, roles_of(target), task.name, metrics, slices, intervals=True, weight=weight)
-    for which, constant in constants_of(target, statistics).items():
-        chosen = [metric for metric in metrics if task.hardest(metric.name) == which]
-        if chosen:
-            roles = _constant_roles(target, constant)
+    for which, constant in constants_of(target, statistics["labels"][target.name]).items():
+        hardest = [metric for metric in metrics if task.hardest(metric.name) == which]
+        # By constants that differ rows could be ranked: what is measured by ranks has one constant.
+        for ranked in (False, True):
+            chosen = [metric for metric in hardest if (metric.grouping == "scores" and bool(of_folds)) is ranked]
+            if not chosen:
+                continue
+            own = [] if ranked else [constants[which] for constants in constants_of_folds]
+            roles = _constant_roles(target, constant, own)
             told = measure(engine, predictions, roles, task.name, chosen, slices, weight=weight)
             # Slices of the same rows come in the same order.
-            found = [_with_constants(own, other, chosen) for own, other in zip(found, told, strict=True)]
+            found = [_with_constants(one, other, chosen) for one, other in zip(found, told, strict=True)]
     return found
 
 
@@ -137,35 +146,58 @@ def beside_constant(
     row: dict[str, Any],
     statistics: Statistics,
     yardsticks: BesideYardsticks | None = None,
+    *,
+    of_folds: bool = False,
 ) -> BesideConstant:
     """A metric of a row of `measure_beside` with its interval beside the constant's and what the other models reach."""
-    name, baseline = metric_label(metric), baseline_of(target, metric, statistics)
+    name, baseline = metric_label(metric), baseline_of(target, metric, statistics, of_folds=of_folds)
     constant = row[f"{name}: {CONSTANT}"]
     return {
         "model": row[name],
         "low": row[f"{name}: low"],
         "high": row[f"{name}: high"],
         "constant": constant,
-        "constant_is": f"{baseline.what} {shown(baseline.value)}",
+        "constant_is": f"{baseline.what}{', about' if of_folds else ''} {shown(baseline.value)}",
         "skill": skill(metric, row[name], constant),
         **(yardsticks or NO_YARDSTICKS),
     }
 
 
-def _constant_roles(target: Target, constant: Constant) -> Roles:
-    """The roles with the prediction replaced by the constant."""
+def _constant_roles(target: Target, constant: Constant, of_folds: Sequence[Constant]) -> Roles:
+    """The roles with the prediction replaced by the constant, or by that of the row's fold where each has one."""
     real = roles_of(target)
 
-    def role(wanted: str) -> exp.Expr:
-        match constant.roles.get(wanted):
-            case None:
-                return real(wanted)
+    def of(constant: Constant, wanted: str) -> exp.Expr:
+        match constant.roles[wanted]:
             case list() as values:
                 return _of_class(real("label"), values)
             case value:
                 return double(value)
 
+    def role(wanted: str) -> exp.Expr:
+        if wanted not in constant.roles:
+            return real(wanted)
+        if not of_folds:
+            return of(constant, wanted)
+        case = exp.Case()
+        for number, own in enumerate(of_folds, start=1):
+            case = case.when(exp.EQ(this=column(FOLD), expression=exp.convert(number)), of(own, wanted))
+        return case
+
     return role
+
+
+def _in_classes(target: Target, fitted: dict[str, Any]) -> dict[str, Any]:
+    """What Fit has learnt of a label, counted in the target's classes: the rows of a fold's model may lack some of them."""
+    if not target.task.has_classes or tuple(fitted["classes"]) == target.classes:
+        return fitted
+
+    def of_all(counts: Sequence[float]) -> dict[str, list[float]]:
+        own = dict(zip(fitted["classes"], counts, strict=True))
+        return {"counts": [own.get(value, 0) for value in target.classes]}
+
+    weighted = {"weighted": of_all(fitted["weighted"]["counts"])} if "weighted" in fitted else {}
+    return {**fitted, "classes": list(target.classes), **of_all(fitted["counts"]), **weighted}
 
 
 def _of_class(label: exp.Expr, values: list[float]) -> exp.Expr:

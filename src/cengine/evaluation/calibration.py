@@ -8,7 +8,7 @@ from typing import Any, TypedDict
 from sqlglot import exp
 
 from cengine.engines.engine import Engine
-from cengine.evaluation.predictions import roles_of
+from cengine.evaluation.predictions import roles_of, weight_of
 from cengine.evaluation.slices import INTERVAL_ENDS, measure
 from cengine.metrics.quantiles import Coverage
 from cengine.metrics.verdicts import FEW_ROWS, is_known
@@ -42,7 +42,8 @@ def calibrations(
     if not target.task.quantiles:
         return []
     metric = Coverage()
-    (measured,) = measure(engine, predictions, roles_of(target), target.task.name, [metric], intervals=True)
+    roles, weight = roles_of(target), weight_of(target)
+    (measured,) = measure(engine, predictions, roles, target.task.name, [metric], intervals=True, weight=weight)
     rows = sorted(measured.table.to_pylist(), key=lambda row: row["_split"])
     return [_told(target, split_names[row["_split"]], row, metric.name) for row in rows]
 

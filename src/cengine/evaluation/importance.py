@@ -80,25 +80,31 @@ class Effort:
         return Effort(rows, int(np.clip(each // rows, FEWEST_REPEATS, MOST_REPEATS)))
 
 
-def importances(losses: Losses, num_features: int, effort: Effort) -> tuple[np.ndarray, list[int], np.ndarray]:
+def importances(
+    losses: Losses, num_features: int, effort: Effort, blocks: np.ndarray | None = None
+) -> tuple[np.ndarray, list[int], np.ndarray]:
     """The places of the features that were looked at closely, and for each label and feature its value and half its interval.
 
-    Gives the mean losses (labels,), the places, and float64 (features, labels, 2).
+    Features are exchanged among rows of the same of `blocks`, int64 (rows,), ascending; among all where there are none. Gives
+    the mean losses (labels,), the places, and float64 (features, labels, 2).
     """
     random = np.random.default_rng(SEED)
     rows = np.arange(effort.num_rows)
     places = list(range(num_features))
     if num_features > MOST_FEATURES:
-        places = _screened(losses, num_features, rows[:LEAST_ROWS], random)
+        places = _screened(losses, num_features, rows[:LEAST_ROWS], random, blocks)
     own = losses(rows, None, None)
-    found = np.stack([_exchanged(losses, place, own, effort, random) for place in places])
+    found = np.stack([_exchanged(losses, place, own, effort, random, blocks) for place in places])
     return own.mean(axis=1), places, found
 
 
-def _screened(losses: Losses, num_features: int, rows: np.ndarray, random: np.random.Generator) -> list[int]:
+def _screened(
+    losses: Losses, num_features: int, rows: np.ndarray, random: np.random.Generator, blocks: np.ndarray | None
+) -> list[int]:
     """The features whose exchange among a few rows does most, in their order."""
     own = losses(rows, None, None).mean(axis=1)
-    donors = rows[np.roll(random.permutation(len(rows)), 1)]
+    order = np.roll(random.permutation(len(rows)), 1) if blocks is None else _derangement_within(blocks[rows], random)
+    donors = rows[order]
     more = [
         float(np.max((losses(rows, k, donors).mean(axis=1) - own) / np.maximum(own, 1e-12)))
         for k in range(num_features)
@@ -106,10 +112,18 @@ def _screened(losses: Losses, num_features: int, rows: np.ndarray, random: np.ra
     return sorted(np.argsort([-one for one in more], kind="stable")[:MOST_FEATURES].tolist())
 
 
-def _exchanged(losses: Losses, place: int, own: np.ndarray, effort: Effort, random: np.random.Generator) -> np.ndarray:
+def _exchanged(
+    losses: Losses,
+    place: int,
+    own: np.ndarray,
+    effort: Effort,
+    random: np.random.Generator,
+    blocks: np.ndarray | None,
+) -> np.ndarray:
     """For each label the importance of one feature, and half its interval: float64 (labels, 2)."""
     num, repeats = effort.num_rows, effort.repeats
-    donors = np.stack([_derangement(num, random) for _ in range(repeats)])
+    among = np.zeros(num, np.int64) if blocks is None else blocks
+    donors = np.stack([_derangement_within(among, random) for _ in range(repeats)])
     lost = losses(np.tile(np.arange(num), repeats), place, donors.ravel()).reshape(len(own), repeats, num)
     more = lost - own[:, None]
     given = np.empty_like(more)
@@ -121,6 +135,15 @@ def _exchanged(losses: Losses, place: int, own: np.ndarray, effort: Effort, rand
     return np.stack([more.mean(axis=(1, 2)), half], axis=1)
 
 
+def _derangement_within(blocks: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """A permutation that leaves each row in its block, int64 (rows,); `blocks` ascend."""
+    ends = np.flatnonzero(np.diff(blocks, append=blocks[-1] + 1)) + 1
+    starts = [0, *ends[:-1].tolist()]
+    return np.concatenate(
+        [start + _derangement(int(end) - start, random) for start, end in zip(starts, ends, strict=True)]
+    )
+
+
 def _derangement(num: int, random: np.random.Generator) -> np.ndarray:
     """A permutation that leaves no row where it is, but of a single one: a random cycle through all rows."""
     order = random.permutation(num)
@@ -130,10 +153,15 @@ def _derangement(num: int, random: np.random.Generator) -> np.ndarray:
 
 
 def told(
-    split: str, effort: Effort, names: Sequence[str], labels: Sequence[tuple[str, str]], losses: Losses
+    split: str,
+    effort: Effort,
+    names: Sequence[str],
+    labels: Sequence[tuple[str, str]],
+    losses: Losses,
+    blocks: np.ndarray | None = None,
 ) -> Important:
-    """Plain data: for each label (its name, and that of its loss) the features, most important first."""
-    means, places, found = importances(losses, len(names), effort)
+    """Plain data: for each label (its name, and that of its loss) the features, most important first; `blocks` as for `importances`."""
+    means, places, found = importances(losses, len(names), effort, blocks)
     features: list[Importance] = []
     for number, (label, _) in enumerate(labels):
         own: list[Importance] = [

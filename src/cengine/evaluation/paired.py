@@ -41,11 +41,19 @@ STEP = 0.01
 
 @dataclass(frozen=True)
 class Side:
-    """One run's part of a comparison: its table of predictions, the names of its splits, its targets by label."""
+    """One run's part of a comparison: its table of predictions, the names of its splits, its targets by label.
+
+    Of folds every row was predicted by a model that has not seen it: they stand beside the rows of any split of the other run.
+    """
 
     predictions: Path
     splits: tuple[str, ...]
     targets: dict[str, Target]
+    of_folds: bool = False
+
+    def number(self, split: str) -> int:
+        """What its table calls a split that it has predicted."""
+        return self.splits.index(split) if split in self.splits else 1
 
 
 @dataclass(frozen=True)
@@ -74,18 +82,22 @@ class Pair:
     second: Side
     file: Path
     num_rows: dict[str, int]
+    splits: tuple[str, ...]
+    """What the numbers of splits in the file are called."""
 
 
 def join_pair(engine: Engine, first: Side, second: Side, target: Path) -> Pair:
     """The rows that are in the same split of both, written to `target`."""
-    common = [name for name in first.splits[1:] if name in second.splits[1:]]
-    outputs: list[exp.Expr] = [column(ROW_ID, "a"), column("_split", "a")]
+    named = second if first.of_folds and not second.of_folds else first
+    other = first if named is second else second
+    common = [name for name in named.splits[1:] if name in other.splits[1:] or other.of_folds]
+    outputs: list[exp.Expr] = [column(ROW_ID, "a"), column("_split", "a" if named is first else "b")]
     for alias, prefix, side in (("a", "first", first), ("b", "second", second)):
         outputs += [column(name, alias).as_(f"{prefix}: {name}", quoted=True) for name in role_columns(side)]
     same_split = [
         exp.and_(
-            exp.EQ(this=column("_split", "a"), expression=exp.convert(first.splits.index(name))),
-            exp.EQ(this=column("_split", "b"), expression=exp.convert(second.splits.index(name))),
+            exp.EQ(this=column("_split", "a"), expression=exp.convert(first.number(name))),
+            exp.EQ(this=column("_split", "b"), expression=exp.convert(second.number(name))),
         )
         for name in common
     ]
@@ -104,7 +116,8 @@ def join_pair(engine: Engine, first: Side, second: Side, target: Path) -> Pair:
         exp.select("_split", "COUNT(*) AS n").from_(engine.parquet([target])).group_by("_split")
     ).to_pylist()
     found = {row["_split"]: row["n"] for row in counts}
-    return Pair(first, second, target, {name: found.get(first.splits.index(name), 0) for name in common})
+    num_rows = {name: found.get(named.splits.index(name), 0) for name in common}
+    return Pair(first, second, target, num_rows, named.splits)
 
 
 def differences(
@@ -115,7 +128,7 @@ def differences(
     for split, num_rows in pair.num_rows.items():
         if not num_rows:
             continue
-        number = exp.convert(pair.first.splits.index(split))
+        number = exp.convert(pair.splits.index(split))
         rows = (
             exp.select("*").from_(engine.parquet([pair.file])).where(exp.EQ(this=column("_split"), expression=number))
         )

@@ -8,6 +8,8 @@ Where the label has a `sample_weight`, `weight: L` is how much the row counts.
 gave the likeliest, and of at most MAX_LISTED_CLASSES classes `class_probabilities: L`, a list with one for each. Where quantiles
 are predicted, `quantile_0.05: L` and so on, ascending, one of which `prediction: L` is.
 
+Where rows were dealt to folds, `_fold` is the one that a row is of, from 1: it was predicted by the model that was not told of it.
+
 A column of the table whose own name is one of these (or `_split`) stands beside them as `column: NAME`.
 """
 
@@ -45,13 +47,15 @@ OWN_COLUMNS = (
     "class_probabilities",
     "weight",
 )
+# The fold that a row is of, where there are folds.
+FOLD = "_fold"
 _OWN_PREFIXES = tuple(f"{what}: " for what in OWN_COLUMNS)
 _OF_QUANTILES = re.compile(r"quantile_[0-9.e-]+: ")
 
 
 def name_beside(name: str) -> str:
     """What a column of the user's is called in the table of predictions."""
-    return set_aside(name, lambda own: fold(own) in (ROW_ID, "_split") or _is_own(fold(own)))
+    return set_aside(name, lambda own: fold(own) in (ROW_ID, "_split", FOLD) or _is_own(fold(own)))
 
 
 def _is_own(name: str) -> bool:
@@ -133,6 +137,9 @@ def write_predictions(
             join_type="inner",
         )
     )
+    if FOLD in predicted:
+        # As many rows on both sides of the join: which one goes first is the engine's choice, and so would be their order.
+        joined = joined.order_by(column(ROW_ID, "predictions"))
     found, asked = engine.write(joined, file), pq.ParquetFile(raw).metadata.num_rows
     if found != asked:
         raise StoreError(
@@ -142,9 +149,13 @@ def write_predictions(
     return found
 
 
-def raw_table(identities: np.ndarray, split: int, columns: dict[str, np.ndarray], schema: pa.Schema) -> pa.Table:
-    """Raw predictions of rows of one split, as `raw_schema` says."""
+def raw_table(
+    identities: np.ndarray, split: int, columns: dict[str, np.ndarray], schema: pa.Schema, fold: int | None = None
+) -> pa.Table:
+    """Raw predictions of rows of one split, and of one fold, as `raw_schema` says."""
     data = {ROW_ID: identities.astype(np.int64), "_split": np.full(len(identities), split), **columns}
+    if fold is not None:
+        data[FOLD] = np.full(len(identities), fold)
     return pa.table({field.name: _arrow(data[field.name]).cast(field.type) for field in schema})
 
 
@@ -154,9 +165,9 @@ def _arrow(values: np.ndarray) -> pa.Array:
     return pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), values.shape[1])
 
 
-def raw_schema(targets: Sequence[Target]) -> pa.Schema:
+def raw_schema(targets: Sequence[Target], *, of_folds: bool = False) -> pa.Schema:
     """The schema of raw predictions."""
-    fields = [(ROW_ID, pa.int64()), ("_split", pa.int16())]
+    fields = [(ROW_ID, pa.int64()), ("_split", pa.int16()), *([(FOLD, pa.int16())] if of_folds else [])]
     for target in targets:
         for what, length in target.task.columns(len(target.classes)).items():
             fields.append(

@@ -14,13 +14,14 @@ from typing import Any, TypedDict
 from sqlglot import exp
 
 from cengine.config.resolve import Resolved
+from cengine.config.schema import OUT_OF_FOLD
 from cengine.engines.engine import Engine
 from cengine.engines.table import EMBEDDED
 from cengine.expressions.build import bigint, column
 from cengine.expressions.keys import content_hash, content_sums
 from cengine.expressions.queries import query
 from cengine.preprocess.source import Rows
-from cengine.preprocess.split import Split
+from cengine.preprocess.split import FoldedSplit, Split
 
 COUNTED_ROWS = 2**19
 ID_RANGE = 2**62
@@ -49,14 +50,21 @@ class Repeated(TypedDict):
 
 
 def repeated_rows(engine: Engine, rows: Rows, split: Split, resolved: Resolved) -> list[Repeated]:
-    """For each evaluated split the rows that stand among the train rows too."""
+    """For each evaluated split the rows that stand among the train rows too; of folds those that stand in another fold, all together."""
+    dealt = split.dealt if isinstance(split, FoldedSplit) else None
     labels = list(dict.fromkeys(label.name for label in resolved.labels))
     features = [name for name in dict.fromkeys(f.name for f in resolved.features) if name not in labels]
-    (found,) = engine.fetch_rows(_counting(engine, rows, split, features, labels))
+    (found,) = engine.fetch_rows(_counting(engine, rows, dealt or split, features, labels, of_folds=dealt is not None))
     total = sum(split.report.rows.values())
     # Sums of counts are decimals on some engines, and null of no rows.
     seen, combinations = (int(found[name] or 0) for name in ("rows_seen", "combinations"))
     usual = seen > MOST_ROWS_PER_COMBINATION * max(1, combinations)
+    if dealt is not None:
+        numbers = range(len(dealt.names))
+        sums = {
+            f"{what}_0": sum(int(found[f"{what}_{n}"] or 0) for n in numbers) for what in ("counted", "alike", "own")
+        }
+        return [_repeated(OUT_OF_FOLD, total, sums, 0, usual=usual, whole=total <= COUNTED_ROWS, among="another fold")]
     return [
         _repeated(name, split.report.rows[name], found, number, usual=usual, whole=total <= COUNTED_ROWS)
         for number, name in enumerate(split.names)
@@ -64,7 +72,9 @@ def repeated_rows(engine: Engine, rows: Rows, split: Split, resolved: Resolved) 
     ]
 
 
-def _counting(engine: Engine, rows: Rows, split: Split, features: Sequence[str], labels: Sequence[str]) -> exp.Select:
+def _counting(
+    engine: Engine, rows: Rows, split: Split, features: Sequence[str], labels: Sequence[str], *, of_folds: bool
+) -> exp.Select:
     """One row: of each split the rows that were looked at, those that are alike, and those with the same features.
 
     Labels are hashed of those rows alone that are looked at: hashing is what takes the time.
@@ -77,7 +87,8 @@ def _counting(engine: Engine, rows: Rows, split: Split, features: Sequence[str],
     hashed = exp.select("*").from_(by_features.subquery("hashed", copy=False), copy=False)
     small = hashed.where(exp.LTE(this=column(own), expression=largest), copy=False).subquery("small", copy=False)
     numbered = [column(rows.split_column).as_("number", quoted=True), column(own).as_("own", quoted=True)]
-    return query(_text(len(split.names)), keyed=_hashed(engine, rows, small, labels, numbered, "label"))
+    text = _text_of_folds(len(split.names)) if of_folds else _text(len(split.names))
+    return query(text, keyed=_hashed(engine, rows, small, labels, numbered, "label"))
 
 
 def _hashed(
@@ -126,7 +137,30 @@ def _text(num_splits: int) -> str:
     """
 
 
-def _repeated(name: str, num_rows: int, found: dict[str, Any], number: int, *, usual: bool, whole: bool) -> Repeated:
+def _text_of_folds(num_folds: int) -> str:
+    """The same where each fold's train rows are those of all other folds."""
+    numbers = range(num_folds)
+    each = ", ".join(f"SUM(CASE WHEN number = {i} THEN 1 ELSE 0 END) AS n{i}" for i in numbers)
+    beside = ", ".join(f"SUM(n{i}) OVER (PARTITION BY own) AS own{i}" for i in numbers)
+    totals = ", ".join(
+        f"SUM(n{i}) AS counted_{i}, SUM(CASE WHEN n > n{i} THEN n{i} ELSE 0 END) AS alike_{i}, "
+        f"SUM(CASE WHEN all_own > own{i} THEN n{i} ELSE 0 END) AS own_{i}"
+        for i in numbers
+    )
+    return f"""
+        WITH grouped AS (SELECT own, label, COUNT(*) AS n, {each} FROM keyed GROUP BY own, label),
+        beside AS (
+            SELECT *, SUM(n) OVER (PARTITION BY own) AS all_own, {beside},
+                   ROW_NUMBER() OVER (PARTITION BY own ORDER BY label) AS place
+            FROM grouped
+        )
+        SELECT {totals}, SUM(n) AS rows_seen, SUM(CASE WHEN place = 1 THEN 1 ELSE 0 END) AS combinations FROM beside
+    """
+
+
+def _repeated(
+    name: str, num_rows: int, found: dict[str, Any], number: int, *, usual: bool, whole: bool, among: str = "train"
+) -> Repeated:
     counted, alike, own = (int(found[f"{what}_{number}"] or 0) for what in ("counted", "alike", "own"))
     usual = usual or alike < LEAST_ALIKE * own
     scale = num_rows / counted if counted else 0.0
@@ -135,7 +169,7 @@ def _repeated(name: str, num_rows: int, found: dict[str, Any], number: int, *, u
     sentence = None
     if counted and alike >= LEAST_SHARE * num_rows:
         sentence = (
-            f"{about}{alike:,} of {num_rows:,} rows of {name} ({100 * alike / num_rows:.2g} %) stand in train too, with the same features "
+            f"{about}{alike:,} of {num_rows:,} rows of {name} ({100 * alike / num_rows:.2g} %) stand in {among} too, with the same features "
             f"and label; {own:,} ({100 * own / num_rows:.2g} %) with the same features. "
         )
         sentence += (

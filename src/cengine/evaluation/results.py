@@ -7,20 +7,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TypedDict, cast
+from typing import NotRequired, TypedDict, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cengine.evaluation.baselines import NO_YARDSTICKS, BesideConstant
 from cengine.evaluation.calibration import Calibration
+from cengine.evaluation.folds import OverFolds
 from cengine.evaluation.predictions import name_beside
 from cengine.evaluation.slices import INTERVAL_ENDS, key_name
 from cengine.evaluation.truth import Caution, Truth, cautions, empty_truth, read_truth
 
 
 class OverallRow(BesideConstant):
-    """A metric of a label over all rows of a split."""
+    """A metric of a label over all rows of a split; `folds` is what it is in each, where there are folds."""
 
     split: str
     label: str
@@ -28,6 +29,7 @@ class OverallRow(BesideConstant):
     num_rows: int
     unit: str
     higher_is_better: bool
+    folds: NotRequired[OverFolds]
 
 
 class Verdict(TypedDict):
@@ -74,8 +76,9 @@ class Results:
 
     `overall` and `overall_rows` have a row for each split, label and metric: model (low and high end of its 95 % interval), constant, skill,
     what a linear model reaches and boosted trees if they were asked for (`linear`, `trees`) with the paired difference from them, unit,
-    higher_is_better. `verdicts` has a sentence for each split and label. `truth` is what was found beside the metrics, `calibration`
-    how much lies within predicted quantiles.
+    higher_is_better, and of folds `folds` with the `values` of each, their `mean` and `deviation`. `verdicts` has a sentence for each
+    split and label. `truth` is what was found beside the metrics, `calibration` how much lies within predicted quantiles. `folds` says
+    what was measured by whom, None where there are none.
     """
 
     overall_rows: list[OverallRow]
@@ -83,6 +86,7 @@ class Results:
     verdicts: list[Verdict]
     truth: Truth = field(default_factory=empty_truth)
     calibration: list[Calibration] = field(default_factory=list)
+    folds: str | None = None
 
     @cached_property
     def cautions(self) -> list[Caution]:
@@ -106,4 +110,5 @@ def read_results(folder: Path) -> Results:
         SliceTable(s["label"], tuple(s["columns"]), pq.ParquetFile(folder / s["file"]).read()) for s in record["slices"]
     ]
     overall: list[OverallRow] = [cast(OverallRow, {**NO_YARDSTICKS, **row}) for row in record["overall"]]
-    return Results(overall, slices, record["verdicts"], read_truth(folder), record.get("calibration", []))
+    calibration, folds = record.get("calibration", []), record.get("folds")
+    return Results(overall, slices, record["verdicts"], read_truth(folder), calibration, folds)

@@ -80,4 +80,4 @@ def _pair(
     engine.write(joined, file)
     counts = exp.select("_split", "COUNT(*) AS n").from_(engine.parquet([file])).group_by("_split")
     num_rows = {row["_split"]: row["n"] for row in engine.fetch(counts).to_pylist()}
-    return Pair(first, second, file, {name: num_rows.get(i, 0) for i, name in enumerate(splits) if i})
+    return Pair(first, second, file, {name: num_rows.get(i, 0) for i, name in enumerate(splits) if i}, splits)

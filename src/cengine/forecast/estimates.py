@@ -72,9 +72,8 @@ def history(runs: Sequence[RunRow]) -> list[Measured]:
                 measures = {name: stage[name] for name in MEASURES if stage.get(name)}
                 # As on a machine of one's own: how busy it is at a time says nothing of another.
                 measures[SECONDS] /= stage.get("slowdown") or 1.0
-                found.append(
-                    Measured(stage["name"], stage["load"], stage.get("guessed_load") or stage["load"], measures)
-                )
+                name = stage["name"].partition(" ")[0]  # of any fold
+                found.append(Measured(name, stage["load"], stage.get("guessed_load") or stage["load"], measures))
     return found
 
 

@@ -101,26 +101,29 @@ def forecast(plan: Plan, prices: Prices, runs: Callable[[], Sequence[RunRow]]) -
     slowdown = slowdown_so_far()
     stages = []
     for planned in plan.stages:
-        stage, artifacts = planned.stage, plan.project.artifacts
-        artifact = artifacts.find(stage.name, planned.fingerprint)
+        stage, name, artifacts = planned.stage, planned.name, plan.project.artifacts
+        artifact = artifacts.find(name, planned.fingerprint)
         if artifact is not None and planned.stored_seconds is not None:
-            folders[stage.name] = artifact.folder
+            folders[name] = artifact.folder
             kept = Interval(artifact.num_bytes, artifact.num_bytes, artifact.num_bytes)
-            stages.append(StageForecast(stage.name, True, {}, 0, NOTHING, NOTHING, NOTHING, kept, 0, NOTHING))
+            stages.append(StageForecast(name, True, {}, 0, NOTHING, NOTHING, NOTHING, kept, 0, NOTHING))
             continue
-        first_step = stage.first_step(plan.context, artifacts.work_folder(stage.name, planned.fingerprint))
-        load = stage.load(plan.context, folders, first_step)
+        context = planned.sees(plan.context)
+        before = context.seen(folders)
+        first_step = stage.first_step(context, artifacts.work_folder(name, planned.fingerprint))
+        load = stage.load(context, before, first_step)
         seconds, cpu, peak, kept = (
-            expected(measure, stage, load, past, guessed=is_guessed(folders)) for measure in MEASURES
+            expected(measure, stage, load, past, guessed=is_guessed(before)) for measure in MEASURES
         )
         seconds = while_busy(seconds, slowdown)
         read = scanned_bytes(stage, plan.context) if prices.gb_scanned else 0
         cost = seconds.times(hourly(stage.name, prices, plan.context.threads) / 3600, read * prices.gb_scanned / GB)
-        stages.append(
-            StageForecast(stage.name, False, load, first_step, seconds, cpu, _within(peak, plan), kept, read, cost)
-        )
+        stages.append(StageForecast(name, False, load, first_step, seconds, cpu, _within(peak, plan), kept, read, cost))
     return Forecast(
-        tuple(stages), prices, slowdown, {stage.name for stage in missing} <= {measured.stage for measured in past}
+        tuple(stages),
+        prices,
+        slowdown,
+        {planned.stage.name for planned in missing} <= {measured.stage for measured in past},
     )
 
 

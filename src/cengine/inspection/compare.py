@@ -9,16 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+from sqlglot import exp
 
 from cengine.config.flatten import FlatSetting, flattened
 from cengine.config.resolve import metrics_of
 from cengine.engines.engine import Engine
 from cengine.errors import StoreError
-from cengine.evaluation.baselines import beside_constant, yardsticks_of
+from cengine.evaluation.baselines import BesideConstant, beside_constant, yardsticks_of
 from cengine.evaluation.paired import Difference, Side, differences, join_pair
 from cengine.evaluation.predictions import with_columns
 from cengine.evaluation.results import SliceTable
 from cengine.evaluation.slices import OVERALL
+from cengine.expressions.build import column
 from cengine.inspection.run import Run, find_run
 from cengine.inspection.slicing import slice_tables
 from cengine.metrics.metric import Metric
@@ -38,6 +40,7 @@ from cengine.reports.compare import (
 from cengine.reports.summary import as_trained, metric_facts, plain, short
 from cengine.store.lifecycle import SUCCEEDED
 from cengine.store.project import Project
+from cengine.tables import ROW_ID
 
 MAX_FILE_NAME = 80
 # Numbers that all slices of a page may have, so that it stays small with many runs.
@@ -180,9 +183,37 @@ def _label_facts(
     for run, target in members:
         for split, found in _values(engine, run, target, metrics).items():
             facts.values.setdefault(split, {})[run.key] = found
+    _stand_beside(engine, members, metrics, facts)
     facts.choose_references(against)
     facts.slices = _slices(engine, members, metrics, names)
     return facts
+
+
+def _stand_beside(
+    engine: Engine, members: Sequence[tuple[Run, Target]], metrics: Sequence[Metric], facts: LabelFacts
+) -> None:
+    """Runs of folds on the splits of the others: on those rows of a split, as the first run that has it divides them, that they have predicted."""
+    owners: dict[str, Run] = {}
+    for run, _ in members:
+        if not run.of_folds:
+            for split in run.split.measured_names[1:]:
+                owners.setdefault(split, run)
+    for run, target in members:
+        for split, owner in owners.items() if run.of_folds else ():
+            number = exp.EQ(this=column("_split"), expression=exp.convert(owner.split.measured_names.index(split)))
+            theirs = exp.select(column(ROW_ID)).from_(engine.parquet([owner.predictions_file])).where(number)
+            common = exp.In(this=column(ROW_ID), query=theirs.subquery())
+            rows = exp.select("*").from_(engine.parquet([run.predictions_file])).where(common).subquery("common_rows")
+            (overall,) = slice_tables(run, engine, rows, target, metrics, [OVERALL])
+            for row in overall.table.to_pylist():
+                facts.values[split][run.key] = {
+                    "num_rows": row["num_rows"],
+                    "metrics": {metric_label(metric): _reached(run, target, metric, row) for metric in metrics},
+                }
+
+
+def _reached(run: Run, target: Target, metric: Metric, row: dict[str, Any]) -> BesideConstant:
+    return beside_constant(target, metric, row, run.statistics, of_folds=run.of_folds)
 
 
 def _values(engine: Engine, run: Run, target: Target, metrics: Sequence[Metric]) -> dict[str, Reached]:
@@ -208,7 +239,7 @@ def _values(engine: Engine, run: Run, target: Target, metrics: Sequence[Metric])
         for row in overall.table.to_pylist():
             for metric in missing:
                 name = metric_label(metric)
-                found[row["split"]]["metrics"][name] = beside_constant(target, metric, row, run.statistics)
+                found[row["split"]]["metrics"][name] = _reached(run, target, metric, row)
     return found
 
 
@@ -327,7 +358,10 @@ def _metrics(runs: dict[str, Run], label: LabelFacts, common: _CommonNames) -> l
 def _side(run: Run, labels: set[str], common: _CommonNames) -> Side:
     targets = {common.common(run, target.name): target for target in run.targets}
     return Side(
-        run.predictions_file, run.split.names, {name: target for name, target in targets.items() if name in labels}
+        run.predictions_file,
+        run.split.measured_names,
+        {name: target for name, target in targets.items() if name in labels},
+        run.of_folds,
     )
 
 

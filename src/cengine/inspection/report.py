@@ -151,10 +151,10 @@ def _looked_at(
     diagnostics, worst = {}, {}
     for target in run.targets:
         name = target.name
-        diagnostics[name] = diagnose(engine, predictions, target, num_rows, run.split.names)
+        diagnostics[name] = diagnose(engine, predictions, target, num_rows, run.split.measured_names)
         primary = metrics_of(target.label, target.task.name, run.resolved.metrics)[0]
         worst[name] = worst_slices(
-            engine, predictions, target, primary, [c for c in searched if c != name], run.split.names
+            engine, predictions, target, primary, [c for c in searched if c != name], run.split.measured_names
         )
     return diagnostics, worst
 

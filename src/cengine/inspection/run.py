@@ -38,6 +38,7 @@ from cengine.reports.training import training_told
 from cengine.runs.pushed import run_config
 from cengine.runs.runs import finished_run, parse_key
 from cengine.stages import table as stage_table
+from cengine.stages.context import name_of_fold
 from cengine.stages.evaluate import PREDICTIONS
 from cengine.stages.stage import Stage
 from cengine.store.project import Project
@@ -187,6 +188,18 @@ class Run:
     def statistics(self) -> Statistics:
         """What Fit learned."""
         return read_statistics(self.folders[stage_table.Fit.name])
+
+    @property
+    def of_folds(self) -> bool:
+        """Whether every row was predicted, each by a model that had not seen it."""
+        return self.resolved.split.num_folds is not None
+
+    @cached_property
+    def statistics_of_folds(self) -> list[Statistics]:
+        """What Fit learned for the model of each fold, none where rows were divided once."""
+        name = stage_table.Fit.name
+        folds = range(1, (self.resolved.split.num_folds or 0) + 1)
+        return [read_statistics(self.folders[name_of_fold(name, fold, len(folds))]) for fold in folds]
 
     @cached_property
     def targets(self) -> list[Target]:

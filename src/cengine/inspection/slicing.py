@@ -99,10 +99,14 @@ def slice_tables(
 ) -> list[SliceTable]:
     """The slices of one label by each set of columns, all of which `rows` has."""
     stored = {columns: tuple(name_beside(name) for name in columns) for columns in sets}
-    found = measure_beside(engine, rows, target, metrics, run.statistics, list(stored.values()))
+    found = measure_beside(
+        engine, rows, target, metrics, run.statistics, list(stored.values()), run.statistics_of_folds
+    )
     by_keys = {measured.keys: measured.table for measured in found}
     return [
-        SliceTable(target.name, columns, with_split_names(by_keys["_split", *stored[columns]], run.split.names))
+        SliceTable(
+            target.name, columns, with_split_names(by_keys["_split", *stored[columns]], run.split.measured_names)
+        )
         for columns in sets
     ]
 

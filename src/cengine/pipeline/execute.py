@@ -14,10 +14,10 @@ from cengine import memory, stopping
 from cengine.digests import fingerprint
 from cengine.errors import CengineError, TrainingError
 from cengine.evaluation.results import Results, read_results
-from cengine.pipeline.plan import Plan, limited_identity, parent_of
+from cengine.pipeline.plan import Plan, PlannedStage, limited_identity, parents_of
 from cengine.stages.evaluate import Evaluate
 from cengine.stages.progress import Progress
-from cengine.stages.stage import Stage, Work
+from cengine.stages.stage import Work
 from cengine.stages.table import scanned_bytes
 from cengine.stages.train import Train, read_training
 from cengine.stopping import LIMITS, Stopped, Wish
@@ -64,7 +64,7 @@ class StageRecord:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What executing a plan came to: its stages, and their folders by name."""
+    """What executing a plan came to: its stages, and their folders by name. `Train` is the model that is kept, `Train 2 of 5` one of a fold."""
 
     stages: tuple[StageRecord, ...]
     folders: dict[str, Path]
@@ -142,11 +142,11 @@ def _execute(plan: Plan, recorded: Recorded, wish: Wish, held: contextlib.ExitSt
     for planned in plan.stages:
         stage = planned.stage
         # A limit may have ended a stage before, whose result is another one then.
-        identity = {**planned.identity, "parent": parent_of(stage, fingerprints)}
+        identity = {**planned.identity, **parents_of(stage, planned.sees(plan.context), fingerprints)}
         if stage.follows_limits:
             held.enter_context(wish.held(*LIMITS))
         at_work = _AtWork(
-            plan, stage, identity, folders, wish, _Watched(progress, stage.name, records, recorded, wish), held
+            plan, planned, identity, folders, wish, _Watched(progress, planned.name, records, recorded, wish), held
         )
         try:
             at_work.reach()
@@ -159,20 +159,21 @@ def _execute(plan: Plan, recorded: Recorded, wish: Wish, held: contextlib.ExitSt
                 raise TrainingError(*refused) from error
             limit = f"{plan.context.memory_bytes / 1e9:.1f} GB"
             raise TrainingError(
-                f"{stage.name} got no more memory; the limit was {limit}",
+                f"{planned.name} got no more memory; the limit was {limit}",
                 "give more with --memory, or train in smaller batches, with fewer or smaller layers",
             ) from error
-        held.enter_context(plan.project.artifacts.in_use(stage.name, at_work.fingerprint))
-        artifact = plan.project.artifacts.find(stage.name, at_work.fingerprint)
+        name = planned.name
+        held.enter_context(plan.project.artifacts.in_use(name, at_work.fingerprint))
+        artifact = plan.project.artifacts.find(name, at_work.fingerprint)
         if artifact is None:
-            raise CengineError(f"the stored result of {stage.name} vanished while the run went on")
-        folders[stage.name] = artifact.folder
-        fingerprints[stage.name] = at_work.fingerprint
+            raise CengineError(f"the stored result of {name} vanished while the run went on")
+        folders[name] = artifact.folder
+        fingerprints[name] = at_work.fingerprint
         records.append(at_work.record(artifact))
         if at_work.built:
-            progress.end(stage.name, records[-1].seconds)
+            progress.end(name, records[-1].seconds)
         else:
-            progress.reuse(stage.name, artifact.seconds)
+            progress.reuse(name, artifact.seconds)
         recorded(records, None)
     return Outcome(tuple(records), folders)
 
@@ -183,14 +184,16 @@ class _AtWork:
     def __init__(
         self,
         plan: Plan,
-        stage: Stage,
+        planned: PlannedStage,
         identity: dict[str, Any],
         folders: dict[str, Path],
         wish: Wish,
         watched: _Watched,
         held: contextlib.ExitStack,
     ) -> None:
-        self.plan, self.stage, self.folders = plan, stage, folders
+        self.plan, self.stage, self.name = plan, planned.stage, planned.name
+        self.context = planned.sees(plan.context)
+        self.folders = self.context.seen(folders)
         self.wish, self.watched, self.held = wish, watched, held
         self.identity = identity
         self.wanted = self.fingerprint = fingerprint(identity)
@@ -205,8 +208,8 @@ class _AtWork:
         """The stage is stored afterwards, under `fingerprint`: the wanted one, or another where a limit ended it early."""
         artifacts = self.plan.project.artifacts
         try:
-            wait = functools.partial(self.watched.wait, self.stage.name)
-            with artifacts.building(self.stage.name, self.wanted, wait) as building:
+            wait = functools.partial(self.watched.wait, self.name)
+            with artifacts.building(self.name, self.wanted, wait) as building:
                 if building is None:
                     return
                 self.built = True
@@ -219,11 +222,11 @@ class _AtWork:
             pass  # left by it, so that the draft is not taken for the whole and the checkpoints stay
 
     def _work(self, building: Building) -> Work:
-        context, name = self.plan.context, self.stage.name
+        context, name = self.context, self.name
         kept = self.plan.project.artifacts.work_folder(name, self.wanted)
         work = Work(dict(self.folders), building.folder, kept, building.details, self.wish)
         meter = Meter()
-        if self.stage.is_training:
+        if self.stage.is_training and not context.folds:
             # Until the run ends: training hears of a limit by itself, and what it has reached is to be evaluated.
             self.held.enter_context(self.wish.held(*LIMITS))
         self.watched.begin(name, self.stage.size(context, self.folders), self.stage.unit)
@@ -246,7 +249,7 @@ class _AtWork:
 
     def _store_limited(self, building: Building, identity: dict[str, Any]) -> None:
         self.fingerprint = fingerprint(identity)
-        with self.plan.project.artifacts.building(self.stage.name, self.fingerprint) as shorter:
+        with self.plan.project.artifacts.building(self.name, self.fingerprint) as shorter:
             if shorter is not None:
                 for path in building.folder.iterdir():
                     path.rename(shorter.folder / path.name)
@@ -258,7 +261,7 @@ class _AtWork:
         scanned = artifact.details.get("scanned_bytes")
         if not self.built:
             return StageRecord(
-                self.stage.name,
+                self.name,
                 self.fingerprint,
                 True,
                 0.0,
@@ -268,7 +271,7 @@ class _AtWork:
             )
         usage = self._usage
         return StageRecord(
-            self.stage.name,
+            self.name,
             self.fingerprint,
             False,
             self._seconds,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -39,16 +39,18 @@ class PlannedStage:
     stored_seconds: float | None
     size: int
     told: str | None = None
+    name: str = ""
+    """What records and artifacts call it."""
+    fold: int | None = None
 
     @cached_property
     def fingerprint(self) -> str:
         """Of the identity."""
         return fingerprint(self.identity)
 
-    @property
-    def name(self) -> str:
-        """What records and artifacts call it."""
-        return self.stage.name
+    def sees(self, context: Context) -> Context:
+        """What its stage is given of what all are given."""
+        return replace(context, fold=self.fold)
 
     @property
     def unit(self) -> str:
@@ -123,14 +125,16 @@ def plan(
     stages: list[PlannedStage] = []
     folders: dict[str, Path] = {}
     fingerprints: dict[str, str] = {}
-    for stage in stages_of(resolved):
-        identity = _identity(stage, context, parent_of(stage, fingerprints))
-        fingerprints[stage.name] = own = fingerprint(identity)
-        artifact = project.artifacts.find(stage.name, own)
-        known = stage.size(context, folders), stage.told(context, folders)
-        stages.append(PlannedStage(stage, identity, artifact.seconds if artifact else None, *known))
+    for stage, fold in stages_of(resolved):
+        seen = replace(context, fold=fold)
+        name, before = seen.named(stage.name), seen.seen(folders)
+        identity = _identity(stage, seen, parents_of(stage, seen, fingerprints))
+        fingerprints[name] = own = fingerprint(identity)
+        artifact = project.artifacts.find(name, own)
+        known = stage.size(seen, before), stage.told(seen, before)
+        stages.append(PlannedStage(stage, identity, artifact.seconds if artifact else None, *known, name, fold))
         if artifact is not None:
-            folders[stage.name] = artifact.folder
+            folders[name] = artifact.folder
     options = {
         "memory_bytes": memory_bytes,
         "threads": threads,
@@ -140,18 +144,24 @@ def plan(
     return Plan(project, file, snapshot, resolved, warnings, tuple(stages), context, options)
 
 
-def parent_of(stage: Stage, fingerprints: Mapping[str, str]) -> str:
-    """The fingerprint that a stage's identity builds on, among those of the stages before it."""
-    return fingerprints[stage.after[-1].name] if stage.after else ""
+def parents_of(stage: Stage, context: Context, fingerprints: Mapping[str, str]) -> dict[str, Any]:
+    """What a stage's identity builds on: the fingerprint of the stage before it, and where models of folds come together, of theirs."""
+    before = stage.after[-1].name if stage.after else ""
+    parent = fingerprints.get(context.named(before), fingerprints.get(before, ""))
+    if not stage.joins_folds or not context.folds:
+        return {"parent": parent}
+    names = [fold.named(one.name) for fold in context.folds for one in stage.after]
+    return {"parent": parent, "folds": [fingerprints[name] for name in names if name in fingerprints]}
 
 
-def _identity(stage: Stage, context: Context, parent: str) -> dict[str, Any]:
+def _identity(stage: Stage, context: Context, parents: Mapping[str, Any]) -> dict[str, Any]:
     """Everything that the fingerprint of a stage's result is computed from."""
     return {
         "run": RUN_VERSION,
         "stage": stage.name,
         "version": stage.version,
-        "parent": parent,
+        **parents,
+        **({} if context.fold is None else {"fold": context.fold}),
         "settings": json.loads(json.dumps(stage.settings(context), default=str)),
     }
 

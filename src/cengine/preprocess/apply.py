@@ -73,7 +73,7 @@ def write_encoded(
 
     Columns: one for each input (REAL or INTEGER), one for each label (`label: NAME`, REAL), how much rows count for those with a
     `sample_weight` as a share of the train rows' mean (`weight: NAME`, REAL), `_split`, and for rows
-    that are not for training their identity, by which evaluation finds the label and slice columns again. The part of train
+    that are measured their identity, by which evaluation finds the label and slice columns again. The part of train
     that is kept back to choose a model by has the number after the last split's; it counts among the train rows for statistics.
 
     Raises PreprocessError for labels that are too large to train on.
@@ -94,7 +94,9 @@ def write_encoded(
         share = double(1 / statistics["labels"][label.name]["mean_weight"]) * weight_cell(label, rows)
         outputs.append(exp.cast(share, "real").as_(f"weight: {label.name}", quoted=True))
     number = column(rows.split_column)
-    identity = exp.Case().when(exp.NEQ(this=number, expression=exp.convert(0)), column(ROW_ID))
+    identity: exp.Expr = exp.Case().when(exp.NEQ(this=number, expression=exp.convert(0)), column(ROW_ID))
+    if split.all_are_measured:
+        identity = column(ROW_ID)
     outputs += [number.as_("_split", quoted=True), identity.as_(ROW_ID, quoted=True)]
     schema = _encoded_schema(inputs_of(features, statistics), labels)
     outputs += [column(name) for name in order]

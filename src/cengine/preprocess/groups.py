@@ -31,7 +31,7 @@ def assigned_groups(counted: pa.Table, config: SplitConfig, *, inner: bool) -> p
     table = table.append_column("split", pa.array([chosen[i] for i in kept], pa.int16()))
     if not inner:
         return table
-    held = _inner_groups([i for i in kept if chosen[i] == 0], groups, counted["num_rows"].to_numpy(), config.seed)
+    held = inner_groups([i for i in kept if chosen[i] == 0], groups, counted["num_rows"].to_numpy(), config.seed)
     parts = [len(config.names) if i in held else chosen[i] for i in kept]
     return table.append_column("part", pa.array(parts, pa.int16()))
 
@@ -57,7 +57,12 @@ def _drawn_groups(groups: list[Cell], config: SplitConfig) -> list[int | None]:
     """Whole groups by seeded hash, as many for each split as its share of the groups says."""
     shares = config.shares or {}
     counts = quotas(np.array([len(groups)]), [shares[name] for name in config.names])[0]
-    order = _in_seeded_order(range(len(groups)), groups, str(config.seed))
+    return drawn_groups(groups, counts, config.seed)
+
+
+def drawn_groups(groups: list[Cell], counts: np.ndarray, seed: int) -> list[int | None]:
+    """The number of the part that each group is in, by seeded hash; `counts` says how many groups each part has."""
+    order = _in_seeded_order(range(len(groups)), groups, str(seed))
     numbers = np.repeat(np.arange(len(counts)), counts)
     chosen: list[int | None] = [None] * len(groups)
     for position, i in enumerate(order):
@@ -65,7 +70,7 @@ def _drawn_groups(groups: list[Cell], config: SplitConfig) -> list[int | None]:
     return chosen
 
 
-def _inner_groups(train: list[int], groups: list[Cell], sizes: np.ndarray, seed: int) -> set[int]:
+def inner_groups(train: list[int], groups: list[Cell], sizes: np.ndarray, seed: int) -> set[int]:
     """Which of the train groups are kept back: in a seeded order of their own as many as hold a tenth of the rows."""
     total = int(sum(sizes[i] for i in train))
     held: set[int] = set()

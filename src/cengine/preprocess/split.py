@@ -7,7 +7,7 @@ say. What is kept is not an assignment of rows but the cuts: one key for each gr
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from sqlglot import exp
 
-from cengine.config.schema import TRAIN, SplitConfig
+from cengine.config.schema import OUT_OF_FOLD, TRAIN, SplitConfig
 from cengine.engines.engine import Engine
 from cengine.errors import PreprocessError
 from cengine.expressions.build import as_double, as_number, bigint, column, double
@@ -74,6 +74,16 @@ class Split:
         """Whether a part of train is kept back to choose a model by."""
         return self.report.num_inner > 0
 
+    @property
+    def measured_names(self) -> tuple[str, ...]:
+        """What the numbers of splits in a table of predictions are called, train first."""
+        return self.names
+
+    @property
+    def all_are_measured(self) -> bool:
+        """Whether train rows are measured too, by models that have not learnt from them."""
+        return False
+
     def assigned(self, engine: Engine, rows: Rows, columns: list[str], *, inner: bool = False) -> exp.Select:
         """The rows that belong to a split: the columns, the row identity, and `rows.split_column`, the number of the split.
 
@@ -87,7 +97,7 @@ class Split:
         number = number_of(cuts, of_group, rows, inner=apart)
         names = list(dict.fromkeys(name for name in columns if name != ROW_ID))
         outputs = [*map(column, names), column(ROW_ID), number.as_(rows.split_column, quoted=True, copy=False)]
-        keyed = _keyed(engine, rows, self, names).subquery("rows", copy=False)
+        keyed = keyed_rows(engine, rows, self, names).subquery("rows", copy=False)
         assigned = exp.select(*outputs, copy=False).from_(keyed, copy=False)
         if self.kind != "groups":
             return assigned
@@ -127,6 +137,58 @@ class Split:
         return exp.or_(earlier, exp.and_(same, below))
 
 
+@dataclass(frozen=True)
+class FoldedSplit(Split):
+    """Rows that are dealt to folds, as the model sees them that is not told of `fold` (from 1); None: the last one, which is told of all.
+
+    `dealt` are the folds as splits of their own; `cuts.parquet` has for each model, the last one first, where its inner part lies:
+    `inner_0`, the last key of each group that is learnt from, or `held_0`, whether a whole group is kept back.
+    """
+
+    dealt: Split
+    fold: int | None
+
+    @property
+    def num_folds(self) -> int:
+        """How many there are."""
+        return len(self.dealt.names)
+
+    @property
+    def measured_names(self) -> tuple[str, ...]:
+        return (TRAIN, OUT_OF_FOLD)
+
+    @property
+    def all_are_measured(self) -> bool:
+        return self.fold is None
+
+    def _number(self, cuts: pa.Table, of_group: OfGroup, rows: Rows, *, inner: bool) -> exp.Expr:
+        seen: exp.Expr = exp.convert(0)
+        if inner:
+            seen = exp.Case().when(self._kept_back(cuts, of_group, rows), exp.convert(len(self.names))).else_(seen)
+        if self.fold is not None:
+            seen = exp.Case().when(self._held_out(cuts, of_group, rows), exp.convert(1)).else_(seen)
+        return exp.cast(seen, "smallint")
+
+    _number_of_group = _number
+
+    def _held_out(self, cuts: pa.Table, of_group: OfGroup, rows: Rows) -> exp.Expr:
+        """Whether a row is of this fold."""
+        assert self.fold is not None
+        place = self.fold - 1
+        if self.kind == "groups":
+            return exp.EQ(this=of_group(cuts["split"]), expression=exp.convert(place))
+        after = [exp.Not(this=exp.Paren(this=self._before(cuts, place - 1, of_group, rows)))] if place else []
+        before = [self._before(cuts, place, of_group, rows)] if place < self.num_folds - 1 else []
+        return exp.and_(*after, *before)
+
+    def _kept_back(self, cuts: pa.Table, of_group: OfGroup, rows: Rows) -> exp.Expr:
+        """Whether a row that this model sees is of its inner part."""
+        model = self.fold or 0
+        if f"held_{model}" in cuts.column_names:
+            return exp.EQ(this=of_group(cuts[f"held_{model}"]), expression=exp.convert(1))
+        return exp.GT(this=column(rows.free(KEY)), expression=of_group(cuts[f"inner_{model}"]))
+
+
 def fit_split(engine: Engine, rows: Rows, config: SplitConfig, folder: Path, *, inner: bool = False) -> Split:
     """The fitted split, written into `folder`. Raises PreprocessError where a split would be empty.
 
@@ -137,7 +199,7 @@ def fit_split(engine: Engine, rows: Rows, config: SplitConfig, folder: Path, *, 
     draft = Split(
         config.names, "cuts", config.categorize.by, config.index.by, config.seed, SplitReport({}, 0, 0, [], 0), folder
     )
-    counted = _count_groups(engine, rows, draft)
+    counted = counted_groups(engine, rows, draft)
     if config.whole_groups:
         split = _whole_groups(engine, rows, counted, draft, config, inner=inner)
     else:
@@ -153,13 +215,26 @@ def fit_split(engine: Engine, rows: Rows, config: SplitConfig, folder: Path, *, 
     return split
 
 
-def read_split(folder: Path) -> Split:
-    """The split that `fit_split` wrote."""
+def read_split(folder: Path, fold: int | None = None) -> Split:
+    """The split that `fit_split` or `fit_folds` wrote; of folds as the model sees it that is not told of `fold` (from 1), or of none."""
     data = json.loads((folder / "split.json").read_text())
-    return Split(**{**data, "names": tuple(data["names"]), "report": SplitReport(**data["report"])}, folder=folder)
+    inner = data.pop("num_inner_of_models", None)
+    split = Split(**{**data, "names": tuple(data["names"]), "report": SplitReport(**data["report"])}, folder=folder)
+    return split if inner is None else _as_seen(split, fold, inner)
 
 
-def _keyed(engine: Engine, rows: Rows, split: Split, columns: list[str] | None = None) -> exp.Select:
+def _as_seen(dealt: Split, fold: int | None, inner: list[int]) -> FoldedSplit:
+    """The folds as a model sees them; `inner` are the rows that are kept back for each, for the last one first."""
+    total = sum(dealt.report.rows.values())
+    out = 0 if fold is None else dealt.report.rows[dealt.names[fold - 1]]
+    rows = {TRAIN: total - out, **({OUT_OF_FOLD: out} if fold is not None else {})}
+    report = replace(dealt.report, rows=rows, num_inner=inner[fold or 0])
+    return FoldedSplit(
+        tuple(rows), dealt.kind, dealt.by, dealt.order, dealt.seed, report, dealt.folder, dealt=dealt, fold=fold
+    )
+
+
+def keyed_rows(engine: Engine, rows: Rows, split: Split, columns: list[str] | None = None) -> exp.Select:
     """The rows with their group, their key and, with `index_by`, their order.
 
     Beside columns of the table these are called as none of it is; alone they have the names that queries here are written with.
@@ -190,9 +265,9 @@ def _order_value(name: str, rows: Rows) -> exp.Expr:
     return exp.Coalesce(this=column(name), expressions=[exp.Literal.string("")])
 
 
-def _count_groups(engine: Engine, rows: Rows, split: Split) -> pa.Table:
+def counted_groups(engine: Engine, rows: Rows, split: Split) -> pa.Table:
     """Groups and their numbers of rows, ordered by group."""
-    keyed = _keyed(engine, rows, split)
+    keyed = keyed_rows(engine, rows, split)
     counted = engine.fetch(query(f"SELECT {GROUP}, COUNT(*) AS num_rows FROM keyed GROUP BY {GROUP}", keyed=keyed))
     if counted.num_rows == 0:
         raise PreprocessError(
@@ -221,7 +296,7 @@ def _last_learnt(engine: Engine, rows: Rows, draft: Split, groups: pa.Table, num
     """The key of the last row that is learnt from in each group."""
     engine.register("split_edges", edge_table(num_learnt[:, None]))
     of_group = OfGroup(engine, draft.by, groups[GROUP], column(GROUP))
-    keyed = exp.select("*").from_(_keyed(engine, rows, draft).subquery("all_groups"))
+    keyed = exp.select("*").from_(keyed_rows(engine, rows, draft).subquery("all_groups"))
     keyed = keyed.where(exp.Not(this=exp.Is(this=of_group.place(), expression=exp.null())))
     found = hashed_cuts(engine, keyed, of_group, groups["num_rows"].to_numpy())
     return at_cut(found, KEY, 0, len(groups), -1)
@@ -242,7 +317,7 @@ def _cut_groups(
         edges = np.column_stack([edges, counts[:, 0] - held])
     engine.register("split_edges", edge_table(edges))
     of_group = OfGroup(engine, draft.by, counted[GROUP], column(GROUP))
-    keyed = _keyed(engine, rows, draft)
+    keyed = keyed_rows(engine, rows, draft)
     found = ordered_cuts(engine, keyed, of_group) if draft.order else hashed_cuts(engine, keyed, of_group, sizes)
     if draft.order:
         whole_blocks = rows.schema[draft.order].kind == "timestamp"
@@ -278,4 +353,4 @@ def _finished(draft: Split, kind: str, report: SplitReport) -> Split:
     return Split(draft.names, kind, draft.by, draft.order, draft.seed, report, draft.folder)
 
 
-__all__ = ["Split", "SplitReport", "fit_split", "read_split"]
+__all__ = ["FoldedSplit", "Split", "SplitReport", "fit_split", "read_split"]

@@ -18,7 +18,7 @@ from cengine.evaluation.slices import BESIDE
 from cengine.extras import DISTRIBUTION
 from cengine.metrics.metric import Metric
 from cengine.metrics.table import metric_label
-from cengine.preprocess.split import Split
+from cengine.preprocess.split import FoldedSplit, Split
 from cengine.preprocess.targets import Target
 from cengine.reports.training import Curves, curves_of
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from cengine.evaluation.dependence import Dependence
     from cengine.evaluation.diagnostics import Diagnosis
     from cengine.evaluation.drift import DescribedColumn
+    from cengine.evaluation.folds import OverFolds
     from cengine.evaluation.importance import LabelImportance
     from cengine.evaluation.search import WorstSlices
     from cengine.evaluation.truth import Caution
@@ -100,6 +101,7 @@ class OverallMetric(BesideConstant):
     split: str
     metric: str
     num_rows: int
+    folds: NotRequired[OverFolds]
 
 
 class SplitVerdict(TypedDict):
@@ -143,6 +145,14 @@ class LabelSummary(TypedDict):
     rows: list[WorstRows]
 
 
+class FoldsSummary(TypedDict):
+    """The rows of each fold, whether its groups are whole, and what was measured by whom."""
+
+    rows: dict[str, int]
+    whole_groups: bool
+    sentence: str
+
+
 class SplitSummary(TypedDict):
     """How the rows were split."""
 
@@ -155,6 +165,7 @@ class SplitSummary(TypedDict):
     small_groups: list[Any]
     num_left_out: int
     num_filtered: int
+    folds: NotRequired[FoldsSummary]
 
 
 class Configuration(TypedDict):
@@ -296,6 +307,7 @@ def _label(evidence: Evidence, target: Target) -> LabelSummary:
                 "skill": row["skill"],
                 **yardsticks_of(row),
                 "num_rows": row["num_rows"],
+                **({"folds": row["folds"]} if "folds" in row else {}),  # type: ignore[typeddict-item]
             }
             for row in results.overall_rows
             if row["label"] == name
@@ -357,7 +369,7 @@ def short(value: float | None) -> float | None:
 def _split(evidence: Evidence) -> SplitSummary:
     split, report = evidence.split, evidence.split.report
     used = sum(report.rows.values()) + report.num_left_out
-    return {
+    found: SplitSummary = {
         "by": split.by,
         "order": split.order,
         "seed": split.seed,
@@ -368,3 +380,11 @@ def _split(evidence: Evidence) -> SplitSummary:
         "num_left_out": report.num_left_out,
         "num_filtered": evidence.data["num_rows"] - used,
     }
+    if isinstance(split, FoldedSplit):
+        whole = split.kind == "groups"
+        found["folds"] = {
+            "rows": split.dealt.report.rows,
+            "whole_groups": whole,
+            "sentence": evidence.results.folds or "",
+        }
+    return found

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +31,11 @@ if TYPE_CHECKING:
 BASE_BYTES = 700 * 2**20
 
 
+def name_of_fold(stage: str, fold: int, num_folds: int) -> str:
+    """What records and artifacts call a stage of the model that is not told of a fold (from 1)."""
+    return f"{stage} {fold} of {num_folds}"
+
+
 @dataclass(frozen=True)
 class Context:
     """What every stage is given: the table, the configuration, the limits."""
@@ -44,11 +49,40 @@ class Context:
     progress: Progress
     table: Table
     workers: Workers = field(default_factory=Workers)
+    fold: int | None = None
+    """The fold that the model at work is not told of, from 1; None for a model that is told of all train rows."""
     known_inputs: dict[Path, list[Input]] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def rows(self) -> Rows:
         return self.table.rows(self.filters, self.resolved.labels)
+
+    def split(self, folder: Path) -> Split:
+        """Which row goes where, as the model at work sees it, given the folder of what Split has found."""
+        from cengine.preprocess.split import read_split
+
+        return read_split(folder, self.fold)
+
+    @property
+    def folds(self) -> tuple[Context, ...]:
+        """What the models are given that are measured, one for each fold; none where rows are divided once."""
+        return tuple(replace(self, fold=fold) for fold in range(1, (self.resolved.split.num_folds or 0) + 1))
+
+    def named(self, stage: str) -> str:
+        """What a stage is called in records: `Train`, and of a model that is not told of a fold `Train 2 of 5`."""
+        return stage if self.fold is None else name_of_fold(stage, self.fold, self.resolved.split.num_folds or 0)
+
+    def seen(self, folders: Mapping[str, Path]) -> Mapping[str, Path]:
+        """The folders that the model at work builds on, by the stages' names, of all that are complete: its own, and what all models share.
+
+        The stages of a fold's model come before those of the model of all rows, which has stages of the same names.
+        """
+        if self.fold is None:
+            return folders
+        shared = {name: folder for name, folder in folders.items() if " " not in name}
+        ending = self.named("")
+        own = {name.removesuffix(ending): folder for name, folder in folders.items() if name.endswith(ending)}
+        return {**shared, **own}
 
     def table_engine(self) -> AbstractContextManager[Engine]:
         """An engine where the table is: that of its warehouse, the workers' that were asked for, or one here."""

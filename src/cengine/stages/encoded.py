@@ -33,11 +33,10 @@ class Encoded:
         """From the folders of the stages before."""
         from cengine.learners.examples import Examples
         from cengine.preprocess.fit import read_statistics
-        from cengine.preprocess.split import read_split
         from cengine.preprocess.targets import targets_of
 
         resolved = context.resolved
-        statistics, split = read_statistics(work.of(Fit)), read_split(work.of(Split))
+        statistics, split = read_statistics(work.of(Fit)), context.split(work.of(Split))
         inputs = context.inputs(work.of(Fit))
         targets = targets_of(resolved.labels, statistics, one_output_a_class=resolved.trainer.one_output_a_class)
         parts = [*split.names, INNER] if split.has_inner else split.names

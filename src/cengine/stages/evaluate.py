@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import pyarrow.parquet as pq
 
@@ -14,16 +14,14 @@ from cengine.config.schema import TRAIN
 from cengine.stages.context import Context
 from cengine.stages.encoded import Encoded
 from cengine.stages.fit import Fit
+from cengine.stages.measured import Measured, UnseenClasses, kept_model, measured_models
 from cengine.stages.sizes import facts, rows_of_splits
 from cengine.stages.split import Split
 from cengine.stages.stage import CPU, FIXED, KEPT, PEAK, SECONDS, Folders, Load, Rates, Stage, Work
 from cengine.stages.train import Train
 from cengine.stages.transform import Transform
-from cengine.stages.yardsticks import Yardsticks, read_yardsticks
+from cengine.stages.yardsticks import Yardsticks
 from cengine.tables import ROW_ID
-
-if TYPE_CHECKING:
-    from cengine.learners.learner import Predictor
 
 PREDICTIONS = "predictions.parquet"
 # Rows that are predicted at a time.
@@ -39,6 +37,7 @@ class Evaluate(Stage):
     num_scans = 1
     loads_network = True
     follows_limits = True
+    joins_folds = True
     rates: ClassVar[Rates] = {
         SECONDS: {FIXED: 0.8, "cells": 5e-9, "rows": 1e-6, "sliced_rows": 2e-7, "products": 2e-11},
         CPU: {FIXED: 1.0, "cells": 1e-8, "rows": 1e-6, "sliced_rows": 2e-7, "products": 2e-11},
@@ -56,10 +55,10 @@ class Evaluate(Stage):
         }
 
     def size(self, context: Context, folders: Folders) -> int:
-        return _num_evaluated(rows_of_splits(context, folders)) if Split.name in folders else 0
+        return _num_evaluated(context, rows_of_splits(context, folders)) if Split.name in folders else 0
 
     def load(self, context: Context, folders: Folders, first_step: int = 0, last_step: int | None = None) -> Load:
-        evaluated = _num_evaluated(rows_of_splits(context, folders))
+        evaluated = _num_evaluated(context, rows_of_splits(context, folders))
         slices = 1 + len(context.resolved.slices)
         return {
             "cells": context.snapshot.schema.num_rows * len(self.columns(context)),
@@ -89,12 +88,10 @@ class Evaluate(Stage):
         # Workers are given back by now: files are read here, and only a warehouse's table where it is.
         with context.engine() if context.snapshot.is_here else context.table_engine() as engine:
             truth = found_in_rows(engine, context.rows, split, resolved)
-        inputs = encoded.examples.inputs
-        predictor = context.learner.read(work.of(Train), inputs, targets)
-        yardsticks = read_yardsticks(context, work.of(Yardsticks), inputs, targets)
-        raw = work.folder / "raw.parquet"
-        beside_raw = {name: work.folder / f"raw-{name}.parquet" for name in yardsticks}
-        _predict(context, encoded, {raw: predictor, **{beside_raw[name]: yardsticks[name] for name in yardsticks}})
+        models = measured_models(context, work, encoded)
+        raw = {name: work.folder / (f"raw-{name}.parquet" if name else "raw.parquet") for name in models[0].models}
+        _predict(context, models, encoded, raw)
+        of_model, beside_raw = raw[""], {name: file for name, file in raw.items() if name}
         beside, features = columns_beside(resolved), [feature.name for feature in resolved.features]
         of_labels = [name for label in resolved.labels for name in (label.name, label.sample_weight) if name]
         with (
@@ -102,9 +99,9 @@ class Evaluate(Stage):
             context.joinable_rows(split, [*beside, *features, *of_labels]) as rows,
         ):
             predictions = work.folder / PREDICTIONS
-            write_predictions(engine, rows, targets, encoded.statistics, raw, beside, predictions)
-            raw.unlink()
-            reached = beside_yardsticks(engine, predictions, beside_raw, targets, resolved, split.names)
+            write_predictions(engine, rows, targets, encoded.statistics, of_model, beside, predictions)
+            of_model.unlink()
+            reached = beside_yardsticks(engine, predictions, beside_raw, targets, resolved, split.measured_names)
             for file in beside_raw.values():
                 file.unlink()
             evaluate(
@@ -113,39 +110,44 @@ class Evaluate(Stage):
                 targets,
                 resolved,
                 encoded.statistics,
-                split.names,
+                split.measured_names,
                 work.folder,
                 reached,
+                [model.encoded.statistics for model in models] if context.folds else (),
             )
             products = context.learner.products(facts(context, work.folders))
             scan = engine.parquet([predictions])
-            more = found_in_predictions(context, encoded, predictor, engine, scan, rows, products)
+            kept = kept_model(context, work, encoded, models)
+            more = found_in_predictions(context, models, kept, engine, scan, rows, products)
             more["associations"], more["repeated"] = truth["associations"], truth["repeated"]
             more["weights"] = weights_told(targets)
             write_truth(more, work.folder)
 
 
-def _num_evaluated(rows: dict[str, int]) -> int:
-    return sum(rows.values()) - rows[TRAIN]
+def _num_evaluated(context: Context, rows: dict[str, int]) -> int:
+    return sum(rows.values()) if context.folds else sum(rows.values()) - rows[TRAIN]
 
 
-def _predict(context: Context, encoded: Encoded, predictors: Mapping[Path, Predictor]) -> None:
-    """Each model's predictions of every row that was not trained on, block by block, into its file."""
+def _predict(context: Context, models: Sequence[Measured], encoded: Encoded, files: Mapping[str, Path]) -> None:
+    """What each of the models says of every row that it has not learnt from, block by block, into the file of its name."""
     from cengine.evaluation.predictions import prediction_columns, raw_schema, raw_table
 
-    targets, examples = encoded.targets, encoded.examples
-    schema = raw_schema(targets)
-    block_rows = min(BLOCK_ROWS, max(1, context.matrix_bytes // examples.bytes_per_row))
+    schema, unseen = raw_schema(encoded.targets, of_folds=bool(context.folds)), UnseenClasses(encoded)
     done = 0
     with contextlib.ExitStack() as open_files:
         writers = {
-            file: open_files.enter_context(pq.ParquetWriter(file, schema, compression="lz4")) for file in predictors
+            name: open_files.enter_context(pq.ParquetWriter(file, schema, compression="lz4"))
+            for name, file in files.items()
         }
-        for number, split in enumerate(encoded.split.names[1:], start=1):
-            for groups, batch in examples.blocks(split, block_rows):
-                identities = examples.column(ROW_ID, split, groups)
-                for file, predictor in predictors.items():
-                    columns = prediction_columns(targets, predictor.predict(batch), batch.labels)
-                    writers[file].write_table(raw_table(identities, number, columns, schema))
-                done += len(batch)
-                context.progress.advance(done)
+        for model in models:
+            examples = model.encoded.examples
+            block_rows = min(BLOCK_ROWS, max(1, context.matrix_bytes // examples.bytes_per_row))
+            for number, split in model.splits:
+                for groups, batch in examples.blocks(split, block_rows):
+                    identities = examples.column(ROW_ID, split, groups)
+                    labels = batch.labels if model.fold is None else unseen.fill(model.labels(batch), identities)
+                    for name, predictor in model.models.items():
+                        columns = prediction_columns(encoded.targets, model.predictions(predictor, batch), labels)
+                        writers[name].write_table(raw_table(identities, number, columns, schema, model.fold))
+                    done += len(batch)
+                    context.progress.advance(done)

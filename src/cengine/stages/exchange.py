@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,10 +14,7 @@ from cengine.tables import ROW_ID
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cengine.evaluation.importance import Effort
-    from cengine.learners.examples import Examples
-    from cengine.learners.learner import Predictor
-    from cengine.preprocess.targets import Target
+    from cengine.stages.measured import Measured
 
 
 @dataclass(frozen=True)
@@ -26,27 +24,25 @@ class Exchange:
     `columns` has for each feature the places of what is made of it in the batch's arrays.
     """
 
-    predictor: Predictor
-    targets: Sequence[Target]
+    model: Measured
     batch: Batch
     identities: np.ndarray
     columns: dict[str, tuple[list[int], list[int]]]
 
     @staticmethod
-    def of(
-        predictor: Predictor, targets: Sequence[Target], examples: Examples, split: str, effort: Effort, block_rows: int
-    ) -> Exchange:
-        """The rows of a split that importance looks at."""
-        batch = examples.thinned(split, effort.num_rows, block_rows)
+    def of(model: Measured, split: str, num_rows: int, block_rows: int) -> Exchange:
+        """At most so many rows of a split."""
+        examples = model.encoded.examples
+        batch = examples.thinned(split, num_rows, block_rows)
         identities = examples.column(ROW_ID, split, range(len(examples.group_rows)))
-        identities = identities[examples.thinned_rows(split, effort.num_rows)]
+        identities = identities[examples.thinned_rows(split, num_rows)]
         columns: dict[str, tuple[list[int], list[int]]] = {}
         num = [0, 0]
         for known in examples.inputs:
             is_code = known.size is not None
             columns.setdefault(known.feature, ([], []))[is_code].append(num[is_code])
             num[is_code] += 1
-        return Exchange(predictor, targets, batch, identities, columns)
+        return Exchange(model, batch, identities, columns)
 
     @property
     def features(self) -> list[str]:
@@ -59,10 +55,10 @@ class Exchange:
         They are as much larger than the row's own as it counts more than the others do on average.
         """
         taken = self._taken(rows, place, donors)
-        predicted, labels, weights = self.predictor.predict(taken), taken.labels, taken.weights
-        found = []
-        for target in self.targets:
-            losses = target.task.losses(predicted[target.name], target.read_label(labels[target.name]))
+        predicted, labels = self.model.predictions(self.model.predictor, taken), self.model.labels(taken)
+        weights, found = taken.weights, []
+        for target in self.model.targets:
+            losses = target.task.losses(predicted[target.name], labels[target.name])
             if target.name in weights:
                 losses = losses * weights[target.name] / self.batch.weights[target.name].mean(dtype=np.float64)
             found.append(losses)
@@ -70,7 +66,8 @@ class Exchange:
 
     def predictions(self, rows: np.ndarray, place: int, donor: int) -> dict[str, np.ndarray]:
         """Predictions by label, float64 (n, outputs), where all these rows have the cells of one."""
-        predicted = self.predictor.predict(self._taken(rows, place, np.full(len(rows), donor)))
+        taken = self._taken(rows, place, np.full(len(rows), donor))
+        predicted = self.model.predictions(self.model.predictor, taken)
         return {name: found if found.ndim == 2 else found[:, None] for name, found in predicted.items()}
 
     def _taken(self, rows: np.ndarray, place: int | None, donors: np.ndarray | None) -> Batch:
@@ -81,3 +78,31 @@ class Exchange:
             if places:
                 taken.arrays[kind][:, places] = self.batch.arrays[kind][donors[:, None], places]
         return taken
+
+
+@dataclass(frozen=True)
+class Exchanges:
+    """The same of several models, each with its own rows, which stand one after the other; features are taken from rows of the same model."""
+
+    parts: Sequence[Exchange]
+
+    @property
+    def features(self) -> list[str]:
+        """The features that enter the models, in their order."""
+        return self.parts[0].features
+
+    @cached_property
+    def blocks(self) -> np.ndarray:
+        """Whose each row is, int64 (n,)."""
+        return np.repeat(np.arange(len(self.parts)), [len(part.batch) for part in self.parts])
+
+    def losses(self, rows: np.ndarray, place: int | None, donors: np.ndarray | None) -> np.ndarray:
+        """See `Exchange.losses`."""
+        found = np.empty((len(self.parts[0].model.targets), len(rows)))
+        first = 0
+        for number, part in enumerate(self.parts):
+            own = np.flatnonzero(self.blocks[rows] == number)
+            if len(own):
+                found[:, own] = part.losses(rows[own] - first, place, None if donors is None else donors[own] - first)
+            first += len(part.batch)
+        return found

@@ -42,8 +42,7 @@ class Fit(Stage):
 
     def run(self, context: Context, work: Work) -> None:
         from cengine.preprocess.fit import fit, write_statistics
-        from cengine.preprocess.split import read_split
 
         with context.table_engine() as engine:
             engine.expect(self.num_scans, context.report_rows)
-            write_statistics(fit(engine, context.rows, read_split(work.of(Split)), context.resolved), work.folder)
+            write_statistics(fit(engine, context.rows, context.split(work.of(Split)), context.resolved), work.folder)

@@ -2,54 +2,69 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from cengine.config.schema import TRAIN
 from cengine.stages.context import Context
-from cengine.stages.encoded import Encoded
-from cengine.stages.exchange import Exchange
+from cengine.stages.exchange import Exchange, Exchanges
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sqlglot import exp
 
     from cengine.engines.engine import Engine
     from cengine.evaluation.truth import Truth
-    from cengine.learners.learner import Predictor
     from cengine.preprocess.source import Rows
+    from cengine.stages.measured import Measured
 
 
 def found_in_predictions(
     context: Context,
-    encoded: Encoded,
-    predictor: Predictor,
+    models: Sequence[Measured],
+    kept: Measured,
     engine: Engine,
     predictions: exp.Expr,
     rows: Rows,
     products: int,
 ) -> Truth:
-    """What the evaluated rows say of the last split: `rows` have their raw features, `products` are the multiplications of one."""
+    """What the evaluated rows say of the last split: `rows` have their raw features, `products` are the multiplications of one.
+
+    Features are exchanged among the rows of each of the models that are measured; how predictions depend on them is that of the
+    model that is kept.
+    """
     from cengine.evaluation.dependence import dependences, drawn_features
     from cengine.evaluation.importance import Effort, told
     from cengine.evaluation.raw_cells import raw_cells
     from cengine.evaluation.truth import empty_truth
     from cengine.evaluation.worst_rows import worst_rows
 
-    examples, targets, split = encoded.examples, encoded.targets, encoded.split.names[-1]
+    targets, names_of_splits = kept.targets, kept.encoded.split.measured_names
+    split = names_of_splits[-1]
     features = {feature.name: feature.kind for feature in context.resolved.features}
-    effort = Effort.of(examples.num_rows(split), len(features), products)
-    exchange = Exchange.of(predictor, targets, examples, split, effort, _block_rows(context, encoded))
-    names = exchange.features
-    important = told(split, effort, names, [(one.name, one.task.row_loss) for one in targets], exchange.losses)
+    effort = Effort.of(sum(one.encoded.examples.num_rows(split) for one in models), len(features), products)
+    exchanges = Exchanges(
+        [Exchange.of(one, split, max(1, effort.num_rows // len(models)), _block_rows(context, one)) for one in models]
+    )
+    names, blocks = exchanges.features, None
+    if context.folds:
+        blocks, effort = exchanges.blocks, replace(effort, num_rows=len(exchanges.blocks))
+    important = told(split, effort, names, [(one.name, one.task.row_loss) for one in targets], exchanges.losses, blocks)
     drawn = drawn_features(important)
     wanted = list(dict.fromkeys(name for own in drawn.values() for name in own))
-    cells = raw_cells(engine, rows, wanted, exchange.identities)
+    shown = exchanges.parts[0]
+    if context.folds:
+        shown = Exchange.of(kept, TRAIN, effort.num_rows, _block_rows(context, kept))
+    cells = raw_cells(engine, rows, wanted, shown.identities)
     by_importance = list(dict.fromkeys(one["feature"] for one in important["features"]))
     return {
         **empty_truth(),
         "important": important,
-        "dependences": dependences(drawn, names, features, cells, exchange.predictions, targets),
-        "worst_rows": worst_rows(engine, predictions, rows, targets, by_importance, encoded.split.names),
+        "dependences": dependences(drawn, names, features, cells, shown.predictions, targets),
+        "worst_rows": worst_rows(engine, predictions, rows, targets, by_importance, names_of_splits),
     }
 
 
-def _block_rows(context: Context, encoded: Encoded) -> int:
-    return max(1, context.matrix_bytes // encoded.examples.bytes_per_row)
+def _block_rows(context: Context, model: Measured) -> int:
+    return max(1, context.matrix_bytes // model.encoded.examples.bytes_per_row)

@@ -18,15 +18,15 @@ GUESSED_VALUES = 100
 def rows_of_splits(context: Context, folders: Folders) -> dict[str, int]:
     """Rows of each split; before they are split, what the shares make of all rows."""
     if Split.name in folders:
-        from cengine.preprocess.split import read_split
-
-        return read_split(folders[Split.name]).report.rows
+        return context.split(folders[Split.name]).report.rows
     total, split = context.snapshot.schema.num_rows, context.resolved.split
     shares = (
         {name: float(share) for name, share in split.shares.items()}
         if split.shares
         else dict.fromkeys(split.names, 1.0)
     )
+    if split.num_folds and context.fold is None:
+        return {TRAIN: total}  # the last model learns from all rows
     return {name: int(total * shares[name] / sum(shares.values())) for name in split.names}
 
 
@@ -34,9 +34,7 @@ def rows_by_use(context: Context, folders: Folders) -> dict[str, int]:
     """The same with the part of train by which a model is chosen apart from the rows that it is learnt from."""
     rows, inner = rows_of_splits(context, folders), 0
     if context.resolved.has_inner:
-        from cengine.preprocess.split import read_split
-
-        known = read_split(folders[Split.name]).report.num_inner if Split.name in folders else None
+        known = context.split(folders[Split.name]).report.num_inner if Split.name in folders else None
         inner = int(rows[TRAIN] * INNER_SHARE) if known is None else known
     return {**rows, TRAIN: rows[TRAIN] - inner, INNER: inner} if inner else rows
 
@@ -55,8 +53,9 @@ def facts(context: Context, folders: Folders) -> Facts:
         *((None, Auto().chosen(None, one_hot=False)) for feature in resolved.features if feature.missing_indicator),
     ]
     judged = resolved.judged if resolved.judged in rows else None
+    shown = resolved.shown if resolved.shown in rows else None  # a model of all rows has none beside
     outputs = sum(max(1, len(label.asked().quantiles)) for label in resolved.labels)
-    return Facts(rows, inputs, context.num_encoded, outputs, judged, resolved.shown)
+    return Facts(rows, inputs, context.num_encoded, outputs, judged, shown)
 
 
 def _guessed(feature: Feature) -> tuple[int | None, Encoding]:

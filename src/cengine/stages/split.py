@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any, ClassVar
 
 from cengine.config.resolve import Resolved
-from cengine.config.schema import INNER_SHARE
+from cengine.config.schema import INNER_SHARE, SplitConfig
 from cengine.expressions.meanings import MEANING_VERSION
 from cengine.stages.context import Context
 from cengine.stages.stage import CPU, FIXED, KEPT, PEAK, SECONDS, Folders, Load, Rates, Stage, Work
@@ -33,7 +33,7 @@ class Split(Stage):
             "data": context.snapshot.content,
             "where": [condition.sql() for condition in context.filters],
             **({"meaning": MEANING_VERSION} if context.filters else {}),
-            "split": resolved.split.model_dump(mode="json", exclude={"where"}),
+            "split": _divided(resolved.split),
             "labels": sorted(label.name for label in resolved.labels if label.filling is None),
             **(
                 {"inner": f"{INNER_SHARE}{OF_ROWS if resolved.split.whole_groups else ''}"}
@@ -55,10 +55,21 @@ class Split(Stage):
         return 3 if split.index.by is None else 2
 
     def run(self, context: Context, work: Work) -> None:
+        from cengine.preprocess.folds import fit_folds
         from cengine.preprocess.split import fit_split
 
         with context.table_engine() as engine:
             engine.expect(self.num_scans, context.report_rows)
             resolved = context.resolved
-            split = fit_split(engine, context.rows, resolved.split, work.folder, inner=resolved.has_inner)
+            divide = fit_folds if resolved.split.num_folds else fit_split
+            split = divide(engine, context.rows, resolved.split, work.folder, inner=resolved.has_inner)
         work.details["report"] = asdict(split.report)
+
+
+def _divided(split: SplitConfig) -> dict[str, Any]:
+    """What says where rows go; what has been said before there were folds is said as it was."""
+    found = split.model_dump(mode="json", exclude={"where"})
+    for block in (found, found["categorize"]):
+        if block["folds"] is None:
+            del block["folds"]
+    return found

@@ -64,6 +64,11 @@ class Stage(ABC):
     follows_limits: ClassVar[bool] = False
     """Whether it still runs where a limit was reached: it says how good the model is that there is."""
 
+    is_beside: ClassVar[bool] = False
+    """Whether it stands beside what is measured, and is not part of the model."""
+    joins_folds: ClassVar[bool] = False
+    """Whether it comes after the models of all folds."""
+
     @abstractmethod
     def settings(self, context: Context) -> dict[str, Any]:
         """All that its result depends on beside the stages before, as plain data."""

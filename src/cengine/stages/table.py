@@ -33,14 +33,22 @@ STAGES: tuple[Stage, ...] = (Split(), Fit(), Transform(), Yardsticks(), Train(),
 _BY_NAME = {stage.name: stage for stage in STAGES}
 
 
-def stages_of(resolved: Resolved) -> tuple[Stage, ...]:
-    """The stages of a run of this configuration."""
-    return STAGES
+def stages_of(resolved: Resolved) -> tuple[tuple[Stage, int | None], ...]:
+    """The stages of a run of this configuration, each with the fold (from 1) that its model is not told of, None for the others.
+
+    Of folds each has a model with its yardsticks; a last model of all rows follows, which is beside none.
+    """
+    if not resolved.split.num_folds:
+        return tuple((stage, None) for stage in STAGES)
+    first, *of_model, last = STAGES
+    folds = range(1, resolved.split.num_folds + 1)
+    of_folds = [(stage, fold) for fold in folds for stage in of_model]
+    return (first, None), *of_folds, *((stage, None) for stage in of_model if not stage.is_beside), (last, None)
 
 
 def stage_named(name: str) -> Stage | None:
-    """The stage that a record or an artifact names, None where it is another kind of artifact."""
-    return _BY_NAME.get(name)
+    """The stage that a record or an artifact names, with a fold or without, None where it is another kind of artifact."""
+    return _BY_NAME.get(name.partition(" ")[0])
 
 
 def scanned_bytes(stage: Stage, context: Context) -> int:

@@ -65,7 +65,7 @@ class Train(Stage):
                 folder=work.folder,
                 kept=work.kept,
                 judged=judged,
-                shown=resolved.shown,
+                shown=resolved.shown if resolved.shown in encoded.examples.splits else None,
                 memory_bytes=context.matrix_bytes,
                 limit_bytes=context.memory_bytes,
                 num_features=len(resolved.features),
@@ -74,6 +74,8 @@ class Train(Stage):
                 measure=monitor.measure,
             )
             fitted = context.learner.fit(encoded.examples, encoded.targets, course)
+        if resolved.split.num_folds:
+            work.wish.raise_if_due()  # models of folds that a limit has ended measure none that was trained longer; the next attempt goes on
         shutil.copy(work.of(Fit) / "statistics.json", work.folder / "statistics.json")
         _write_training(work.folder, fitted, judged, encoded.examples.num_rows(judged) if judged else 0)
         work.limited_at = fitted.num_steps if fitted.limit else None

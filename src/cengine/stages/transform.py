@@ -42,9 +42,8 @@ class Transform(Stage):
     def run(self, context: Context, work: Work) -> None:
         from cengine.preprocess.apply import write_encoded
         from cengine.preprocess.fit import read_statistics
-        from cengine.preprocess.split import read_split
 
-        split = read_split(work.of(Split))
+        split = context.split(work.of(Split))
         total = sum(split.report.rows.values())
         resolved = context.resolved
 

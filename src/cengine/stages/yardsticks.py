@@ -36,6 +36,7 @@ class Yardsticks(Stage):
 
     name = "Yardsticks"
     after = (Split, Fit, Transform)
+    is_beside = True
     rates: ClassVar[Rates] = {
         SECONDS: {FIXED: 0.1, "cells": 4e-9, "products": 3e-11, "tree_cells": 1.2e-7},
         CPU: {FIXED: 0.15, "cells": 8e-9, "products": 6e-11, "tree_cells": 2.4e-7},
