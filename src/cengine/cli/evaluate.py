@@ -273,6 +273,7 @@ def results_json(results: Results, sort: str | None) -> dict[str, Any]:
         "metrics": results.overall_rows,
         "verdicts": results.verdicts,
         "cautions": results.cautions,
+        "calibration": results.calibration,
         "important": results.truth["important"],
         "worst_rows": results.truth["worst_rows"],
         "slices": [
