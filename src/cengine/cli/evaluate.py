@@ -299,6 +299,7 @@ def results_json(results: Results, sort: str | None) -> dict[str, Any]:
         "verdicts": results.verdicts,
         "cautions": results.cautions,
         **({"folds": results.folds} if results.folds else {}),
+        "calibration": results.calibration,
         "important": results.truth["important"],
         "worst_rows": results.truth["worst_rows"],
         "slices": [
