@@ -112,7 +112,10 @@ def _output(output: Mapping[str, Any]) -> str:
 
 
 def _verdicts(model: Model) -> str:
-    return "\n".join(f"- {_line(one['sentence'])}" for one in model.certificate.get("verdicts", ()))
+    told = [_line(one["sentence"]) for one in model.certificate.get("verdicts", ())]
+    if folds := model.certificate.get("folds"):
+        told.append(f"{_line(folds[:1].upper() + folds[1:])}.")
+    return "\n".join(f"- {sentence}" for sentence in told)
 
 
 def _code(value: object) -> str:

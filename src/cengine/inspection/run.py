@@ -265,6 +265,7 @@ class Run:
             "rows": self.split.report.rows,
             "overall": self.results.overall_rows,
             "verdicts": self.results.verdicts,
+            **({"folds": self.results.folds} if self.results.folds else {}),
             "train": [of_one_split(one, TRAIN) for one in described if one["name"] in features],
         }
 
