@@ -15,6 +15,7 @@ from cengine.metrics.verdicts import FEW_ROWS
 if TYPE_CHECKING:
     from cengine.config.resolve import Resolved
     from cengine.engines.engine import Engine
+    from cengine.evaluation.attributions import Attributions
     from cengine.evaluation.dependence import Dependence
     from cengine.evaluation.importance import Important
     from cengine.evaluation.leaks import Association
@@ -37,6 +38,7 @@ class Truth(TypedDict):
     important: Important | None
     dependences: list[Dependence]
     worst_rows: list[WorstRows]
+    attributions: list[Attributions]
 
 
 class Caution(TypedDict):
@@ -49,7 +51,14 @@ class Caution(TypedDict):
 
 def empty_truth() -> Truth:
     """Of an evaluation that did not look."""
-    return {"associations": [], "repeated": [], "important": None, "dependences": [], "worst_rows": []}
+    return {
+        "associations": [],
+        "repeated": [],
+        "important": None,
+        "dependences": [],
+        "worst_rows": [],
+        "attributions": [],
+    }
 
 
 def found_in_rows(engine: Engine, rows: Rows, split: Split, resolved: Resolved) -> Truth:
@@ -65,8 +74,9 @@ def found_in_rows(engine: Engine, rows: Rows, split: Split, resolved: Resolved) 
 
 
 def write_truth(truth: Truth, folder: Path) -> None:
-    """Writes it as JSON."""
-    (folder / FILE).write_text(json.dumps(truth, ensure_ascii=False, indent=1, default=str), encoding="utf-8")
+    """Writes it as JSON; of a learner without attributions nothing is said of them, as in evaluations of before there were any."""
+    told = {name: found for name, found in truth.items() if found or name != "attributions"}
+    (folder / FILE).write_text(json.dumps(told, ensure_ascii=False, indent=1, default=str), encoding="utf-8")
 
 
 def read_truth(folder: Path) -> Truth:

@@ -78,6 +78,21 @@ class Objective:
             return encoded
         return (encoded.astype(np.float64) * self.target.scale + self.target.offset).astype(np.float32)
 
+    @property
+    def told_in(self) -> tuple[float, float, str]:
+        """A factor and an offset by which a raw score, and parts of it, are told, and the unit that they are in then, in words."""
+        target = self.target
+        if target.task.one_output_a_class:
+            return 1.0, 0.0, "the score of the predicted class, before softmax"
+        if target.task.has_classes:
+            return 1.0, 0.0, f"log-odds of {target.classes[1]}"
+        if self.is_logarithm:
+            return 1.0, 0.0, f"the logarithm of {target.name}"
+        if not target.is_linear:
+            return target.scale, target.offset, f"{target.name} after its transforms"
+        offset, end = target.in_unit(np.array([target.offset, target.offset + target.scale]))
+        return float(end - offset), float(offset), target.name
+
     def read(self, raw: np.ndarray) -> np.ndarray:
         """Predictions: float64 (n,) in the label's unit, or probabilities (n, outputs)."""
         target = self.target

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from cengine.stages.attributing import Attributing
 from cengine.stages.context import Context
 from cengine.stages.encoded import Encoded
 from cengine.stages.exchange import Exchange
@@ -42,12 +43,23 @@ def found_in_predictions(
     drawn = drawn_features(important)
     wanted = list(dict.fromkeys(name for own in drawn.values() for name in own))
     cells = raw_cells(engine, rows, wanted, exchange.identities)
+    explainer = context.learner.explainer(predictor)
+    attributing = Attributing(explainer, examples, split, _block_rows(context, encoded)) if explainer else None
     by_importance = list(dict.fromkeys(one["feature"] for one in important["features"]))
     return {
         **empty_truth(),
         "important": important,
         "dependences": dependences(drawn, names, features, cells, exchange.predictions, targets),
-        "worst_rows": worst_rows(engine, predictions, rows, targets, by_importance, encoded.split.names),
+        "worst_rows": worst_rows(
+            engine,
+            predictions,
+            rows,
+            targets,
+            by_importance,
+            encoded.split.names,
+            attributing.pushed if attributing else None,
+        ),
+        "attributions": attributing.means() if attributing else [],
     }
 
 

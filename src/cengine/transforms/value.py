@@ -104,6 +104,9 @@ class Transform(Word):
 class InvertibleTransform(Transform):
     """A transform that can be undone, so that a transformed label is still predicted in its own unit."""
 
+    is_linear: ClassVar[bool] = False
+    """Whether its inverse is a factor and an offset, so that parts of a sum can be told in the unit before it too."""
+
     @abstractmethod
     def inverse(self, array: np.ndarray, statistics: dict[str, Any]) -> np.ndarray:
         """The array in the unit before the transform, float64 of the same shape."""
