@@ -87,7 +87,9 @@ def test_an_evaluation_of_an_earlier_version_is_read_without_them(leaky, tmp_pat
     assert old.truth == empty_truth()
     summary = leaky.summary
     bare = summary | {
-        "labels": [one | {"importance": None, "dependences": [], "rows": []} for one in summary["labels"]]
+        "labels": [
+            one | {"importance": None, "dependences": [], "rows": [], "attributions": None} for one in summary["labels"]
+        ]
     }
     assert page(bare, cache=tmp_path, sections=["features", "rows"]).count("of an earlier version") == 2
     (tmp_path / FILE).write_text(json.dumps({"associations": []}))

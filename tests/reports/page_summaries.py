@@ -345,6 +345,7 @@ def _looked_into(label: dict) -> dict:
         "probability": 0.9 if label["classes"] else None,
         "error": 23.5,
         "cells": [HOSTILE[2], None],
+        "pushed": [{"feature": HOSTILE[0], "contribution": -3.25}, {"feature": "gender", "contribution": 0.5}],
     }
     return {
         "importance": {
@@ -354,6 +355,14 @@ def _looked_into(label: dict) -> dict:
             "repeats": 4,
             "left_out": 3,
             "features": features,
+        },
+        "attributions": {
+            "label": label["name"],
+            "split": "eval",
+            "num_rows": 2048,
+            "unit": f"log-odds of {HOSTILE[2]}",
+            "expected": 0.25,
+            "features": [{"feature": HOSTILE[0], "value": 0.5}, {"feature": "gender", "value": 0.0}],
         },
         "dependences": [
             {**drawn, "feature": HOSTILE[0], "kind": "string", "values": list(HOSTILE[:3]), "means": means},

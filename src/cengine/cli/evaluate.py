@@ -302,6 +302,7 @@ def results_json(results: Results, sort: str | None) -> dict[str, Any]:
         "calibration": results.calibration,
         "important": results.truth["important"],
         "worst_rows": results.truth["worst_rows"],
+        "attributions": results.truth["attributions"],
         "slices": [
             {"label": s.label, "columns": list(s.columns), "rows": _sorted(results, s, sort)}
             for s in labels_last(results.slices)

@@ -16,6 +16,7 @@ from cengine.preprocess.weights import class_name
 if TYPE_CHECKING:
     from cengine.config.resolve import Resolved
     from cengine.engines.engine import Engine
+    from cengine.evaluation.attributions import Attributions
     from cengine.evaluation.dependence import Dependence
     from cengine.evaluation.importance import Important
     from cengine.evaluation.leaks import Association
@@ -42,6 +43,7 @@ class Truth(TypedDict):
     worst_rows: list[WorstRows]
     weights: list[str]
     """Sentences on rows that do not all count alike."""
+    attributions: list[Attributions]
 
 
 class Caution(TypedDict):
@@ -54,7 +56,15 @@ class Caution(TypedDict):
 
 def empty_truth() -> Truth:
     """Of an evaluation that did not look."""
-    return {"associations": [], "repeated": [], "important": None, "dependences": [], "worst_rows": [], "weights": []}
+    return {
+        "associations": [],
+        "repeated": [],
+        "important": None,
+        "dependences": [],
+        "worst_rows": [],
+        "weights": [],
+        "attributions": [],
+    }
 
 
 def found_in_rows(engine: Engine, rows: Rows, split: Split, resolved: Resolved) -> Truth:
@@ -70,8 +80,9 @@ def found_in_rows(engine: Engine, rows: Rows, split: Split, resolved: Resolved) 
 
 
 def write_truth(truth: Truth, folder: Path) -> None:
-    """Writes it as JSON."""
-    (folder / FILE).write_text(json.dumps(truth, ensure_ascii=False, indent=1, default=str), encoding="utf-8")
+    """Writes it as JSON; of a learner without attributions nothing is said of them, as in evaluations of before there were any."""
+    told = {name: found for name, found in truth.items() if found or name != "attributions"}
+    (folder / FILE).write_text(json.dumps(told, ensure_ascii=False, indent=1, default=str), encoding="utf-8")
 
 
 def read_truth(folder: Path) -> Truth:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, TypedDict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 from sqlglot import exp
 
 from cengine.engines.engine import Engine
+from cengine.evaluation.attributions import Pushed
 from cengine.evaluation.predictions import roles_of
 from cengine.evaluation.raw_cells import raw_cells
 from cengine.expressions.build import column, double
@@ -21,15 +22,19 @@ NUM_WORST, NUM_TYPICAL, NUM_ON_BORDER = 10, 5, 5
 # Of more features these are shown, the most important first.
 MOST_SHOWN = 12
 
+# The features that pushed the predictions of rows, by label, in the order of the rows' identities.
+Pushing = Callable[[np.ndarray], Mapping[str, Sequence[list[Pushed]]]]
+
 
 class ShownRow(TypedDict):
-    """A row: what is true, what was predicted (of classes with its probability), its error, and the cells of the features."""
+    """A row: what is true, what was predicted (of classes with its probability), its error, the cells of the features, and which pushed most."""
 
     label: Any
     prediction: Any
     probability: float | None
     error: float
     cells: list[Any]
+    pushed: NotRequired[list[Pushed]]
 
 
 class WorstRows(TypedDict):
@@ -50,8 +55,12 @@ def worst_rows(
     targets: Sequence[Target],
     features: Sequence[str],
     split_names: Sequence[str],
+    pushing: Pushing | None = None,
 ) -> list[WorstRows]:
-    """Of each label the worst rows of the last split, and of classes typical ones and those on the border; `features` are shown."""
+    """Of each label the worst rows of the last split, and of classes typical ones and those on the border; `features` are shown.
+
+    Where the model can tell it, `pushing` says which features pushed their predictions.
+    """
     number, shown = len(split_names) - 1, list(features)[:MOST_SHOWN]
     found: list[tuple[Target, str, list[dict[str, Any]]]] = []
     for target in targets:
@@ -59,6 +68,7 @@ def worst_rows(
             found.append((target, kind, engine.fetch_rows(_query(predictions, target, number, order, num))))
     identities = np.array([row[ROW_ID] for _, _, picked in found for row in picked], np.int64)
     cells = raw_cells(engine, rows, shown, identities)
+    pushed = pushing(identities) if pushing else None
     told: list[WorstRows] = []
     place = 0
     for target, kind, picked in found:
@@ -74,6 +84,9 @@ def worst_rows(
                 ],
             }
         )
+        if pushed is not None:
+            for k, row in enumerate(told[-1]["rows"]):
+                row["pushed"] = pushed[target.name][place + k]
         place += len(picked)
     return told
 

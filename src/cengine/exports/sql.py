@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 MANY_WEIGHTS, MOST_WEIGHTS = 30_000, 200_000
 # BigQuery takes statements up to 1 MB.
 MOST_BYTES = 900_000
+# By dialect, how large trees may be where that is not as much: PostgreSQL does 706 rows by 1.4 MB in half a second, by 4 MB in 15 s.
+# Spark's driver took more than 1 GB to read 1.4 MB, and DuckDB more than 512 MB to run it.
+_MOST_BYTES_OF_TREES = {"postgres": 2_000_000}
 KEPT = "k"
 # Multiplications a second on one core of DuckDB, to tell what a large network would cost.
 _PRODUCTS_A_SECOND = 4.5e8
@@ -64,7 +67,7 @@ def sql_of(model: Model, dialect: str, table: str, keep: Sequence[str] = (), *, 
     beside the predictions. The others are named as `Model.predict` names them.
 
     Raises ExportError for a dialect that there is none of, a table that is no name, a model that has no words in SQL, and without
-    `force` for one of more than 200,000 weights or of more than 900 KB.
+    `force` for one of more than 200,000 weights or of more than 900 KB (of trees for PostgreSQL 2 MB).
     """
     return statement_of(model, dialect, table, keep, force=force).text
 
@@ -80,7 +83,8 @@ def statement_of(model: Model, dialect: str, table: str, keep: Sequence[str] = (
     parts = _parts(model, spoken, keep, layers.levels(last))
     text = assembled(spoken, source, parts, list(zip(names, selected, strict=True)))
     num_weights, num_leaves = _num_weights(layers.graph), _num_leaves(layers.graph)
-    if len(text.encode()) > MOST_BYTES and (not force or dialect == "bigquery"):
+    most = _MOST_BYTES_OF_TREES.get(dialect, MOST_BYTES) if num_leaves else MOST_BYTES
+    if len(text.encode()) > most and (not force or dialect == "bigquery"):
         raise (
             _too_many_leaves(num_leaves, len(text.encode()), dialect)
             if num_leaves
@@ -247,6 +251,11 @@ def _too_many_leaves(num_leaves: int, num_bytes: int, dialect: str) -> ExportErr
     return ExportError(
         f"these trees have {num_leaves:,} leaves: as SQL it would be {num_bytes / 1e6:.2f} MB",
         "--format onnx has no such limit, nor has cengine predict; fewer `trees` or `leaves` make it smaller",
+        *(
+            ["a statement so large takes gigabytes of the memory of Spark's driver, and a minute to be read"]
+            if dialect == "spark"
+            else []
+        ),
         _forced(dialect),
     )
 

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from cengine.config.schema import TRAIN, Block, EarlyStopping, Finding, LabelFacts
 from cengine.extras import install_command
-from cengine.learners.learner import Course, Facts, Fitted, Learner, Load, Predictor
+from cengine.learners.learner import Course, Explainer, Facts, Fitted, Learner, Load, Predictor
 from cengine.learners.trees_library import EXTRA, MISSING, is_installed
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ class BoostedTrees(Learner):
     """
 
     name = "boosted_trees"
+    explains = 1
     blocks: ClassVar[Mapping[str, type[Block]]] = {"early_stopping": EarlyStopping}
     predicts_quantiles: ClassVar[bool] = True
 
@@ -158,3 +159,10 @@ class BoostedTrees(Learner):
         from cengine.learners.trees_model import read_trees
 
         return read_trees(folder, inputs, targets)
+
+    def explainer(self, predictor: Predictor) -> Explainer | None:
+        from cengine.learners.trees_attributions import TreesExplainer
+        from cengine.learners.trees_model import TreesPredictor
+
+        assert isinstance(predictor, TreesPredictor)
+        return TreesExplainer(predictor)

@@ -183,8 +183,15 @@ class Examples:
         """The split's rows, or of a larger split so many of them at equal distances."""
         if self.num_rows(split) <= num_rows:
             return self.load(split)
-        chosen = self.thinned_rows(split, num_rows)
-        parts, before = [], 0
+        return self.picked(split, self.thinned_rows(split, num_rows), block_rows)
+
+    def drawn_rows(self, identities: np.ndarray, num_rows: int) -> np.ndarray:
+        """The numbers of so many of the rows with these identities, in their order: the same rows in whatever order they stand."""
+        return np.sort(np.argsort(_draws(identities.astype(np.uint64)), kind="stable")[:num_rows])
+
+    def picked(self, split: str, chosen: np.ndarray, block_rows: int) -> Batch:
+        """The split's rows of these numbers, which ascend; so many rows are read at a time."""
+        parts, before = [self.load(split, [])], 0
         for _, block in self.blocks(split, block_rows):
             parts.append(block.take(chosen[(chosen >= before) & (chosen < before + len(block))] - before))
             before += len(block)

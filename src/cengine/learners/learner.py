@@ -10,7 +10,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from cengine.config.schema import TrainerConfig
 from cengine.errors import TrainingError
@@ -43,6 +43,30 @@ class Predictor(Protocol):
         A model that can also be written as a graph has a method `predicting` that says the same as operations on two tensors,
         the numbers (n, ...) float32 and the codes (n, ...) int32; `cengine export --format onnx` asks for it.
         """
+
+
+@dataclass(frozen=True)
+class Contributions:
+    """What each feature has added to raw predictions: of a row they add up, with what is expected, to its raw prediction."""
+
+    features: tuple[str, ...]
+    unit: str
+    """What is added up, in words: the label's own unit, or what the prediction is then made of."""
+    values: np.ndarray
+    """float64 (n, features)."""
+    expected: np.ndarray
+    """Where no feature is known, float64 (n,); of several classes it depends on which is predicted."""
+
+
+class Explainer(Protocol):
+    """Tells what the features have added to a model's predictions."""
+
+    @property
+    def most_rows(self) -> int:
+        """How many rows it explains in a few seconds."""
+
+    def contributions(self, batch: Batch) -> dict[str, Contributions]:
+        """By label."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +135,9 @@ class Fitted:
 class Learner(TrainerConfig):
     """A way to learn. `name` is the word under `architecture:`."""
 
+    explains: ClassVar[int] = 0
+    """Raised when its explanations change; 0 where it has none."""
+
     def identity(self) -> dict[str, Any]:
         """Name, version and every key with its default, those of words within it too, as plain data."""
         words = {key: _identity(getattr(self, key)) for key in self.words if getattr(self, key) is not None}
@@ -147,6 +174,10 @@ class Learner(TrainerConfig):
     @abstractmethod
     def read(self, folder: Path, inputs: Sequence[Input], targets: Sequence[Target]) -> Predictor:
         """The model that `fit` wrote. Raises StoreError where its files are damaged."""
+
+    def explainer(self, predictor: Predictor) -> Explainer | None:
+        """What tells how a model that `read` gave comes to its predictions; None where `explains` is 0."""
+        return None
 
     def first_step(self, kept: Path) -> int:
         """The step from which a training continues, given what an interrupted one has left."""

@@ -16,6 +16,7 @@ import numpy as np
 
 from cengine.config.resolve import Label, default_loss
 from cengine.preprocess.targets import Target
+from cengine.tasks import Quantiles
 from cengine.tensors import DOUBLE, Tensor
 
 # By the loss' name what LightGBM calls it.
@@ -92,6 +93,28 @@ class Objective:
         if not self.is_logarithm:
             return encoded
         return (encoded.astype(np.float64) * self.target.scale + self.target.offset).astype(np.float32)
+
+    @property
+    def told_in(self) -> tuple[float, float, str]:
+        """A factor and an offset by which a raw score, and parts of it, are told, and the unit that they are in then, in words."""
+        target = self.target
+        if target.task.one_output_a_class:
+            return 1.0, 0.0, "the score of the predicted class, before softmax"
+        if target.task.has_classes:
+            return 1.0, 0.0, f"log-odds of {target.classes[1]}"
+        if self.is_logarithm:
+            return 1.0, 0.0, f"the logarithm of {target.name}"
+        name = target.name if self.quantile is None else f"{target.name}, its quantile {self.quantile:g}"
+        if not target.is_linear:
+            return target.scale, target.offset, f"{name} after its transforms"
+        offset, end = target.in_unit(np.array([target.offset, target.offset + target.scale]))
+        return float(end - offset), float(offset), name
+
+    @property
+    def is_point(self) -> bool:
+        """Whether it is what a point prediction comes from: of several quantiles one is."""
+        task = self.target.task
+        return self.quantile is None or (isinstance(task, Quantiles) and self.quantile == task.quantiles[task.point])
 
     def shares(self, raw: np.ndarray) -> np.ndarray:
         """Probabilities of classes, float64 (n, outputs)."""

@@ -44,6 +44,11 @@ class Target:
         """How many numbers a prediction has."""
         return self.task.num_outputs(len(self.classes))
 
+    @property
+    def is_linear(self) -> bool:
+        """Whether y is a factor and an offset of T(y)."""
+        return all(getattr(word, "is_linear", False) for word in self.label.transforms)
+
     def read_label(self, encoded: np.ndarray) -> np.ndarray:
         """Encoded labels (n,) in the label's unit, or as class numbers, float64."""
         if self.task.has_classes:

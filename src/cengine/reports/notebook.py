@@ -63,6 +63,9 @@ def _cells(title: str, key: str, project_path: str, logdir: str) -> list[tuple[s
                  f"logdir = {shlex.quote(logdir)!r}\n"
                  "%load_ext tensorboard\n"
                  "%tensorboard --logdir $logdir"),
+        ("markdown", "## Which features matter\n\nHow much worse the model is without each; of trees also what each adds to a prediction. "
+                     "The same as data: `run.results.truth`."),
+        ("code", 'run.view("features")'),
         ("markdown", "## By slice\n\nChoose a metric and the columns to slice by. To see a second run beside this one: "
                      '`run.view("slices", other=cengine.find_run(project, "ID:RUN"))`'),
         ("code", 'run.view("slices")'),
@@ -70,6 +73,7 @@ def _cells(title: str, key: str, project_path: str, logdir: str) -> list[tuple[s
         ("code", 'run.view("worst")'),
         ("markdown", "## Where it errs"),
         ("code", 'run.view("errors")'),
+        ("code", 'run.view("rows")'),
         ("markdown", "## The data\n\nStatistics of each column in each split, and where the splits differ."),
         ("code", 'run.view("columns")'),
         ("markdown", "## Predictions\n\nA row for each evaluated row, a `pyarrow.Table`; `predictions.to_pandas()` makes a data frame of it."),

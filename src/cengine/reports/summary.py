@@ -24,6 +24,7 @@ from cengine.reports.training import Curves, curves_of
 
 if TYPE_CHECKING:
     from cengine.config.flatten import FlatSetting
+    from cengine.evaluation.attributions import Attributions
     from cengine.evaluation.dependence import Dependence
     from cengine.evaluation.diagnostics import Diagnosis
     from cengine.evaluation.drift import DescribedColumn
@@ -143,6 +144,7 @@ class LabelSummary(TypedDict):
     importance: LabelImportance | None
     dependences: list[Dependence]
     rows: list[WorstRows]
+    attributions: Attributions | None
 
 
 class FoldsSummary(TypedDict):
@@ -321,6 +323,7 @@ def _label(evidence: Evidence, target: Target) -> LabelSummary:
         "importance": importance_of(results.truth["important"], name),
         "dependences": [one for one in results.truth["dependences"] if one["label"] == name],
         "rows": [one for one in results.truth["worst_rows"] if one["label"] == name],
+        "attributions": next((one for one in results.truth["attributions"] if one["label"] == name), None),
     }
 
 

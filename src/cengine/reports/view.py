@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 HEIGHTS = {
     "answer": 320,
     "curves": 480,
+    "features": 760,
     "errors": 760,
+    "rows": 560,
     "slices": 900,
     "worst": 560,
     "split": 360,

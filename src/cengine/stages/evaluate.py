@@ -46,8 +46,9 @@ class Evaluate(Stage):
     }
 
     def settings(self, context: Context) -> dict[str, Any]:
-        resolved = context.resolved
+        resolved, explains = context.resolved, context.learner.explains
         return {
+            **({"attributions": explains} if explains else {}),
             "slices": [list(columns) for columns in resolved.slices],
             "metrics": [metric.identity() for metric in resolved.metrics or ()],
             "label_metrics": [[m.identity() for m in label.metrics or ()] for label in resolved.labels],

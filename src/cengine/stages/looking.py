@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cengine.config.schema import TRAIN
+from cengine.stages.attributing import Attributing
 from cengine.stages.context import Context
 from cengine.stages.exchange import Exchange, Exchanges
 
@@ -57,12 +58,18 @@ def found_in_predictions(
     if context.folds:
         shown = Exchange.of(kept, TRAIN, effort.num_rows, _block_rows(context, kept))
     cells = raw_cells(engine, rows, wanted, shown.identities)
+    explainer, explained = context.learner.explainer(kept.predictor), TRAIN if context.folds else split
+    rows_at_once = _block_rows(context, kept)
+    attributing = Attributing(explainer, kept.encoded.examples, explained, rows_at_once) if explainer else None
+    # The model of a row's fold, which predicted it, is not the one that is kept.
+    pushed = attributing.pushed if attributing and not context.folds else None
     by_importance = list(dict.fromkeys(one["feature"] for one in important["features"]))
     return {
         **empty_truth(),
         "important": important,
         "dependences": dependences(drawn, names, features, cells, shown.predictions, targets),
-        "worst_rows": worst_rows(engine, predictions, rows, targets, by_importance, names_of_splits),
+        "worst_rows": worst_rows(engine, predictions, rows, targets, by_importance, names_of_splits, pushed),
+        "attributions": attributing.means() if attributing else [],
     }
 
 

@@ -28,6 +28,7 @@ class NoTransform(InvertibleTransform):
     """The value as it is."""
 
     name = "no_transform"
+    is_linear = True
     accepts = KINDS
     gives = None
 
@@ -47,6 +48,7 @@ class NoTransform(InvertibleTransform):
 class _Linear(InvertibleTransform):
     """(x - offset) / scale."""
 
+    is_linear = True
     accepts = NUMBERS
 
     def apply(self, value: Value, statistics: dict[str, Any], lookups: Lookups) -> tuple[Value, ...]:

@@ -107,6 +107,9 @@ class InvertibleTransform(Transform):
     It never makes the smaller of two values the larger one: quantiles of the transformed label are those of the label.
     """
 
+    is_linear: ClassVar[bool] = False
+    """Whether its inverse is a factor and an offset, so that parts of a sum can be told in the unit before it too."""
+
     @abstractmethod
     def inverse(self, array: np.ndarray, statistics: dict[str, Any]) -> np.ndarray:
         """The array in the unit before the transform, float64 of the same shape."""
