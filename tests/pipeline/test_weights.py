@@ -110,6 +110,33 @@ def test_quantiles_are_weighted_too(tmp_path) -> None:
     assert found["quantile_loss"]["model"] < found["quantile_loss"]["constant"]
 
 
+def test_folds_are_weighted_and_quantiles_attributed(tmp_path) -> None:
+    """All at once: weighted rows in folds, quantiles by trees, what features add to the median."""
+    label = {"price": {"sample_weight": "n", "loss": "quantile", "metrics": ["quantile_loss", "mae", "coverage"]}}
+    (tmp_path / "a").mkdir()
+    project = cengine.open_project(tmp_path / "a" / "project")
+    pq.write_table(table(), tmp_path / "t.parquet")
+    snapshot = cengine.register(project, "parquet", path=str(tmp_path / "t.parquet"))
+    config = {
+        "features": ["x", "z"],
+        "labels": label,
+        "split": {"folds": 3},
+        "trainer": {"type": "regression", **TREES},
+    }
+    outcome = cengine.execute(cengine.plan(project, cengine.parse_config(json.dumps(config)), snapshot))
+    found = outcome.predictions().to_pandas()
+    assert len(found) == NUM_ROWS
+    error = np.abs(found["label: price"] - found["prediction: price"])
+    row = told(outcome)["mae"]
+    assert row["model"] == pytest.approx(np.average(error, weights=found["weight: price"]))
+    by_fold = [np.average(error[part.index], weights=part["weight: price"]) for _, part in found.groupby("_fold")]
+    assert row["folds"]["values"] == pytest.approx(by_fold)
+    (attributed,) = outcome.results.truth["attributions"]
+    assert attributed["unit"] == "price, its quantile 0.5"
+    assert attributed["features"][0]["feature"] == "x"
+    assert attributed["features"][0]["value"] > 5 * attributed["features"][1]["value"]
+
+
 def test_the_interval_is_that_of_fewer_rows(tmp_path) -> None:
     equal = run(tmp_path / "a", {"price": {"metrics": ["mae"]}}, table(), DENSE)
     heavy = run(

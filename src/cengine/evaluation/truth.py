@@ -80,8 +80,8 @@ def found_in_rows(engine: Engine, rows: Rows, split: Split, resolved: Resolved) 
 
 
 def write_truth(truth: Truth, folder: Path) -> None:
-    """Writes it as JSON; of a learner without attributions nothing is said of them, as in evaluations of before there were any."""
-    told = {name: found for name, found in truth.items() if found or name != "attributions"}
+    """Writes it as JSON; of attributions and weights nothing is said if there are none, as in evaluations of before there were any."""
+    told = {name: found for name, found in truth.items() if found or name not in ("attributions", "weights")}
     (folder / FILE).write_text(json.dumps(told, ensure_ascii=False, indent=1, default=str), encoding="utf-8")
 
 
