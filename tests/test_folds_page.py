@@ -77,3 +77,20 @@ def test_the_page_in_a_browser(ran, browser, tmp_path) -> None:
     assert box.evaluate("node => node.scrollWidth <= node.clientWidth")
     assert said == []
     context.close()
+
+
+def test_the_page_of_trees_says_what_features_add_but_not_who_pushed_rows(ran, tmp_path) -> None:
+    """Each row was predicted by the model of its fold, and the one that is explained is the last."""
+    terminal, _ = ran
+    (text,) = yaml_blocks.of(PAGE)
+    trees = re.sub(
+        r"(?ms)^trainer:.*?(?=^\S|\Z)", "trainer: {type: regression, architecture: boosted_trees, trees: 5}\n", text
+    )
+    assert trees != text
+    terminal("pipeline", "push", terminal.write("t.yaml", trees), "t")
+    terminal("pipeline", "run", "t", "--yes")
+    terminal("pipeline", "evaluate", "t", "--no-open", "--output", tmp_path)
+    page = (tmp_path / "report.html").read_text()
+    assert "exact Shapley values" in page
+    assert "The largest errors" in page
+    assert "Pushed by" not in page

@@ -105,8 +105,10 @@ def expected(measure: str, stage: Stage, load: Load, past: Sequence[Measured], *
 
 def _parts(measure: str, stage: Stage, load: Load) -> tuple[float, float]:
     """By the rates alone: what does not grow, and what does."""
-    rates = stage.rates[measure]
-    return rates[FIXED], sum(rate * load.get(name, 0.0) for name, rate in rates.items() if name != FIXED)
+    rates, amounts = stage.rates[measure], {**load, FIXED: 1.0}
+    taken = {name: rate * amounts.get(name, 0.0) for name, rate in rates.items()}
+    fixed = sum(share for name, share in taken.items() if name.startswith(FIXED))
+    return fixed, sum(taken.values()) - fixed
 
 
 def _factors(rows: list[tuple[float, float, float, float]]) -> tuple[float, float]:

@@ -28,7 +28,7 @@ CHECKPOINTS_A_TRAINING = 40
 # To look a row up in one split takes the time of so many multiplications of a network.
 _PRODUCTS_A_SPLIT = 100
 # To bin a cell, and to add it to a histogram, take the time of so many cells that are drawn for a batch.
-_DRAWN_A_BIN, _DRAWN_A_SUM = 25, 0.35
+_DRAWN_A_BIN, _DRAWN_A_SUM = 11, 0.15
 
 
 class BoostedTrees(Learner):

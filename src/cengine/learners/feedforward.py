@@ -194,6 +194,7 @@ class Feedforward(Learner):
             "products": steps * plan.batch_rows * multiplied,
             "updates": steps * weights,
             "weights": weights,
+            "fixed: network": 1,
             "measured_rows": measured,
             "measured_products": measured * multiplied,
         }

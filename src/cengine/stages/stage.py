@@ -16,9 +16,11 @@ from cengine.stopping import Wish
 Load = dict[str, float]
 # The folders of the stages that are complete, by the stages' names.
 Folders = Mapping[str, Path]
-# What is measured of a stage, in seconds or bytes, and for each measure the rate of each quantity of its load. FIXED comes once.
+# What is measured of a stage, in seconds or bytes, and for each measure the rate of each quantity of its load. FIXED comes once; a quantity
+# whose name begins with it is 1 where there is more that does not grow: loading Keras and compiling.
 SECONDS, CPU, PEAK, KEPT = "seconds", "cpu_seconds", "peak_bytes", "num_bytes"
 FIXED = "fixed"
+FIXED_OF_NETWORK = f"{FIXED}: network"
 Rates = Mapping[str, Mapping[str, float]]
 
 

@@ -15,7 +15,7 @@ from cengine.stages.encoded import Encoded
 from cengine.stages.fit import Fit
 from cengine.stages.sizes import facts, rows_by_use
 from cengine.stages.split import Split
-from cengine.stages.stage import CPU, FIXED, KEPT, PEAK, SECONDS, Folders, Load, Rates, Stage, Work
+from cengine.stages.stage import CPU, FIXED, FIXED_OF_NETWORK, KEPT, PEAK, SECONDS, Folders, Load, Rates, Stage, Work
 from cengine.stages.transform import Transform
 
 _STEP_RATES = {"cells": 1.5e-8, "steps": 4e-5, "drawn_cells": 1e-8, "products": 4e-11, "updates": 2e-9,
@@ -32,9 +32,9 @@ class Train(Stage):
     loads_network = True
     is_training = True
     rates: ClassVar[Rates] = {
-        SECONDS: {FIXED: 6.0, **_STEP_RATES},
-        CPU: {FIXED: 8.0, **_STEP_RATES},
-        PEAK: {FIXED: 7.5e8, "cells": 10, "weights": 40},
+        SECONDS: {FIXED: 1.2, FIXED_OF_NETWORK: 4.8, **_STEP_RATES},
+        CPU: {FIXED: 1.6, FIXED_OF_NETWORK: 6.4, **_STEP_RATES},
+        PEAK: {FIXED: 3.6e8, FIXED_OF_NETWORK: 3.9e8, "cells": 10, "weights": 40},
         KEPT: {FIXED: 5e5, "weights": 8},
     }
 
