@@ -20,8 +20,8 @@ _TASKS = {"boolean": "classification", "string": "classification", "integer": "r
 UNITS, NUM_LAYERS = 64, 2
 # Which share is dropped: labels that are numbers without noise are harmed by it, and many rows need none.
 DROPOUT, DROPOUT_OF_NUMBERS, MANY_ROWS = 0.15, 0.1, 15_000
-# So many networks share the layers; of so many rows more members only cost time.
-MEMBERS, MEMBERS_OF_LARGE, LARGE_ROWS = 8, 4, 100_000
+# So many networks share the layers. Of few rows and of very many more members cost time, and bring little.
+MEMBERS, FEWER_MEMBERS, LARGE_ROWS = 8, 4, 100_000
 # With more rows it is worth more to learn from all of them than to choose a checkpoint by a tenth.
 FEW_ROWS = 1_500
 NUMBERS = ["    filling: median", "    transform: robust", "    encoding: bins"]
@@ -167,7 +167,7 @@ def _trainer(task: str, num_rows: int) -> list[str]:
         "  architecture: feedforward",
         "  layers:",
         *_layers(task, num_rows),
-        f"  ensemble: {MEMBERS_OF_LARGE if num_rows >= LARGE_ROWS else MEMBERS:<23}  # so many networks that share these layers, averaged",
+        f"  ensemble: {MEMBERS if MANY_ROWS <= num_rows < LARGE_ROWS else FEWER_MEMBERS:<23}  # so many networks that share these layers, averaged",
         f"  train_steps: {length.steps:<20}  # {passes:,.3g} passes: {PASSES} or, of a small table, {LEAST_STEPS:,} steps; or epochs",
         f"  train_batch_size: {length.batch_rows:<15}  # small for few rows",
         f"  optimizer: {{type: adam, learning_rate: {{type: cosine_decay, initial_learning_rate: {LEARNING_RATE:g}}}}}",
