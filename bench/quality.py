@@ -86,8 +86,8 @@ TABLES = {
 }  # fmt: skip
 
 
-def yaml_of(table: Table, schema: Any, seed: int) -> str:
-    """The template's YAML, with what the table and the seed change."""
+def yaml_of(table: Table, schema: Any, seed: int, learner: str = "feedforward") -> str:
+    """The template's YAML, with what the table, the seed and another learner than a network change."""
     text = template(schema, table.label, table.features)
     yaml = YAML()
     changed = yaml.load(text)
@@ -95,25 +95,28 @@ def yaml_of(table: Table, schema: Any, seed: int) -> str:
         changed["split"] = dict(table.split)
     if table.loss == "mae":
         changed["labels"][table.label].update(loss="mae", metrics=["mae", "rmse"])
+    if learner != "feedforward":
+        changed["trainer"] = {"type": changed["trainer"]["type"], "architecture": learner}
     if seed:
         changed["trainer"]["seed"] = seed
         if table.split is None:
             changed["split"]["seed"] = seed
-    if not seed and table.split is None and table.loss != "mae":
+    if not seed and table.split is None and table.loss != "mae" and learner == "feedforward":
         return text
     stream = StringIO()
     yaml.dump(changed, stream)
     return stream.getvalue()
 
 
-def run_ours(table: Table, frame: pd.DataFrame, seed: int, folder: Path) -> tuple[Errors, float]:
+def run_ours(
+    table: Table, frame: pd.DataFrame, seed: int, folder: Path, learner: str = "feedforward"
+) -> tuple[Errors, float]:
     """Errors of ours and the seconds of its training; the rows that it had are written for the others."""
     project = cengine.open_project(folder / "project")
     frame.to_parquet(folder / "table.parquet")
     snapshot = cengine.register(project, "parquet", path=str(folder / "table.parquet"))
-    run = cengine.execute(
-        cengine.plan(project, cengine.parse_config(yaml_of(table, snapshot.schema, seed), "quality.yaml"), snapshot)
-    )
+    text = yaml_of(table, snapshot.schema, seed, learner)
+    run = cengine.execute(cengine.plan(project, cengine.parse_config(text, "quality.yaml"), snapshot))
     features = [feature.name for feature in run.resolved.features]
     # The template leaves identifiers out, which would help no one.
     names = list(table.features) if table.features else [name for name in frame.columns if name in features]
@@ -200,7 +203,7 @@ def measured(name: str, given: argparse.Namespace, python: Path) -> dict[str, li
         frame = frame.sample(given.rows, random_state=0).reset_index(drop=True)
     for seed in range(given.seeds):
         with tempfile.TemporaryDirectory(prefix="quality-") as folder:
-            contestants = {"ours": run_ours(table, frame, seed, Path(folder))}
+            contestants = {"ours": run_ours(table, frame, seed, Path(folder), given.learner)}
             if not given.only_ours:
                 contestants |= run_libraries(table, Path(folder), python)
         for who, result in contestants.items():
@@ -240,6 +243,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tables", nargs="+", default=list(TABLES), choices=list(TABLES))
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--learner", default="feedforward", choices=["feedforward", "boosted_trees"], help="ours")
     parser.add_argument("--rows", type=int, help="draw so many rows of a larger table")
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
     parser.add_argument("--folder", type=Path, default=Path("build/peers"))
