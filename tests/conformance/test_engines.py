@@ -143,8 +143,8 @@ class Found:
         config = SplitConfig(categorize=Categorize(by="part", categories={"train": ("a",), "eval": ("b",)}))
         plain = (TRANSFORMS["no_transform"](),)
         labels = (
-            Label("float", "float", "regression", None, (TRANSFORMS["log"](),), None, None),
-            Label("string", "string", "classes", None, plain, None, None),
+            Label("float", "float", "regression", None, (TRANSFORMS["log"](),), None, None, "row"),
+            Label("string", "string", "classes", None, plain, None, None, "row"),
             Label("boolean", "boolean", "binary", None, plain, None, None),
         )
         rows = Rows(self.snapshot.files, self.snapshot.schema, (), labels)
@@ -241,6 +241,25 @@ def test_words_are_those_of_the_oracle(case, found) -> None:
             assert cells.tolist() == array.tolist()
         else:
             np.testing.assert_allclose(cells, array.astype(np.float32), rtol=2e-6, atol=2e-7)
+
+
+def test_rows_count_as_much_as_their_weight_says(found) -> None:
+    """Weights are shares of their mean over the train rows; the constants are those of weighted rows."""
+    statistics, encoded = found.words()[0], found.words()[1].sort_by("row")
+    rows = np.flatnonzero(labelled())
+    train = rows[rows < TRAIN_ROWS]
+    numbers = np.array([COLUMNS["float"][i] for i in train], np.float64)
+    fitted = statistics["labels"]["float"]
+    assert fitted["mean_weight"] == pytest.approx(train.mean(), rel=1e-12)
+    assert fitted["weighted"]["mean"] == pytest.approx(np.average(numbers, weights=train), rel=1e-9)
+    order = np.argsort(numbers, kind="stable")
+    through = np.cumsum(train[order])
+    assert fitted["weighted"]["median"] == numbers[order][np.searchsorted(through, through[-1] / 2)]
+    np.testing.assert_allclose(encoded["weight: float"].to_numpy(), rows / train.mean(), rtol=1e-6)
+    texts = statistics["labels"]["string"]
+    counted = [sum(int(i) for i in train if COLUMNS["string"][i] == value) for value in texts["classes"]]
+    assert texts["weighted"]["counts"] == pytest.approx(len(train) * np.array(counted) / sum(counted), rel=1e-9)
+    assert "weighted" not in statistics["labels"]["boolean"]
 
 
 def test_missing_cells_are_told_beside_what_fills_them(found) -> None:
