@@ -28,6 +28,11 @@ def former_name(name: str) -> str:
     return f"_{former}" if former[0].isdigit() else former
 
 
+def in_filter(name: str) -> str:
+    """The name of a column as a filter writes it."""
+    return name if name.isidentifier() else '"' + name.replace('"', '""') + '"'
+
+
 def quantile_name(share: float) -> str:
     """What the prediction of this quantile is called: `quantile_0.05`."""
     return f"quantile_{share:.12g}"

@@ -62,16 +62,8 @@ def assert_same(one: pa.Table, other: pa.Table) -> None:
 
 
 @pytest.mark.parametrize("name", SPLITS)
-def test_in_bigquery(here, name, tmp_path) -> None:
-    pytest.importorskip("google.cloud.bigquery")
-    from bigquery_server import BigQueryServer
-
-    with BigQueryServer() as server, pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BIGQUERY_EMULATOR_HOST", server.endpoint)
-        patch.setenv("BIGQUERY_STORAGE_EMULATOR_HOST", server.storage_endpoint)
-        patch.delenv("GOOGLE_CLOUD_PROJECT", raising=False)
-        server.put("some-project.shop.t", table())
-        there = Terminal(tmp_path / "there", tmp_path)
-        there("datasource", "create", "bq", "--name", "t", *PLACE)
-        assert_same(ran(there, name), ran(here, name))
-        assert server.broken == []
+def test_in_bigquery(here, name, bigquery, tmp_path) -> None:
+    bigquery.put("some-project.shop.t", table())
+    there = Terminal(tmp_path / "there", tmp_path)
+    there("datasource", "create", "bq", "--name", "t", *PLACE)
+    assert_same(ran(there, name), ran(here, name))

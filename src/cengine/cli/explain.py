@@ -21,7 +21,7 @@ BUSY = 1.3
 def print_plan(planned: Plan, found: Forecast) -> None:
     """Prints the stages with what each is expected to take, and the sums."""
     costs = _has_prices(found)
-    # Names of the stages of folds take the room of an interval; that of the sum is told below.
+    # Stages of folds have longer names, which leave no room for the interval of each; that of the sum stands below the table.
     intervals = not planned.context.folds
     headers = (
         "Stage",

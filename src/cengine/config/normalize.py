@@ -149,10 +149,10 @@ def _check_split(node: Node, problems: Problems) -> None:
             _check_folds(way, node, problems)
         else:
             _check_names(way, problems)
-        if name == "categories":
-            _check_groups(way, problems)
-        elif way.is_mapping and not name.endswith("folds"):
-            _check_shares(way, problems)
+            if name == "categories":
+                _check_groups(way, problems)
+            elif way.is_mapping:
+                _check_shares(way, problems)
         if name.startswith("categor") and _inside(node, "categorize", "by") is None:
             problems.add(f"{name} needs the column that makes the groups", way.mark, "add `categorize_by: COLUMN`")
 

@@ -58,9 +58,9 @@ class Feature:
 class Label:
     """A column to predict. `filling` None leaves rows without a label out.
 
-    `sample_weight` is the column that says how much a row counts. `class_weight` is "balanced", or pairs of a class as text and what
-    its rows count in training. `task` is the name of its task; for a classification label that is not boolean, that of several classes becomes that of two
-    once two are found in the train rows, unless `loss` settles it.
+    `task` is the name of its task; for a classification label that is not boolean, that of several classes becomes that of two
+    once two are found in the train rows, unless `loss` settles it. `sample_weight` is the column that says how much a row counts.
+    `class_weight` is "balanced", or pairs of a class as text and what its rows count in training.
     """
 
     name: str

@@ -7,7 +7,7 @@ from typing import TypedDict
 
 import numpy as np
 
-# So many features are told of a single row.
+# The number of features that are named for a single row.
 NUM_PUSHING = 3
 
 

@@ -67,6 +67,7 @@ def evaluate(
                     ),
                     "unit": metric.unit,
                     "higher_is_better": metric.higher_is_better,
+                    # mypy does not find an optional key in a mapping that may be empty.
                     **({"folds": folds[metric_label(metric)]} if folds else {}),  # type: ignore[typeddict-item]
                 }
                 for metric in metrics

@@ -3,12 +3,11 @@
 For a label L: `label: L` (its value; for classes the class' number), and `prediction: L` (a number; for two classes
 the probability of the positive one; for more the number of the likeliest class), and for more than two classes
 `label_probability: L` and `label_rank: L`, what the network gave the true class, `predicted_probability: L`, what it
-gave the likeliest, and of at most MAX_LISTED_CLASSES classes `class_probabilities: L`, a list with one for each.
-Where the label has a `sample_weight`, `weight: L` is how much the row counts.
-gave the likeliest, and of at most MAX_LISTED_CLASSES classes `class_probabilities: L`, a list with one for each. Where quantiles
-are predicted, `quantile_0.05: L` and so on, ascending, one of which `prediction: L` is.
+gave the likeliest, and of at most MAX_LISTED_CLASSES classes `class_probabilities: L`, a list with one for each. If quantiles
+are predicted, `quantile_0.05: L` and so on, ascending, one of which `prediction: L` is. If the label has a `sample_weight`,
+`weight: L` is how much the row counts.
 
-Where rows were dealt to folds, `_fold` is the one that a row is of, from 1: it was predicted by the model that was not told of it.
+If rows were dealt to folds, `_fold` is the fold of a row, from 1: the model that did not learn from this fold predicted it.
 
 A column of the table whose own name is one of these (or `_split`) stands beside them as `column: NAME`.
 """
@@ -27,12 +26,13 @@ from sqlglot import exp
 from cengine.config.resolve import Label
 from cengine.engines.engine import Engine
 from cengine.errors import StoreError
-from cengine.expressions.build import as_double, as_number, column, double
+from cengine.expressions.build import as_number, column, double
 from cengine.metrics.metric import Roles
 from cengine.names import fold, set_aside
 from cengine.preprocess.fit import Statistics
 from cengine.preprocess.source import Rows
 from cengine.preprocess.targets import Target
+from cengine.preprocess.weights import weight_cell
 from cengine.tables import ROW_ID
 from cengine.transforms import Value
 from cengine.transforms.fill import filled
@@ -108,7 +108,8 @@ def write_predictions(
 
     Gives the number of rows written. Raises StoreError where a prediction's row is not among `rows`: metrics would leave it out.
     """
-    weights = [str(target.label.sample_weight) for target in targets if target.label.sample_weight]
+    weighted = [target for target in targets if target.label.sample_weight]
+    weights = [str(target.label.sample_weight) for target in weighted]
     names = list(dict.fromkeys([*beside, *(target.name for target in targets), *weights]))
     source = rows.select(engine, names).subquery("source")
     predictions = engine.parquet([raw], alias="predictions")
@@ -121,11 +122,7 @@ def write_predictions(
         if not target.task.has_classes
     ]
     outputs += [
-        as_double(as_number(column(weight, "source"), rows.schema[weight].kind or "float")).as_(
-            f"weight: {target.name}", quoted=True
-        )
-        for target in targets
-        if (weight := target.label.sample_weight)
+        weight_cell(target.label, rows, "source").as_(f"weight: {target.name}", quoted=True) for target in weighted
     ]
     outputs += [column(name, "predictions") for name in predicted]
     joined = (

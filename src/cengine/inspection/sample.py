@@ -1,4 +1,4 @@
-"""A part of the snapshot's files that takes a moment to read, for what is told of a table before anything is run."""
+"""A sample of the snapshot's rows that is read in a moment, for warnings and templates before anything is run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 # Row groups that are read, evenly spread over the files, and cells that are looked at. A table in a warehouse is not asked.
 MOST_GROUPS, MOST_CELLS, MOST_ROWS = 4, 2**20, 2**14
-# Texts of which so many are different name rows, or are written freely; of fewer rows nothing is told.
+# If this share of a column's texts are different, they name rows or are free text; fewer rows than LEAST_ROWS are too few to tell.
 NEARLY_ALL, LEAST_ROWS = 0.9, 50
 
 

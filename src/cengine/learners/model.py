@@ -112,7 +112,7 @@ def load_predictor(folder: Path) -> KerasModel:
 
 def _keras_with_own_layers() -> Any:
     """Keras, in which our layers are registered: importing their modules does that."""
-    from cengine.networks import encoders, members  # noqa: F401
+    from cengine.networks import encoders, members  # noqa: F401  members is imported for its layers alone
 
     return encoders.keras
 

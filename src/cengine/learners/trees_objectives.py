@@ -96,7 +96,7 @@ class Objective:
 
     @property
     def told_in(self) -> tuple[float, float, str]:
-        """A factor and an offset by which a raw score, and parts of it, are told, and the unit that they are in then, in words."""
+        """The factor and the offset that turn a raw score into the unit shown to a user, and the name of this unit."""
         target = self.target
         if target.task.one_output_a_class:
             return 1.0, 0.0, "the score of the predicted class, before softmax"

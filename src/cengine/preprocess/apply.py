@@ -15,7 +15,7 @@ from cengine.config.resolve import Feature, Label
 from cengine.engines.engine import Engine, Progress
 from cengine.errors import PreprocessError
 from cengine.expressions.build import as_double, bigint, bounded, column, double
-from cengine.names import fold
+from cengine.names import fold, in_filter
 from cengine.networks.encodings import Auto, Encoding
 from cengine.preprocess.fit import Statistics
 from cengine.preprocess.source import Rows
@@ -188,11 +188,10 @@ def _refuse_large_labels(
         ]
         found = engine.fetch(exp.select(*outputs).from_(assigned.copy().subquery("assigned"))).to_pylist()[0]
         if found["num_large"]:
-            name = label.name if label.name.isidentifier() else column(label.name).sql("duckdb")
             raise PreprocessError(
                 f"label '{label.name}' is farther from 0 than {LARGEST_LABEL:.2g} in {found['num_large']:,} of {found['num_rows']:,} rows: "
                 "a network, which calculates in 32 bits, knows no such number",
-                f"leave these rows out, as in `where: [abs({name}) < 1e30]`",
+                f"leave these rows out, as in `where: [abs({in_filter(label.name)}) < 1e30]`",
                 "or take `transform: log`, where every label is positive",
             )
 

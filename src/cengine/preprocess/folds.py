@@ -1,6 +1,6 @@
 """`folds:`, which row is in which fold: dealt as splits are, by the same seeded order, and cut once more for each model's inner part.
 
-Of k folds k + 1 models are made: one for each fold, which is not told of it, and a last one that is told of all rows.
+With k folds there are k + 1 models: one for each fold, which learns from the other folds, and a last one, which learns from all rows.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def fold_sizes(num: int, num_folds: int) -> np.ndarray:
 def dealt(sizes: np.ndarray, num_folds: int) -> np.ndarray:
     """How many rows of each group each fold has, int64 (groups, folds).
 
-    As cards are dealt: each group goes on where the one before it has ended, so that neither the folds of a group nor those of
+    Rows are dealt as cards are: each group continues where the one before it ended, so that neither the folds of a group nor those of
     the whole table differ by more than a row.
     """
     sizes = np.asarray(sizes, dtype=np.int64)

@@ -139,7 +139,7 @@ class Split:
 
 @dataclass(frozen=True)
 class FoldedSplit(Split):
-    """Rows that are dealt to folds, as the model sees them that is not told of `fold` (from 1); None: the last one, which is told of all.
+    """Rows that are dealt to folds, as one model sees them: it does not learn from `fold` (from 1). None is the last model, which learns from all.
 
     `dealt` are the folds as splits of their own; `cuts.parquet` has for each model, the last one first, where its inner part lies:
     `inner_0`, the last key of each group that is learnt from, or `held_0`, whether a whole group is kept back.
@@ -216,7 +216,7 @@ def fit_split(engine: Engine, rows: Rows, config: SplitConfig, folder: Path, *, 
 
 
 def read_split(folder: Path, fold: int | None = None) -> Split:
-    """The split that `fit_split` or `fit_folds` wrote; of folds as the model sees it that is not told of `fold` (from 1), or of none."""
+    """The split that `fit_split` or `fit_folds` wrote; of folds as seen by the model that does not learn from `fold` (from 1), or by the last one."""
     data = json.loads((folder / "split.json").read_text())
     inner = data.pop("num_inner_of_models", None)
     split = Split(**{**data, "names": tuple(data["names"]), "report": SplitReport(**data["report"])}, folder=folder)

@@ -86,10 +86,9 @@ def row_weights(target: Target, labels: Any, weights: Any | None) -> Any | None:
     """
     if not target.class_weights:
         return weights
-    number = labels.astype("int32").clip(
-        0
-    )  # a class that the train rows do not have counts as the first: it is not learnt
-    of_classes = sum(share * (number == place) for place, share in enumerate(target.class_weights))
+    library = labels.__array_namespace__()  # NumPy, or JAX inside a compiled step
+    # A class that the train rows do not have counts as the first: it is not learnt.
+    of_classes = library.asarray(target.class_weights)[labels.astype("int32").clip(0)]
     return of_classes if weights is None else of_classes * weights
 
 

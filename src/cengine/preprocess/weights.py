@@ -18,6 +18,7 @@ from cengine.engines.engine import Engine
 from cengine.errors import PreprocessError
 from cengine.expressions.build import as_double, as_number, column, double
 from cengine.expressions.keys import drawn
+from cengine.names import in_filter
 from cengine.plain import Cell
 from cengine.preprocess.fixed_point import FixedPoint
 from cengine.preprocess.source import Rows
@@ -29,16 +30,16 @@ from cengine.transforms import Value
 _SHARES = FixedPoint.of((-1.0, 1.0), whole=False)
 
 
-def weight_cell(label: Label, rows: Rows) -> exp.Expr:
-    """The label's weight in a row of the table, DOUBLE."""
+def weight_cell(label: Label, rows: Rows, table: str | None = None) -> exp.Expr:
+    """The label's weight in a row of the rows, which a query may call `table`, DOUBLE."""
     assert label.sample_weight is not None
-    return as_double(as_number(column(label.sample_weight), rows.schema[label.sample_weight].kind or "float"))
+    return as_double(as_number(column(label.sample_weight, table), rows.schema[label.sample_weight].kind or "float"))
 
 
 def fit_weights(
     engine: Engine, assigned: exp.Select, rows: Rows, label: Label, value: Value, fitted: dict[str, Any], num_rows: int
 ) -> dict[str, Any]:
-    """What is learnt of a label's weights: `mean_weight` over the train rows, and `weighted`, the constants that are told otherwise.
+    """What is learnt of a label's weights: `mean_weight` over the train rows, and in `weighted` the constants of weighted rows.
 
     `assigned` are the rows of all splits with the columns of both and the number of the split, of which `num_rows` are train's; `value`
     is the label where it is filled, `fitted` its own statistics. Raises PreprocessError for rows whose weight is missing or below 0, and
@@ -125,11 +126,10 @@ def _greatest(engine: Engine, assigned: exp.Select, rows: Rows, label: Label) ->
         ).from_(weights.subquery("weights"))
     )[0]
     name = str(label.sample_weight)
-    spelled = name if name.isidentifier() else column(name).sql("duckdb")
     if row["missing"]:
         raise PreprocessError(
             f"sample_weight '{name}' is missing in {row['missing']:,} rows",
-            f"leave them out with `where: [abs({spelled}) < 1e30]` in the split",
+            f"leave them out with `where: [abs({in_filter(name)}) < 1e30]` in the split",
         )
     if row["negative"]:
         raise PreprocessError(

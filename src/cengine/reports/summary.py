@@ -309,6 +309,7 @@ def _label(evidence: Evidence, target: Target) -> LabelSummary:
                 "skill": row["skill"],
                 **yardsticks_of(row),
                 "num_rows": row["num_rows"],
+                # As in evaluate.py: mypy does not find an optional key in a mapping that may be empty.
                 **({"folds": row["folds"]} if "folds" in row else {}),  # type: ignore[typeddict-item]
             }
             for row in results.overall_rows

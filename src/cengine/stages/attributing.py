@@ -1,4 +1,4 @@
-"""Rows of which is told what each feature has added to their prediction, where the learner can tell it."""
+"""The rows whose predictions are explained by what each feature adds, if the learner can explain them."""
 
 from __future__ import annotations
 

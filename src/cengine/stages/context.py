@@ -32,7 +32,7 @@ BASE_BYTES = 700 * 2**20
 
 
 def name_of_fold(stage: str, fold: int, num_folds: int) -> str:
-    """What records and artifacts call a stage of the model that is not told of a fold (from 1)."""
+    """What records and artifacts call a stage of the model that does not learn from this fold (from 1)."""
     return f"{stage} {fold} of {num_folds}"
 
 
@@ -50,7 +50,7 @@ class Context:
     table: Table
     workers: Workers = field(default_factory=Workers)
     fold: int | None = None
-    """The fold that the model at work is not told of, from 1; None for a model that is told of all train rows."""
+    """The fold that the model at work does not learn from, from 1; None for a model that learns from all train rows."""
     known_inputs: dict[Path, list[Input]] = field(default_factory=dict, compare=False, repr=False)
 
     @property
@@ -69,7 +69,7 @@ class Context:
         return tuple(replace(self, fold=fold) for fold in range(1, (self.resolved.split.num_folds or 0) + 1))
 
     def named(self, stage: str) -> str:
-        """What a stage is called in records: `Train`, and of a model that is not told of a fold `Train 2 of 5`."""
+        """What a stage is called in records: `Train`, and `Train 2 of 5` of the model that does not learn from fold 2."""
         return stage if self.fold is None else name_of_fold(stage, self.fold, self.resolved.split.num_folds or 0)
 
     def seen(self, folders: Mapping[str, Path]) -> Mapping[str, Path]:

@@ -1,6 +1,6 @@
 """The models that an evaluation measures, each with the rows that it has not learnt from: one, or one for each fold.
 
-What the model of a fold says is told in the classes of all rows: it may know fewer of them.
+The model of a fold may know fewer classes than all rows have: its predictions are given in the classes of all rows.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 class Measured:
     """A model and what stands beside it, `yardsticks` by name; `encoded` are the rows as it sees them.
 
-    `targets` are the run's. `fold` (from 1) is what it is not told of, None where rows are divided once.
+    `targets` are the run's. `fold` (from 1) is the one that it did not learn from, None if rows are divided once.
     """
 
     encoded: Encoded

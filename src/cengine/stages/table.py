@@ -34,7 +34,7 @@ _BY_NAME = {stage.name: stage for stage in STAGES}
 
 
 def stages_of(resolved: Resolved) -> tuple[tuple[Stage, int | None], ...]:
-    """The stages of a run of this configuration, each with the fold (from 1) that its model is not told of, None for the others.
+    """The stages of a run of this configuration, each with the fold (from 1) that its model does not learn from, None for the others.
 
     Of folds each has a model with its yardsticks; a last model of all rows follows, which is beside none.
     """
