@@ -11,7 +11,7 @@ from terminal import YAML, table_text
 
 from cengine.store.rows import RunRow
 
-LONG = YAML.replace("train_steps: 20", "train_steps: 400000").replace(
+LONG = YAML.replace("train_steps: 20", "train_steps: 50000000").replace(
     "save_checkpoints_steps: 10", "save_checkpoints_steps: 2000"
 )
 PATIENCE_SECONDS = 90

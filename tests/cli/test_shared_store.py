@@ -9,7 +9,7 @@ import pytest
 from servers import PostgresServer
 from terminal import YAML, Terminal, table_text
 
-LONG = YAML.replace("train_steps: 20", "train_steps: 400000").replace(
+LONG = YAML.replace("train_steps: 20", "train_steps: 50000000").replace(
     "save_checkpoints_steps: 10", "save_checkpoints_steps: 2000"
 )
 PATIENCE_SECONDS = 120

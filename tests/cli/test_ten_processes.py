@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from terminal import YAML, Terminal, table_text
 
-LONG = YAML.replace("train_steps: 20", "train_steps: 400000").replace(
+LONG = YAML.replace("train_steps: 20", "train_steps: 50000000").replace(
     "save_checkpoints_steps: 10", "save_checkpoints_steps: 2000"
 )
 MAX_PARALLEL = 2

@@ -22,7 +22,7 @@ from cengine.store.rows import PipelineRow
 PATIENCE_SECONDS = 60
 RELOAD_SECONDS = 5
 WIDE = YAML.replace("units: 4", "units: 9")
-ENDLESS = YAML.replace("train_steps: 20", "train_steps: 5000000").replace(
+ENDLESS = YAML.replace("train_steps: 20", "train_steps: 50000000").replace(
     "save_checkpoints_steps: 10", "save_checkpoints_steps: 500"
 )
 

@@ -161,7 +161,7 @@ def elsewhere(terminal: Terminal, clock: Clock, *words: str) -> Typed:
 @pytest.mark.parametrize("offset", [AHEAD, pytest.param(BEHIND, marks=heavy)])
 def test_a_run_on_a_machine_with_another_clock_is_dead_when_it_is_dead(undisturbed, tmp_path, clock, offset) -> None:
     ready, _ = undisturbed
-    text = YAML.replace("train_steps: 6000", "train_steps: 4000000").replace("steps: 500", "steps: 2000")
+    text = YAML.replace("train_steps: 6000", "train_steps: 50000000").replace("steps: 500", "steps: 2000")
     terminal = copied(ready, tmp_path / "project")
     terminal("pipeline", "push", terminal.write("endless.yaml", text), "endless")
     clock.move(offset)
