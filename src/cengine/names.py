@@ -14,6 +14,8 @@ from cengine.errors import near_miss
 MAX_LISTED = 20
 # What marks a column of the user's whose own name stands for something else in a table of ours.
 ASIDE = "column: "
+# Where rows are windows of points: the place of the point that a prediction is of, and how many steps ahead of the window's last it is.
+POINT, HORIZON_STEP = "_point", "horizon_step"
 _ASCII_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 
 

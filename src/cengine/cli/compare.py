@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
+from cengine.cli.evaluate import shown_yardsticks
 from cengine.cli.options import SETTINGS, json_option, looked_at
 from cengine.cli.output import cell, defined, echo, interval, print_json, print_table, short_duration
 from cengine.cli.pages import page_options, show_page, write_page
@@ -107,9 +108,7 @@ def _print_split(label: ComparedLabel, split: ComparedSplit, num_runs: int | Non
     rows: list[tuple[object, ...]] = []
     reference = split["reference"]
     every = [found for run in split["runs"] for found in run["metrics"].values()]
-    names: list[Literal["linear", "trees"]] = ["linear"]
-    if any(one["trees"] is not None for one in every):
-        names.append("trees")
+    names = shown_yardsticks(every)
     num_left_out = 0
     for metric in label["metrics"]:
         ordered = _best_first(split["runs"], metric)
@@ -129,7 +128,7 @@ def _print_split(label: ComparedLabel, split: ComparedSplit, num_runs: int | Non
                     defined(found["model"]),
                     interval(found["low"], found["high"]),
                     defined(found["constant"]),
-                    *(defined(found[name]) for name in names),
+                    *(defined(cast(Mapping[str, Any], found).get(name)) for name in names),
                     difference,
                     ends,
                     against["verdict"] if against else "",

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -14,6 +14,7 @@ from cengine.cli.output import cell, defined, echo, interval, print_json, print_
 from cengine.cli.pages import shown_path
 from cengine.cli.progress import Busy
 from cengine.cli.truth import WIDTH, print_cautions, print_features, print_worst_rows
+from cengine.metrics.verdicts import LINEAR, SHORT_YARDSTICKS, YARDSTICKS
 from cengine.names import ASIDE, Names
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ def print_overall(results: Results) -> None:
 
 def _print_metrics(title: str, rows: Sequence[OverallRow]) -> None:
     """The metrics of a label in a split, in a table that fits 80 columns, and what its constants are."""
-    num_rows, has_trees = rows[0]["num_rows"], any(row["trees"] is not None for row in rows)
+    num_rows, names = rows[0]["num_rows"], shown_yardsticks(rows)
     echo(f"\n{title}, {num_rows:,} {'row' if num_rows == 1 else 'rows'}")
     constants: dict[str, list[str]] = {}
     for row in rows:
@@ -130,7 +131,7 @@ def _print_metrics(title: str, rows: Sequence[OverallRow]) -> None:
     told = [what if len(constants) == 1 else f"{what} for {', '.join(of)}" for what, of in constants.items()]
     line = f"constant: {cell('; '.join(told))}"
     echo(textwrap.fill(line, WIDTH, subsequent_indent="  ", break_on_hyphens=False) if "folds" in rows[0] else line)
-    headers = ("Metric", "Model", "95 %", "Linear", *(("Trees",) if has_trees else ()), "Constant")
+    headers = ("Metric", "Model", "95 %", *(SHORT_YARDSTICKS[name] for name in names), "Constant")
     print_table(
         headers,
         [
@@ -138,13 +139,17 @@ def _print_metrics(title: str, rows: Sequence[OverallRow]) -> None:
                 row["metric"],
                 _short(row["model"]),
                 interval(_short(row["low"]), _short(row["high"])),
-                _short(row["linear"]),
-                *((_short(row["trees"]),) if has_trees else ()),
+                *(_short(cast(Mapping[str, Any], row).get(name)) for name in names),
                 _short(row["constant"]),
             )
             for row in rows
         ],
     )
+
+
+def shown_yardsticks(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The simpler models that tables show beside these metrics: the linear one always, the others where there are any."""
+    return [name for name in YARDSTICKS if name == LINEAR or any(row.get(name) is not None for row in rows)]
 
 
 def _print_folds(rows: Sequence[OverallRow]) -> None:

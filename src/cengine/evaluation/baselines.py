@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypedDict, cast
+from typing import Any, NotRequired, TypedDict, cast
 
 from sqlglot import exp
 
@@ -33,6 +33,7 @@ class BesideYardsticks(TypedDict):
     """What the other models reach in a metric; the difference is the model's metric less theirs, row by row, with its interval.
 
     None where there is none: trees are there where the YAML asks for them, and an evaluation of an earlier version has neither.
+    Naive forecasts are there beside forecasts alone.
     """
 
     linear: float | None
@@ -43,6 +44,14 @@ class BesideYardsticks(TypedDict):
     trees_difference: float | None
     trees_low: float | None
     trees_high: float | None
+    naive: NotRequired[float | None]
+    naive_difference: NotRequired[float | None]
+    naive_low: NotRequired[float | None]
+    naive_high: NotRequired[float | None]
+    seasonal: NotRequired[float | None]
+    seasonal_difference: NotRequired[float | None]
+    seasonal_low: NotRequired[float | None]
+    seasonal_high: NotRequired[float | None]
 
 
 NO_YARDSTICKS: BesideYardsticks = {
@@ -70,7 +79,8 @@ class BesideConstant(BesideYardsticks):
 
 def yardsticks_of(row: Mapping[str, Any]) -> BesideYardsticks:
     """What a row of results says of the other models."""
-    return cast(BesideYardsticks, {key: row.get(key) for key in NO_YARDSTICKS})
+    known = BesideYardsticks.__annotations__
+    return cast(BesideYardsticks, {key: row.get(key) for key in known if key in NO_YARDSTICKS or key in row})
 
 
 def baseline_of(target: Target, metric: Metric, statistics: Statistics, *, of_folds: bool = False) -> Baseline:

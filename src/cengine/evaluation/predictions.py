@@ -9,6 +9,10 @@ are predicted, `quantile_0.05: L` and so on, ascending, one of which `prediction
 
 If rows were dealt to folds, `_fold` is the fold of a row, from 1: the model that did not learn from this fold predicted it.
 
+If rows are windows of points, each prediction is of a point: `_point` is its place, and `horizon_step`, from 1, how many steps ahead
+of the window's last it is, where a horizon is asked for. The identity is the number of the window's first point times the number of
+predictions of a window, plus the number of this one.
+
 A column of the table whose own name is one of these (or `_split`) stands beside them as `column: NAME`.
 """
 
@@ -28,7 +32,7 @@ from cengine.engines.engine import Engine
 from cengine.errors import StoreError
 from cengine.expressions.build import as_number, column, double
 from cengine.metrics.metric import Roles
-from cengine.names import fold, set_aside
+from cengine.names import POINT, fold, set_aside
 from cengine.preprocess.fit import Statistics
 from cengine.preprocess.source import Rows
 from cengine.preprocess.targets import Target
@@ -55,7 +59,7 @@ _OF_QUANTILES = re.compile(r"quantile_[0-9.e-]+: ")
 
 def name_beside(name: str) -> str:
     """What a column of the user's is called in the table of predictions."""
-    return set_aside(name, lambda own: fold(own) in (ROW_ID, "_split", FOLD) or _is_own(fold(own)))
+    return set_aside(name, lambda own: fold(own) in (ROW_ID, "_split", FOLD, POINT) or _is_own(fold(own)))
 
 
 def _is_own(name: str) -> bool:
@@ -130,11 +134,11 @@ def write_predictions(
         .from_(predictions)
         .join(
             source,
-            on=exp.EQ(this=column(ROW_ID, "predictions"), expression=column(ROW_ID, "source")),
+            on=_same_row(predicted),
             join_type="inner",
         )
     )
-    if FOLD in predicted:
+    if FOLD in predicted or POINT in predicted:
         # As many rows on both sides of the join: which one goes first is the engine's choice, and so would be their order.
         joined = joined.order_by(column(ROW_ID, "predictions"))
     found, asked = engine.write(joined, file), pq.ParquetFile(raw).metadata.num_rows
@@ -146,8 +150,19 @@ def write_predictions(
     return found
 
 
+def _same_row(predicted: Sequence[str]) -> exp.Expr:
+    """Where a prediction is of a row: several may be of one point."""
+    return exp.EQ(
+        this=column(POINT if POINT in predicted else ROW_ID, "predictions"), expression=column(ROW_ID, "source")
+    )
+
+
 def raw_table(
-    identities: np.ndarray, split: int, columns: dict[str, np.ndarray], schema: pa.Schema, fold: int | None = None
+    identities: np.ndarray,
+    split: int,
+    columns: Mapping[str, np.ndarray],
+    schema: pa.Schema,
+    fold: int | None = None,
 ) -> pa.Table:
     """Raw predictions of rows of one split, and of one fold, as `raw_schema` says."""
     data = {ROW_ID: identities.astype(np.int64), "_split": np.full(len(identities), split), **columns}
@@ -162,9 +177,10 @@ def _arrow(values: np.ndarray) -> pa.Array:
     return pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), values.shape[1])
 
 
-def raw_schema(targets: Sequence[Target], *, of_folds: bool = False) -> pa.Schema:
-    """The schema of raw predictions."""
+def raw_schema(targets: Sequence[Target], *, of_folds: bool = False, of_points: Sequence[str] = ()) -> pa.Schema:
+    """The schema of raw predictions; `of_points` are the columns that say which point each is of."""
     fields = [(ROW_ID, pa.int64()), ("_split", pa.int16()), *([(FOLD, pa.int16())] if of_folds else [])]
+    fields += [(name, pa.int64() if name == POINT else pa.int16()) for name in of_points]
     for target in targets:
         for what, length in target.task.columns(len(target.classes)).items():
             fields.append(
@@ -196,6 +212,5 @@ def with_columns(engine: Engine, rows: Rows, predictions: Path, names: Sequence[
     kept = [column(name, "predictions") for name in there]
     added = [column(name, "source").as_(name_beside(name), quoted=True) for name in missing]
     source = rows.select(engine, missing).subquery("source")
-    same_row = exp.EQ(this=column(ROW_ID, "predictions"), expression=column(ROW_ID, "source"))
-    joined = exp.select(*kept, *added).from_(scan).join(source, on=same_row, join_type="inner")
+    joined = exp.select(*kept, *added).from_(scan).join(source, on=_same_row(there), join_type="inner")
     return joined.subquery("predictions")

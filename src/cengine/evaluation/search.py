@@ -25,6 +25,7 @@ from cengine.expressions.queries import query
 from cengine.metrics.intervals import Z
 from cengine.metrics.metric import Metric
 from cengine.metrics.table import METRICS, metric_label
+from cengine.names import HORIZON_STEP
 from cengine.plain import Cell
 from cengine.preprocess.targets import Target
 
@@ -105,7 +106,7 @@ class WorstSlices(TypedDict):
 
 def columns_beside(resolved: Resolved) -> list[str]:
     """The columns that stand beside predictions: those the YAML slices by, then features of a kind that may have few values."""
-    sliced = dict.fromkeys(name for columns in resolved.slices for name in columns)
+    sliced = dict.fromkeys(name for columns in resolved.slices for name in columns if name != HORIZON_STEP)
     features = [feature.name for feature in resolved.features if feature.kind in SEARCHED_KINDS]
     return list(dict.fromkeys([*sliced, *features[:MAX_SEARCHED_COLUMNS]]))
 

@@ -111,7 +111,7 @@ def forecast(plan: Plan, prices: Prices, runs: Callable[[], Sequence[RunRow]]) -
         context = planned.sees(plan.context)
         before = context.seen(folders)
         first_step = stage.first_step(context, artifacts.work_folder(name, planned.fingerprint))
-        load = stage.load(context, before, first_step)
+        load = stage.load(context.at(before), before, first_step)
         seconds, cpu, peak, kept = (
             expected(measure, stage, load, past, guessed=is_guessed(before)) for measure in MEASURES
         )

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,9 +19,16 @@ import pyarrow.parquet as pq
 
 from cengine.preprocess.apply import Input
 
+if TYPE_CHECKING:
+    from cengine.learners.windows import Frame
+
 GROUPS_AT_ONCE = 8
 # What the inputs of a table are called in a batch, and the matrix in which its numbers stand with the labels.
 NUMBERS, CODES, FLOATS = "numbers", "codes", "floats"
+# What is known of the points to predict before they are there, where rows are windows of points.
+AHEAD_NUMBERS, AHEAD_CODES = "ahead_numbers", "ahead_codes"
+# The order in which a model takes what enters.
+MODEL_INPUTS = (NUMBERS, CODES, AHEAD_NUMBERS, AHEAD_CODES)
 
 # Of NumPy, or of JAX within a compiled step.
 Array = Any
@@ -42,6 +49,11 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.arrays[FLOATS])
+
+    @property
+    def bytes_per_row(self) -> int:
+        """What a row takes, of all arrays together."""
+        return sum(array.nbytes for array in self.arrays.values()) // max(1, len(self))
 
     @property
     def inputs(self) -> dict[str, Array]:
@@ -79,16 +91,21 @@ class Batch:
             return self
         return self._each(lambda array: np.concatenate([array, np.zeros((missing, *array.shape[1:]), array.dtype)]))
 
+    def followed_by(self, others: Sequence[Batch]) -> Batch:
+        """The rows of this one and then those of the others."""
+        arrays = {
+            name: np.concatenate([array, *(other.arrays[name] for other in others)])
+            for name, array in self.arrays.items()
+        }
+        return replace(self, arrays=arrays)
+
     def _each(self, change: Callable[[Array], Array]) -> Batch:
-        return Batch({name: change(array) for name, array in self.arrays.items()}, self.label_names, self.weighted)
+        return replace(self, arrays={name: change(array) for name, array in self.arrays.items()})
 
 
 def joined(parts: Sequence[Batch]) -> Batch:
     """The rows of all, one after the other."""
-    if len(parts) == 1:
-        return parts[0]
-    arrays = {name: np.concatenate([part.arrays[name] for part in parts]) for name in parts[0].arrays}
-    return Batch(arrays, parts[0].label_names, parts[0].weighted)
+    return parts[0] if len(parts) == 1 else parts[0].followed_by(parts[1:])
 
 
 def batch_of(encoded: pa.Table, inputs: Sequence[Input]) -> Batch:
@@ -129,6 +146,23 @@ class Examples:
         self._file = pq.ParquetFile(path, memory_map=True)
         self.group_rows = [self._file.metadata.row_group(g).num_rows for g in range(self._file.num_row_groups)]
 
+    frame: Frame | None = None
+    """Which points are what, where the rows are windows of them."""
+
+    @property
+    def held_bytes_per_row(self) -> int:
+        """What a row takes that is held to be drawn from."""
+        return self.bytes_per_row
+
+    @property
+    def rows_per_example(self) -> int:
+        """How many predictions one of them has."""
+        return 1
+
+    def batch(self, arrays: Mapping[str, Array]) -> Batch:
+        """Rows of these arrays, also of JAX's within a compiled step."""
+        return Batch(arrays, tuple(self.labels), self.weighted)
+
     @cached_property
     def _counts(self) -> np.ndarray:
         """The number of each split's rows in each row group, int64 (groups, splits)."""
@@ -166,7 +200,7 @@ class Examples:
                 for column, name in enumerate(self._columns[kind]):
                     target[rows, column] = table[name].to_numpy()[chosen]
             position += len(chosen)
-        return Batch(arrays, tuple(self.labels), self.weighted)
+        return self.batch(arrays)
 
     def blocks(self, split: str, block_rows: int) -> Iterator[tuple[list[int], Batch]]:
         """The split's rows in blocks of about so many, in the file's order, each with the row groups that it is of."""
@@ -224,6 +258,10 @@ class Examples:
                 report(min(1.0, (start + GROUPS_AT_ONCE) / num_groups))
         return Examples(file, self.inputs, self.labels, self.splits, self.weighted)
 
+    def beside(self, split: str, groups: Sequence[int]) -> dict[str, np.ndarray]:
+        """What stands beside the predictions of the split's rows in these row groups."""
+        return {}
+
     def column(self, name: str, split: str, groups: Sequence[int]) -> np.ndarray:
         """One column of the split's rows in these row groups, in the file's order; in rows of other splits it may be null."""
         import pyarrow.compute as pc
@@ -265,7 +303,7 @@ class TrainRows:
         self.seed = seed
         self.counts = examples.split_rows(self.split)
         self.num_rows = sum(self.counts)
-        self.window_rows = max(1, memory_bytes // (examples.bytes_per_row or 1))
+        self.window_rows = max(1, memory_bytes // (examples.held_bytes_per_row or 1))
         self.fits = self.num_rows <= self.window_rows
         self._all: Batch | None = None
 

@@ -15,7 +15,7 @@ from cengine.learners.checkpoints import Checkpoint, leave, read_newest, write_c
 from cengine.learners.examples import Batch, TrainRows
 from cengine.learners.heads import Head
 from cengine.learners.model import training_model
-from cengine.learners.predict import NetworkPredictor, network_inputs
+from cengine.learners.predict import NetworkPredictor, as_rows, network_inputs
 from cengine.learners.prefetch import Prefetched
 from cengine.networks.keras_setup import KerasModel, KerasVariables
 from cengine.preprocess.targets import row_weights
@@ -227,7 +227,7 @@ class _Trainee:
         self.optimizer.build(self.inner.trainable_variables)
         self.predictor = NetworkPredictor(self.inner, heads, trainer.eval_batch_size)
         self.heads = heads
-        self.label_names, self.weighted = tuple(rows.examples.labels), rows.examples.weighted
+        self.examples = rows.examples
         self.per_row = [head.loss.build() for head in heads]
         self.norms = self._norms(rows)
         self.state: State = tuple([v.value for v in group] for group in self._variables())
@@ -265,7 +265,7 @@ class _Trainee:
         found = []
         for i, head in enumerate(self.heads):
             name = head.target.name
-            losses = head.losses(self.per_row[i], labels[name], outputs[i])
+            losses = head.losses(self.per_row[i], labels[name], as_rows(outputs[i]))
             counted = row_weights(head.target, labels[name], weights.get(name))
             found.append(jnp.mean(losses if counted is None else losses * counted))
         return found
@@ -339,7 +339,7 @@ def _compiled_steps(trainee: _Trainee) -> Callable[[State, Chunk, int, int], Car
     def objective(
         weights: list[jax.Array], others: list[jax.Array], batch: Chunk
     ) -> tuple[jax.Array | float, tuple[jax.Array | float, list[jax.Array]]]:
-        rows = Batch(batch, trainee.label_names, trainee.weighted)
+        rows = trainee.examples.batch(batch)
         outputs, others, penalties = inner.stateless_call(
             weights, others, network_inputs(rows.inputs), training=True, return_losses=True
         )

@@ -17,12 +17,17 @@ from cengine.preprocess.apply import Input
 
 if TYPE_CHECKING:
     from cengine.learners.feedforward import Feedforward
+    from cengine.learners.windows import Frame
 
 SIGNATURE_VERSION = 1
 
 
-def build_model(inputs: Sequence[Input], trainer: Feedforward, heads: Sequence[Head]) -> KerasModel:
+def build_model(
+    inputs: Sequence[Input], trainer: Feedforward, heads: Sequence[Head], frame: Frame | None = None
+) -> KerasModel:
     """A Keras model (numbers (b, n) float32, codes (b, c) int32) -> one output (b, units) a head, in the head's unit.
+
+    With a `frame` it reads windows, (b, length, n) and (b, length, c), and what is known ahead; see `window_model.py`.
 
     The layer `output_i` gives what training works on: standardized for regression. Initial weights depend on the
     trainer's seed alone.
@@ -30,10 +35,14 @@ def build_model(inputs: Sequence[Input], trainer: Feedforward, heads: Sequence[H
     keras = import_keras()
     keras.utils.clear_session()
     keras.utils.set_random_seed(trainer.seed)
+    if frame is not None:
+        from cengine.learners.window_model import build_window_model
+
+        return build_window_model(inputs, trainer, heads, frame)
     numbers = keras.Input((sum(i.size is None for i in inputs),), dtype="float32", name="numbers")
     codes = keras.Input((sum(i.size is not None for i in inputs),), dtype="int32", name="codes")
     try:
-        hidden = _encoded(inputs, numbers, codes)
+        hidden = encoded(inputs, numbers, codes)
         for layer in trainer.layers:
             hidden = _with_members(layer, hidden, trainer.ensemble) if trainer.ensemble else layer.build()(hidden)
         outputs = [_output(head, i, hidden) for i, head in enumerate(heads)]
@@ -160,7 +169,7 @@ def _quantiles_of(head: Head) -> dict[str, Any]:
     return {"quantiles": list(head.target.task.quantiles)} if head.target.task.quantiles else {}
 
 
-def _encoded(inputs: Sequence[Input], numbers: KerasTensor, codes: KerasTensor) -> KerasTensor:
+def encoded(inputs: Sequence[Input], numbers: KerasTensor, codes: KerasTensor) -> KerasTensor:
     """All inputs side by side, as the first layer reads them."""
     from cengine.networks import encoders
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from cengine.learners.examples import CODES, NUMBERS, Batch
+from cengine.learners.examples import MODEL_INPUTS, Batch
 from cengine.learners.heads import Head
 from cengine.networks.keras_setup import KerasModel
 from cengine.networks.predicting import predicted
@@ -16,14 +17,19 @@ from cengine.tensors import Tensor
 if TYPE_CHECKING:
     import jax
 
-Array = TypeVar("Array")
+Array = TypeVar("Array", bound=Any)
 # A block's activations stay in the processor's caches; many blocks in one call save what a call costs.
 BLOCK_ROWS, MOST_BLOCKS, MOST_BYTES = 8192, 32, 2**25
 
 
 def network_inputs(inputs: Mapping[str, Array]) -> list[Array]:
     """The arrays of a batch in the order of the model's inputs."""
-    return [inputs[NUMBERS], inputs[CODES]]
+    return [inputs[name] for name in MODEL_INPUTS if name in inputs]
+
+
+def as_rows(outputs: Array) -> Array:
+    """Outputs (n, ..., units) as rows (m, units)."""
+    return outputs if outputs.ndim == 2 else outputs.reshape(-1, outputs.shape[-1])
 
 
 class NetworkPredictor:
@@ -34,14 +40,15 @@ class NetworkPredictor:
 
         self.model = model
         self.heads = heads
-        self.block_rows = max(batch_rows, BLOCK_ROWS)
+        points = math.prod(model.inputs[0].shape[1:-1])
+        self.block_rows = max(batch_rows, BLOCK_ROWS) // points or 1
 
         def call(weights: list[jax.Array], others: list[jax.Array], inputs: dict[str, jax.Array]) -> list[jax.Array]:
             outputs, _ = model.stateless_call(weights, others, network_inputs(inputs), training=False)
             return list(outputs) if isinstance(outputs, list | tuple) else [outputs]
 
         def calls(weights: list[jax.Array], others: list[jax.Array], inputs: dict[str, jax.Array]) -> list[jax.Array]:
-            blocks = {name: rows.reshape(-1, self.block_rows, *rows.shape[1:]) for name, rows in inputs.items()}
+            blocks = {name: rows.reshape(len(rows) // self.block_rows, self.block_rows, *rows.shape[1:]) for name, rows in inputs.items()}
             found = jax.lax.map(lambda block: call(weights, others, block), blocks)
             return [output.reshape(-1, *output.shape[2:]) for output in found]
 
@@ -68,7 +75,7 @@ class NetworkPredictor:
     def outputs(
         self, rows: Batch, weights: list[jax.Array] | None = None, others: list[jax.Array] | None = None
     ) -> list[np.ndarray]:
-        """One float32 array (n, units) a head; without `weights` those of the model."""
+        """One float32 array (n, units) a head; without `weights` those of the model. A window has a row for each of its labels."""
         if weights is None:
             weights = [v.value for v in self.model.trainable_variables]
             others = [v.value for v in self.model.non_trainable_variables]
@@ -76,7 +83,7 @@ class NetworkPredictor:
         for part, size in self._parts(rows):
             call = self._calls if len(part) > self.block_rows else self._call
             blocks.append([np.asarray(output)[:size] for output in call(weights, others, part.inputs)])
-        return [np.concatenate(parts) for parts in zip(*blocks, strict=True)]
+        return [as_rows(np.concatenate(parts)) for parts in zip(*blocks, strict=True)]
 
     def _parts(self, rows: Batch) -> Iterator[tuple[Batch, int]]:
         """The rows in parts, each with how many of its rows are not padding. Few rows are one part of their own size.
@@ -86,8 +93,7 @@ class NetworkPredictor:
         if len(rows) <= self.block_rows:
             yield rows, len(rows)
             return
-        bytes_per_row = sum(array.nbytes for array in rows.arrays.values()) // len(rows)
-        num_blocks = MOST_BYTES // (bytes_per_row * self.block_rows or 1)
+        num_blocks = MOST_BYTES // (rows.bytes_per_row * self.block_rows or 1)
         many, start = self.block_rows * min(max(num_blocks, 1), MOST_BLOCKS), 0
         while start < len(rows):
             size = many if len(rows) - start >= many else self.block_rows

@@ -30,15 +30,16 @@ def fit_network(learner: Feedforward, examples: Examples, targets: Sequence[Targ
     heads = heads_of(targets, learner)
     rows = TrainRows(examples, learner.seed, course.memory_bytes)
     plan = Plan.of(learner, rows.num_rows, examples.bytes_per_row)
-    model = build_model(examples.inputs, learner, heads)
+    model = build_model(examples.inputs, learner, heads, examples.frame)
     if learner.early_stopping and course.judged is None:
         raise nothing_to_judge_on(rows.num_rows, "say train_steps")
     learner = learner.filled_in(rows.num_rows)
     beside = list(dict.fromkeys(name for name in (course.judged, course.shown) if name is not None))
-    num_beside = sum(min(examples.num_rows(name), EVALUATION_SAMPLE_ROWS) for name in beside)
-    _check_memory(course, examples, plan, min(rows.num_rows, TRAIN_SAMPLE_ROWS) + num_beside)
-    samples = {TRAIN: rows.sample(TRAIN_SAMPLE_ROWS)}
-    samples |= {name: examples.thinned(name, EVALUATION_SAMPLE_ROWS, BLOCK_ROWS) for name in beside}
+    most_train, most_beside = (n // examples.rows_per_example for n in (TRAIN_SAMPLE_ROWS, EVALUATION_SAMPLE_ROWS))
+    num_beside = sum(min(examples.num_rows(name), most_beside) for name in beside)
+    _check_memory(course, examples, plan, min(rows.num_rows, most_train) + num_beside)
+    samples = {TRAIN: rows.sample(most_train)}
+    samples |= {name: examples.thinned(name, most_beside, BLOCK_ROWS) for name in beside}
     signature = signature_of(examples.inputs, heads)
     with TrainingLog(course.kept / TENSORBOARD) as log:
         num_weights = model.count_params()
@@ -77,7 +78,7 @@ def fit_network(learner: Feedforward, examples: Examples, targets: Sequence[Targ
 
 def _check_memory(course: Course, examples: Examples, plan: Plan, sample_rows: int) -> None:
     """Raises TrainingError where what training holds beside its windows of rows is more than the memory limit leaves for it."""
-    needed = examples.bytes_per_row * (sample_rows + 3 * plan.chunk_steps * plan.batch_rows)
+    needed = examples.held_bytes_per_row * sample_rows + examples.bytes_per_row * 3 * plan.chunk_steps * plan.batch_rows
     if needed > course.memory_bytes:
         wanted = course.limit_bytes + 2 * (needed - course.memory_bytes)
         raise TrainingError(

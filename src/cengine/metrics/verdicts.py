@@ -12,7 +12,16 @@ HARDLY_BETTER = 0.05
 FEW_ROWS = 10
 # The models that stand beside every model, and what a sentence calls them.
 LINEAR, TREES = "linear", "trees"
-YARDSTICKS = {LINEAR: "a linear model", TREES: "boosted trees"}
+# Beside forecasts.
+NAIVE, SEASONAL = "naive", "seasonal"
+YARDSTICKS = {
+    LINEAR: "a linear model",
+    TREES: "boosted trees",
+    NAIVE: "repeating the last value",
+    SEASONAL: "repeating the last season",
+}
+# What a column of a table is called that has what they reach.
+SHORT_YARDSTICKS = {LINEAR: "Linear", TREES: "Trees", NAIVE: "Naive", SEASONAL: "Seasonal"}
 BETTER, HARDLY, WORSE, NOISE = "better", "hardly", "worse", "noise"
 
 

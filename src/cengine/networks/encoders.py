@@ -29,21 +29,24 @@ else:
 
 @keras.saving.register_keras_serializable(package="cengine")
 class Columns(Layer):
-    """The chosen columns of a matrix: (b, n) -> (b, len(indices))."""
+    """The chosen columns of a matrix: (b, ..., n) -> (b, ..., len(indices)).
+
+    All layers here read the last axis, so that points of a window are encoded as rows are.
+    """
 
     def __init__(self, indices: list[int], **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.indices = [int(i) for i in indices]
 
     def call(self, inputs: KerasTensor) -> KerasTensor:
-        return keras.ops.take(inputs, self.indices, axis=1)
+        return keras.ops.take(inputs, self.indices, axis=-1)
 
     def predicting(self, x: Tensor) -> Tensor:
         """The same as operations on a tensor, as all layers here say it beside `call`."""
         return x.graph.add("Gather", x, x.graph.constant(self.indices, INT64), axis=1)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        return (input_shape[0], len(self.indices))
+        return (*input_shape[:-1], len(self.indices))
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "indices": self.indices}
@@ -66,7 +69,7 @@ class OneHotCode(Layer):
 
         columns = np.repeat(np.arange(len(self.size)), self.size)
         indices = np.concatenate([np.arange(one, dtype=np.int32) for one in self.size])
-        return keras.ops.cast(keras.ops.equal(keras.ops.take(inputs, columns, axis=1), indices), "float32")
+        return keras.ops.cast(keras.ops.equal(keras.ops.take(inputs, columns, axis=-1), indices), "float32")
 
     def predicting(self, x: Tensor) -> Tensor:
         import numpy as np
@@ -77,7 +80,7 @@ class OneHotCode(Layer):
         return repeated.apply("Equal", x.graph.constant(indices, x.dtype), dtype=BOOL).cast(FLOAT)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        return (input_shape[0], sum(self.size))
+        return (*input_shape[:-1], sum(self.size))
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "size": self.size}
@@ -135,7 +138,7 @@ class PiecewiseLinearBins(Layer):
         return share.apply("Max", x.graph.constant(least, FLOAT)).apply("Min", x.graph.constant(most, FLOAT))
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        return (input_shape[0], len(self.edges) - 1)
+        return (*input_shape[:-1], len(self.edges) - 1)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "edges": self.edges}
@@ -169,7 +172,7 @@ class PeriodicCode(Layer):
         return x.graph.side_by_side([angle.apply("Sin"), angle.apply("Cos")])
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        return (input_shape[0], 2 * self.num_frequencies)
+        return (*input_shape[:-1], 2 * self.num_frequencies)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "num_frequencies": self.num_frequencies, "sigma": self.sigma}

@@ -126,7 +126,9 @@ class Embedding(Encoding):
 
     def build(self, columns: Any, sizes: Sequence[int | None], statistics: Statistics) -> Any:
         keras = import_keras()
-        return keras.layers.Flatten()(keras.layers.Embedding(sizes[0] or 1, self.width(sizes[0]))(columns))
+        found = keras.layers.Embedding(sizes[0] or 1, self.width(sizes[0]))(columns)
+        points = columns.shape[1:-1]
+        return keras.layers.Reshape((*points, found.shape[-1]))(found) if points else keras.layers.Flatten()(found)
 
 
 class Linear(Encoding):

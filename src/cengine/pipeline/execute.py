@@ -192,8 +192,9 @@ class _AtWork:
         held: contextlib.ExitStack,
     ) -> None:
         self.plan, self.stage, self.name = plan, planned.stage, planned.name
-        self.context = planned.sees(plan.context)
-        self.folders = self.context.seen(folders)
+        seen = planned.sees(plan.context)
+        self.folders = seen.seen(folders)
+        self.context = seen.at(self.folders)
         self.wish, self.watched, self.held = wish, watched, held
         self.identity = identity
         self.wanted = self.fingerprint = fingerprint(identity)

@@ -131,7 +131,8 @@ def plan(
         identity = _identity(stage, seen, parents_of(stage, seen, fingerprints))
         fingerprints[name] = own = fingerprint(identity)
         artifact = project.artifacts.find(name, own)
-        known = stage.size(seen, before), stage.told(seen, before)
+        at = seen.at(before)
+        known = stage.size(at, before), stage.told(at, before)
         stages.append(PlannedStage(stage, identity, artifact.seconds if artifact else None, *known, name, fold))
         if artifact is not None:
             folders[name] = artifact.folder
@@ -146,8 +147,8 @@ def plan(
 
 def parents_of(stage: Stage, context: Context, fingerprints: Mapping[str, str]) -> dict[str, Any]:
     """What a stage's identity builds on: the fingerprint of the stage before it, and where models of folds come together, of theirs."""
-    before = stage.after[-1].name if stage.after else ""
-    parent = fingerprints.get(context.named(before), fingerprints.get(before, ""))
+    names = [name for one in stage.after for name in (one.name, context.named(one.name)) if name in fingerprints]
+    parent = fingerprints[names[-1]] if names else ""
     if not stage.joins_folds or not context.folds:
         return {"parent": parent}
     names = [fold.named(one.name) for fold in context.folds for one in stage.after]

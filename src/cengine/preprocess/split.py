@@ -75,6 +75,16 @@ class Split:
         return self.report.num_inner > 0
 
     @property
+    def examples(self) -> dict[str, int]:
+        """How many examples a model has of each split, those that are kept back among train: rows, or windows of points."""
+        return self.report.rows
+
+    @property
+    def num_inner_examples(self) -> int:
+        """How many of train are kept back to choose a model by."""
+        return self.report.num_inner
+
+    @property
     def measured_names(self) -> tuple[str, ...]:
         """What the numbers of splits in a table of predictions are called, train first."""
         return self.names

@@ -12,7 +12,7 @@ from sqlglot import exp
 
 from cengine.config.resolve import Resolved
 from cengine.datasources.register import Snapshot
-from cengine.datasources.table import Table
+from cengine.datasources.table import StoredTable, Table
 from cengine.engines.duckdb import DuckDB
 from cengine.engines.engine import Engine
 from cengine.engines.table import EMBEDDED
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from cengine.preprocess.apply import Input
     from cengine.preprocess.split import Split
 
+# The stage that turns rows into points.
+SERIES = "Series"
 # What Python, Keras, JAX and DuckDB hold before the first row is read.
 BASE_BYTES = 700 * 2**20
 
@@ -51,17 +53,37 @@ class Context:
     workers: Workers = field(default_factory=Workers)
     fold: int | None = None
     """The fold that the model at work does not learn from, from 1; None for a model that learns from all train rows."""
+    points: Path | None = None
+    """The folder of the stage Series, once its points are what is read."""
     known_inputs: dict[Path, list[Input]] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def rows(self) -> Rows:
         return self.table.rows(self.filters, self.resolved.labels)
 
+    @property
+    def encoded_rows(self) -> Rows:
+        """The rows that are encoded: of points also those without a label, which may precede one that has it."""
+        return self.rows if self.points is None else self.table.rows()
+
     def split(self, folder: Path) -> Split:
         """Which row goes where, as the model at work sees it, given the folder of what Split has found."""
         from cengine.preprocess.split import read_split
 
-        return read_split(folder, self.fold)
+        found = read_split(folder, self.fold)
+        if self.points is None:
+            return found
+        from cengine.preprocess.points import split_of_points
+
+        return split_of_points(found, self.points)
+
+    def at(self, folders: Mapping[str, Path]) -> Context:
+        """The same once these stages are complete: with `timeseries` the points of the series take the place of the table's rows."""
+        folder = folders.get(SERIES)
+        if folder is None or self.resolved.series is None:
+            return self
+        snapshot = replace(self.snapshot, folder=folder, schema=self.resolved.series.schema(folder), remote=None)
+        return replace(self, snapshot=snapshot, table=StoredTable(self.project, snapshot), filters=(), points=folder)
 
     @property
     def folds(self) -> tuple[Context, ...]:
@@ -85,8 +107,8 @@ class Context:
         return {**shared, **own}
 
     def table_engine(self) -> AbstractContextManager[Engine]:
-        """An engine where the table is: that of its warehouse, the workers' that were asked for, or one here."""
-        if self.workers.name != EMBEDDED:
+        """An engine where the table is: that of its warehouse, the workers' that were asked for, or one here, where points always are."""
+        if self.workers.name != EMBEDDED and self.points is None:
             return self.workers.engine(self.project, self.memory_bytes, self.threads)
         self.table.say = self.progress.say
         return self.table.engine(self.engine_bytes, self.threads)

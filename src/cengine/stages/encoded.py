@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from cengine.config.schema import INNER
 from cengine.stages.context import Context
 from cengine.stages.fit import Fit
+from cengine.stages.series import Series
 from cengine.stages.split import Split
 from cengine.stages.stage import Work
 from cengine.stages.transform import ENCODED, Transform
@@ -32,7 +33,9 @@ class Encoded:
     def of(context: Context, work: Work) -> Encoded:
         """From the folders of the stages before."""
         from cengine.learners.examples import Examples
+        from cengine.learners.windows import WindowExamples, frame_of
         from cengine.preprocess.fit import read_statistics
+        from cengine.preprocess.points import WINDOWS
         from cengine.preprocess.targets import targets_of
 
         resolved = context.resolved
@@ -41,5 +44,10 @@ class Encoded:
         targets = targets_of(resolved.labels, statistics, one_output_a_class=resolved.trainer.one_output_a_class)
         parts = [*split.names, INNER] if split.has_inner else split.names
         names, weighted = [one.name for one in targets], [one.name for one in resolved.labels if one.sample_weight]
-        examples = Examples(work.of(Transform) / ENCODED, inputs, names, parts, weighted)
+        file = work.of(Transform) / ENCODED
+        if resolved.series is None:
+            examples = Examples(file, inputs, names, parts, weighted)
+        else:
+            windows, frame = work.of(Series) / WINDOWS, frame_of(resolved.series.words, inputs)
+            examples = WindowExamples(file, windows, inputs, names, parts, frame)
         return Encoded(statistics, split, targets, examples)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pyarrow.parquet as pq
 
 from cengine.config.resolve import Resolved
 from cengine.config.schema import TRAIN
+from cengine.names import HORIZON_STEP, POINT
 from cengine.stages.context import Context
 from cengine.stages.encoded import Encoded
 from cengine.stages.fit import Fit
@@ -22,6 +23,10 @@ from cengine.stages.train import Train
 from cengine.stages.transform import Transform
 from cengine.stages.yardsticks import Yardsticks
 from cengine.tables import ROW_ID
+
+if TYPE_CHECKING:
+    from cengine.evaluation.truth import Truth
+    from cengine.preprocess.split import Split as FittedSplit
 
 PREDICTIONS = "predictions.parquet"
 # Rows that are predicted at a time.
@@ -80,15 +85,13 @@ class Evaluate(Stage):
         from cengine.evaluation.evaluate import evaluate
         from cengine.evaluation.predictions import write_predictions
         from cengine.evaluation.search import columns_beside
-        from cengine.evaluation.truth import found_in_rows, weights_told, write_truth
+        from cengine.evaluation.truth import weights_told, write_truth
         from cengine.evaluation.yardsticks import beside_yardsticks
         from cengine.stages.looking import found_in_predictions
 
         resolved, encoded = context.resolved, Encoded.of(context, work)
         targets, split = encoded.targets, encoded.split
-        # Workers are given back by now: files are read here, and only a warehouse's table where it is.
-        with context.engine() if context.snapshot.is_here else context.table_engine() as engine:
-            truth = found_in_rows(engine, context.rows, split, resolved)
+        truth = _found_in_rows(context, split)
         models = measured_models(context, work, encoded)
         raw = {name: work.folder / (f"raw-{name}.parquet" if name else "raw.parquet") for name in models[0].models}
         _predict(context, models, encoded, raw)
@@ -116,24 +119,46 @@ class Evaluate(Stage):
                 reached,
                 [model.encoded.statistics for model in models] if context.folds else (),
             )
-            products = context.learner.products(facts(context, work.folders))
-            scan = engine.parquet([predictions])
-            kept = kept_model(context, work, encoded, models)
-            more = found_in_predictions(context, models, kept, engine, scan, rows, products)
-            more["associations"], more["repeated"] = truth["associations"], truth["repeated"]
-            more["weights"] = weights_told(targets)
-            write_truth(more, work.folder)
+            if context.points is None:
+                products = context.learner.products(facts(context, work.folders))
+                scan = engine.parquet([predictions])
+                kept = kept_model(context, work, encoded, models)
+                found = found_in_predictions(context, models, kept, engine, scan, rows, products)
+                truth = {**found, "associations": truth["associations"], "repeated": truth["repeated"]}
+            write_truth({**truth, "weights": weights_told(targets)}, work.folder)
+
+
+def _found_in_rows(context: Context, split: FittedSplit) -> Truth:
+    """What the raw rows say of a model of rows. Windows of points are not looked at: each shares its points with the next one."""
+    from cengine.evaluation.truth import empty_truth, found_in_rows
+
+    if context.points is not None:
+        return empty_truth()
+    # Workers are given back by now: files are read here, and only a warehouse's table where it is.
+    with context.engine() if context.snapshot.is_here else context.table_engine() as engine:
+        return found_in_rows(engine, context.rows, split, context.resolved)
+
+
+def _of_points(context: Context) -> list[str]:
+    """What stands beside predictions of points."""
+    series = context.resolved.series
+    return [] if series is None else [POINT, *([HORIZON_STEP] if series.words.horizon else [])]
 
 
 def _num_evaluated(context: Context, rows: dict[str, int]) -> int:
-    return sum(rows.values()) if context.folds else sum(rows.values()) - rows[TRAIN]
+    series = context.resolved.series
+    of_each = series.words.horizon or 1 if series is not None else 1
+    return of_each * (sum(rows.values()) if context.folds else sum(rows.values()) - rows[TRAIN])
 
 
 def _predict(context: Context, models: Sequence[Measured], encoded: Encoded, files: Mapping[str, Path]) -> None:
     """What each of the models says of every row that it has not learnt from, block by block, into the file of its name."""
     from cengine.evaluation.predictions import prediction_columns, raw_schema, raw_table
 
-    schema, unseen = raw_schema(encoded.targets, of_folds=bool(context.folds)), UnseenClasses(encoded)
+    schema, unseen = (
+        raw_schema(encoded.targets, of_folds=bool(context.folds), of_points=_of_points(context)),
+        UnseenClasses(encoded),
+    )
     done = 0
     with contextlib.ExitStack() as open_files:
         writers = {
@@ -149,6 +174,7 @@ def _predict(context: Context, models: Sequence[Measured], encoded: Encoded, fil
                     labels = batch.labels if model.fold is None else unseen.fill(model.labels(batch), identities)
                     for name, predictor in model.models.items():
                         columns = prediction_columns(encoded.targets, model.predictions(predictor, batch), labels)
+                        columns |= examples.beside(split, groups)
                         writers[name].write_table(raw_table(identities, number, columns, schema, model.fold))
                     done += len(batch)
                     context.progress.advance(done)

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from cengine.config.resolve import Resolved
 from cengine.stages.context import Context
+from cengine.stages.series import Series
 from cengine.stages.split import Split
 from cengine.stages.stage import CPU, FIXED, KEPT, PEAK, SECONDS, Folders, Load, Rates, Stage, Work
 
@@ -14,7 +15,7 @@ class Fit(Stage):
     """Statistics of every feature and label."""
 
     name = "Fit"
-    after = (Split,)
+    after = (Split, Series)
     num_scans = 3  # ranges, moments, counts
     rates: ClassVar[Rates] = {
         SECONDS: {FIXED: 0.3, "cells": 4e-8},

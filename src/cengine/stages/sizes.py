@@ -18,7 +18,7 @@ GUESSED_VALUES = 100
 def rows_of_splits(context: Context, folders: Folders) -> dict[str, int]:
     """Rows of each split; before they are split, what the shares make of all rows."""
     if Split.name in folders:
-        return context.split(folders[Split.name]).report.rows
+        return context.split(folders[Split.name]).examples
     total, split = context.snapshot.schema.num_rows, context.resolved.split
     shares = (
         {name: float(share) for name, share in split.shares.items()}
@@ -34,7 +34,7 @@ def rows_by_use(context: Context, folders: Folders) -> dict[str, int]:
     """The same with the part of train by which a model is chosen apart from the rows that it is learnt from."""
     rows, inner = rows_of_splits(context, folders), 0
     if context.resolved.has_inner:
-        known = context.split(folders[Split.name]).report.num_inner if Split.name in folders else None
+        known = context.split(folders[Split.name]).num_inner_examples if Split.name in folders else None
         inner = int(rows[TRAIN] * INNER_SHARE) if known is None else known
     return {**rows, TRAIN: rows[TRAIN] - inner, INNER: inner} if inner else rows
 

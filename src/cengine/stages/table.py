@@ -9,6 +9,7 @@ from cengine.config.resolve import Resolved
 from cengine.stages.context import Context
 from cengine.stages.evaluate import Evaluate
 from cengine.stages.fit import Fit
+from cengine.stages.series import Series
 from cengine.stages.split import Split
 from cengine.stages.stage import Stage
 from cengine.stages.train import Train
@@ -19,6 +20,7 @@ __all__ = [
     "STAGES",
     "Evaluate",
     "Fit",
+    "Series",
     "Split",
     "Stage",
     "Train",
@@ -29,7 +31,7 @@ __all__ = [
     "stages_of",
 ]
 
-STAGES: tuple[Stage, ...] = (Split(), Fit(), Transform(), Yardsticks(), Train(), Evaluate())
+STAGES: tuple[Stage, ...] = (Split(), Series(), Fit(), Transform(), Yardsticks(), Train(), Evaluate())
 _BY_NAME = {stage.name: stage for stage in STAGES}
 
 
@@ -38,9 +40,10 @@ def stages_of(resolved: Resolved) -> tuple[tuple[Stage, int | None], ...]:
 
     Of folds each has a model with its yardsticks; a last model of all rows follows, which is beside none.
     """
+    stages = [stage for stage in STAGES if resolved.series is not None or not isinstance(stage, Series)]
     if not resolved.split.num_folds:
-        return tuple((stage, None) for stage in STAGES)
-    first, *of_model, last = STAGES
+        return tuple((stage, None) for stage in stages)
+    first, *of_model, last = stages
     folds = range(1, resolved.split.num_folds + 1)
     of_folds = [(stage, fold) for fold in folds for stage in of_model]
     return (first, None), *of_folds, *((stage, None) for stage in of_model if not stage.is_beside), (last, None)

@@ -53,5 +53,7 @@ class Transform(Stage):
         with context.table_engine() as engine:
             statistics = read_statistics(work.of(Fit))
             columns = (resolved.features, resolved.labels)
-            num_rows = write_encoded(engine, context.rows, split, *columns, statistics, work.folder / ENCODED, advance)
+            num_rows = write_encoded(
+                engine, context.encoded_rows, split, *columns, statistics, work.folder / ENCODED, advance
+            )
         work.details["num_rows"] = num_rows

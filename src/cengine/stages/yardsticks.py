@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from cengine.config.schema import INNER, TRAIN
-from cengine.learners import linear_model
+from cengine.config.timeseries import MICROS, TimeSeries
+from cengine.learners import linear_model, window_yardsticks
 from cengine.learners.boosted_trees import BoostedTrees
 from cengine.learners.learner import TENSORBOARD, Course
-from cengine.metrics.verdicts import LINEAR, TREES
+from cengine.learners.windows import Frame, WindowExamples, frame_of
+from cengine.metrics.verdicts import LINEAR, NAIVE, SEASONAL, TREES
 from cengine.stages.context import Context
 from cengine.stages.encoded import Encoded
 from cengine.stages.fit import Fit
@@ -29,6 +32,9 @@ if TYPE_CHECKING:
 
 # The most train rows from which trees are grown, and the most by which it is chosen how many of them.
 TREES_ROWS, JUDGED_ROWS = 200_000, 50_000
+# The file that says which season is repeated, and what seasons there may be, in seconds.
+SEASON = "season.json"
+DAY, YEAR = 86_400, 31_557_600
 
 
 class Yardsticks(Stage):
@@ -46,6 +52,8 @@ class Yardsticks(Stage):
 
     def settings(self, context: Context) -> dict[str, Any]:
         learner = _trees(context)
+        if context.resolved.series is not None:
+            return {"lags": window_yardsticks.VERSION, "seasons": seasons(context.resolved.series.words)}
         found: dict[str, Any] = {"linear": linear_model.VERSION}
         if learner is not None:
             found["trees"] = {**learner.settings(_labels(context)), "rows": [TREES_ROWS, JUDGED_ROWS]}
@@ -64,6 +72,11 @@ class Yardsticks(Stage):
     def run(self, context: Context, work: Work) -> None:
         encoded, learner = Encoded.of(context, work), _trees(context)
         total = self.size(context, work.folders)
+        if isinstance(encoded.examples, WindowExamples):
+            _fit_beside_windows(
+                context, encoded.examples, encoded, work, lambda share: context.progress.advance(share * total)
+            )
+            return
         linear_share = 1.0 if learner is None else 0.2
         _fit_linear(encoded, work, lambda share: context.progress.advance(share * linear_share * total))
         if learner is not None:
@@ -80,11 +93,56 @@ def read_yardsticks(
     context: Context, folder: Path, inputs: Sequence[Input], targets: Sequence[Target]
 ) -> dict[str, Predictor]:
     """The models that the stage has left, by name."""
+    words = context.resolved.series
+    if words is not None:
+        return _read_beside_windows(folder, frame_of(words.words, inputs), inputs, targets)
     found: dict[str, Predictor] = {LINEAR: linear_model.read_linear(folder, inputs, targets)}
     learner = _trees(context)
     if learner is not None:
         known = [replace(one, label=label) for one, label in zip(targets, _labels(context), strict=True)]
         found[TREES] = learner.read(folder / TREES, inputs, known)
+    return found
+
+
+def seasons(words: TimeSeries) -> list[int]:
+    """How many points a season may have: what the YAML says, else a day or a week of periods of less, a week or a year of days, and so on."""
+    if words.season is not None:
+        return [words.season]
+    if words.rate is None:
+        return []
+    seconds = words.rate // MICROS
+    lengths = [DAY, 7 * DAY] if seconds < DAY else [7 * DAY] if seconds < 7 * DAY else [YEAR]
+    return [round(length / seconds) for length in lengths if seconds and length % seconds < seconds]
+
+
+def _fit_beside_windows(
+    context: Context, examples: WindowExamples, encoded: Encoded, work: Work, report: Callable[[float], None]
+) -> None:
+    """A linear model of the last points or of the label's own past, and the season that is repeated."""
+    words = context.resolved.series
+    assert words is not None
+    of_rows = examples.frame.horizon is None
+    season = None
+    if of_rows:
+        linear_model.fit_linear(examples.last_points, encoded.targets, lambda: report(0.9)).write(work.folder)
+    else:
+        window_yardsticks.fit_lags(examples, encoded.targets, TRAIN, report).write(work.folder)
+        season = window_yardsticks.best_season(examples, encoded.targets, TRAIN, seasons(words.words))
+    (work.folder / SEASON).write_text(json.dumps({"season": season}))
+
+
+def _read_beside_windows(
+    folder: Path, frame: Frame, inputs: Sequence[Input], targets: Sequence[Target]
+) -> dict[str, Predictor]:
+    if frame.horizon is None:
+        return {LINEAR: window_yardsticks.OfLastPoint(linear_model.read_linear(folder, inputs, targets))}
+    season = json.loads((folder / SEASON).read_text())["season"]
+    found: dict[str, Predictor] = {
+        LINEAR: window_yardsticks.read_lags(folder, targets, frame),
+        NAIVE: window_yardsticks.Repeated(targets, frame, 1),
+    }
+    if season is not None:
+        found[SEASONAL] = window_yardsticks.Repeated(targets, frame, season)
     return found
 
 
