@@ -16,10 +16,21 @@ from cengine.networks.layers import LAYERS
 from cengine.networks.losses import LOSS_ALIASES, LOSSES
 from cengine.networks.optimizers import OPTIMIZERS, SCHEDULES
 from cengine.transforms import FILLINGS, TRANSFORMS
+from cengine.transforms.fill import SERIES_FILLINGS
+from cengine.transforms.resample import RESAMPLINGS
+from cengine.transforms.tuning import LABEL_TUNINGS
 
 TARGET = Path(__file__).parent / "words.md"
 SECTIONS = (
     ("Filling", "`filling:`, what stands for a missing cell.", FILLINGS, {}),
+    ("Filling of time series", "`filling:` with the block `timeseries`, beside those above.", SERIES_FILLINGS, {}),
+    ("Resampling", "`resampling:`, what becomes of a period's rows, with the block `timeseries`.", RESAMPLINGS, {}),
+    (
+        "Label tuning",
+        "`label_tuning:` of a label with the block `timeseries`, one word or a list of them, applied in order.",
+        LABEL_TUNINGS,
+        {},
+    ),
     ("Transforms", "`transform:`, one word or a list of them, applied in order.", TRANSFORMS, {}),
     ("Encodings", "`encoding:`, how a column enters the network.", ENCODINGS, {}),
     ("Layers", "`layers:`, by Keras' names in snake case.", LAYERS, {}),

@@ -45,7 +45,8 @@ def test_everything_at_once_in_the_order_of_the_file() -> None:
         ("15:29", "'rate' of layer 'dropout': input should be less than 1, found 1.5"),
         ("16:27", "unknown key 'lr' of optimizer 'adam'"),
         ("17:16", "'train_steps': input should be a valid integer, unable to parse string as an integer, found 'many'"),
-        ("18:1", "not yet supported: time series (block `timeseries`)"),
+        ("18:13", "'process_sequence_w_timestamp' is missing"),
+        ("18:13", "'sequence_length' is missing"),
     ]
 
 
@@ -106,14 +107,7 @@ LATER = [
         {"trainer": "trainer: {type: regression, architecture: sequential}"},
         "sequences (architecture `sequential`)",
     ),
-    ("timeseries", {"timeseries": "timeseries: {}"}, "time series (block `timeseries`)"),
     ("custom_code", {"custom_code": "custom_code: {}"}, "your own code (block `custom_code`)"),
-    ("forward", {"features": "features: {a: {filling: forward}}"}, "filling `forward`, for time series"),
-    (
-        "backwards",
-        {"features": "features: {a: {filling: {method: backwards}}}"},
-        "filling `backwards`, for time series",
-    ),
     ("own", {"features": "features: {a: {transform: my.module:function}}"}, "your own code (custom_code)"),
     ("own layer", {"trainer": "trainer: {type: regression, layers: [{type: 'm:f'}]}"}, "your own code (custom_code)"),
 ]
@@ -150,7 +144,9 @@ FEATURES = [
     ("{a: {transform: {method: calendar, zone: 1}}}", "1:52", "'zone' of transform 'calendar': input should be a valid string, found 1"),
     ("{a: {encoding: embeding}}", "1:26", "unknown encoding 'embeding'"),
     ("{a: {encoding: {method: embedding, dim: 0}}}", "1:51", "'dim' of encoding 'embedding': input should be greater than or equal to 1, found 0"),
-    ("{a: {resampling: sum}}", "1:28", "unknown resampling 'sum'"),
+    ("{a: {resampling: summ}}", "1:28", "unknown resampling 'summ'"),
+    ("{a: {resampling: [sum, min]}}", "1:28", "one resampling makes the value of a period, found 2"),
+    ("{a: {filling: forwards}}", "1:25", "unknown filling 'forwards'"),
 ]  # fmt: skip
 
 

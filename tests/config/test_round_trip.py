@@ -20,7 +20,9 @@ from cengine.networks.losses import LOSSES
 from cengine.networks.optimizers import OPTIMIZERS, SCHEDULES
 from cengine.tables import KINDS
 from cengine.transforms import FILLINGS, TRANSFORMS
+from cengine.transforms.fill import SERIES_FILLINGS
 from cengine.transforms.resample import RESAMPLINGS
+from cengine.transforms.tuning import LABEL_TUNINGS
 
 POST = Path(__file__).parents[3] / "shared" / "post" / "citibike.yaml"
 
@@ -82,6 +84,9 @@ PARAMETERS = {
     "hash_strings": [{}, {"hash_buckets": 5}],
     "calendar": [{}, {"parts": ["year", "day"]}],
     "threshold": [{}, {"cond": "less", "set_value": 2.5}],
+    **{name: [{"event_value": v, "duration": 0.5} for v in (1, "on", True)] for name in ("leadup", "followup")},
+    "shift": [{"shift_steps": -3}, {"shift_steps": 1, "fill_value": 0.5}],
+    "map": [{"mapper": {"0": "runs", "1": 7}}],
     "embedding": [{}, {"dim": 3}],
     "piecewise_linear": [{}, {"num_bins": 5}],
     "bins": [{}, {"num_bins": 5}],
@@ -127,7 +132,7 @@ NAMES = st.text(
     max_size=8,
 )
 COLUMN = {
-    "filling": words(FILLINGS),
+    "filling": words({**FILLINGS, **SERIES_FILLINGS}),
     "transform": st.lists(words(TRANSFORMS), min_size=1, max_size=3),
     "resampling": words(RESAMPLINGS),
 }
@@ -135,6 +140,7 @@ FEATURE = maybe({**COLUMN, "missing_indicator": st.booleans(), "encoding": words
 LABEL = maybe(
     {
         **COLUMN,
+        "label_tuning": st.one_of(words(LABEL_TUNINGS), st.lists(words(LABEL_TUNINGS), min_size=1, max_size=3)),
         "loss": words(LOSSES, "type"),
         "metrics": st.lists(words(METRICS, "type"), min_size=1, max_size=3),
         "sample_weight": NAMES,
@@ -174,6 +180,21 @@ def splits(draw):
     return found | ({"categorize_by": draw(NAMES)} if way != "ratio" else {}) | {way: draw(SHARES)}
 
 
+SECONDS = st.integers(1, 10**15).map(lambda micros: micros // 10**6 if micros % 10**6 == 0 else micros / 10**6)
+SERIES = st.fixed_dictionaries(
+    {"process_sequence_w_timestamp": NAMES, "sequence_length": st.integers(1, 1000)},
+    optional={
+        "process_sequence_w_category": NAMES,
+        "resampling_rate_in_secs": SECONDS,
+        "trip_gap_threshold_in_secs": SECONDS,
+        "sequence_shift": st.integers(1, 9),
+        "horizon": st.integers(1, 99),
+        "empty_periods": st.sampled_from(["drop", "keep"]),
+        "known_in_advance": st.lists(NAMES, max_size=2),
+        "season": st.integers(1, 99),
+        "label_as_input": st.booleans(),
+    },
+)
 CONFIG = st.fixed_dictionaries(
     {
         "features": st.dictionaries(NAMES, st.one_of(st.none(), FEATURE), min_size=1, max_size=4),
@@ -205,6 +226,7 @@ CONFIG = st.fixed_dictionaries(
                 }
             ),
         ),
+        "timeseries": SERIES,
         "default": st.dictionaries(st.sampled_from(KINDS), maybe(COLUMN), max_size=3),
     },
 )
@@ -219,7 +241,18 @@ def test_any_config(config) -> None:
 def test_every_word_is_generated() -> None:
     required = [
         name
-        for table in (FILLINGS, TRANSFORMS, RESAMPLINGS, ENCODINGS, LAYERS, LOSSES, METRICS, OPTIMIZERS, SCHEDULES)
+        for table in (
+            FILLINGS,
+            TRANSFORMS,
+            RESAMPLINGS,
+            LABEL_TUNINGS,
+            ENCODINGS,
+            LAYERS,
+            LOSSES,
+            METRICS,
+            OPTIMIZERS,
+            SCHEDULES,
+        )
         for name, word in table.items()
         if any(field.is_required() for field in word.model_fields.values())
     ]

@@ -7,28 +7,30 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Iterable, Sequence
+from copy import copy
+from dataclasses import replace
 from typing import Any
 
 from sqlglot import exp
 
-from cengine.config import suspicions
+from cengine.config import series_checks, suspicions
 from cengine.config.filter_checks import Bind, contradictions, usable_filters
 from cengine.config.filter_facts import Range, narrowed
 from cengine.config.normalize import Problems
 from cengine.config.read import ConfigFile
 from cengine.config.resolve import BUILT_IN, Feature, Label, Resolved, given_by, is_open, resolve, spelled_as_in
 from cengine.config.schema import Config, Finding, LabelFacts
+from cengine.config.series import is_of_rows, on_points
 from cengine.errors import ConfigError, Problem
 from cengine.expressions.filters import parse_filter, with_columns
 from cengine.expressions.meanings import meant
 from cengine.extras import install_command
 from cengine.metrics.metric import Metric
 from cengine.metrics.table import METRICS
-from cengine.networks.losses import Loss
 from cengine.tables import TableSchema
 from cengine.tasks import TASKS, Binary, Classes, Quantiles, task_named
 from cengine.transforms import Filling, InvertibleTransform
-from cengine.transforms.fill import Custom
+from cengine.transforms.fill import SERIES_FILLINGS, Custom
 
 
 def check(file: ConfigFile, schema: TableSchema, bind: Bind | None = None) -> tuple[Resolved, tuple[Problem, ...]]:
@@ -36,19 +38,28 @@ def check(file: ConfigFile, schema: TableSchema, bind: Bind | None = None) -> tu
     problems = Problems(file.document, file.problems)
     checker = Checker(file, schema, problems)
     checker.columns()
+    if not series_checks.of_block(checker):
+        raise ConfigError(problems.found)  # without points there is nothing to look at
     # What is wrong in one place keeps nothing else from being looked at: all mistakes are told in one round.
     resolved = resolve(_usable(checker.config, schema), schema)
     checker.folds()
-    checker.features(resolved)
+    points = checker.on_points(resolved)
+    points.features(resolved)
     filters = usable_filters(checker, bind)
     contradictions(checker, filters)
     if "trainer" not in file.unread:
-        checker.labels(resolved, narrowed([filter_ for _, filter_ in filters], schema))
-        checker.evaluator_metrics(resolved)
-        checker.yardstick(resolved)
+        points.labels(resolved, _ranges(resolved, schema, filters))
+        points.evaluator_metrics(resolved)
+        points.yardstick(resolved)
+    series_checks.of_words(checker, resolved)
     if problems.found:
         raise ConfigError(problems.found)
     return resolved, _warnings(file, schema, resolved, filters)
+
+
+def _ranges(resolved: Resolved, schema: TableSchema, filters: Sequence[tuple[int, exp.Expr]]) -> dict[str, Range]:
+    """The ranges that filters leave the columns; nothing is known of those of points."""
+    return {} if resolved.series else narrowed([filter_ for _, filter_ in filters], schema)
 
 
 def _warnings(
@@ -57,10 +68,10 @@ def _warnings(
     """What fits the table and is hardly meant."""
     warnings = Problems(file.document)
     cautious = Checker(file, schema, warnings)
-    suspicions.of_columns(cautious, resolved)
+    suspicions.of_columns(cautious.on_points(resolved), resolved)
     suspicions.of_filters(cautious, filters)
     suspicions.of_splits(cautious)
-    suspicions.of_training(cautious, resolved, narrowed([filter_ for _, filter_ in filters], schema))
+    suspicions.of_training(cautious.on_points(resolved), resolved, _ranges(resolved, schema, filters))
     return tuple(warnings.found)
 
 
@@ -73,7 +84,11 @@ def _usable(config: Config, schema: TableSchema) -> Config:
     """The configuration without columns that the table lacks or no word reads."""
 
     def kept(columns: dict[str, Any]) -> dict[str, Any]:
-        return {name: column for name, column in columns.items() if name in schema and schema[name].kind is not None}
+        return {
+            name: column
+            for name, column in columns.items()
+            if (name in schema and schema[name].kind is not None) or is_of_rows(name, config, schema)
+        }
 
     return config.model_copy(update={"features": kept(config.features), "labels": kept(config.labels)})
 
@@ -89,6 +104,21 @@ class Checker:
         self.schema = schema
         self.problems = problems
 
+    def on_points(self, resolved: Resolved) -> Checker:
+        """One that looks at the points of a time series: their columns, and the configuration as it applies to them."""
+        series = resolved.series
+        if series is None:
+            return self
+        found = copy(self)
+        found.config = on_points(_usable(self.config, self.schema), series)
+        found.schema = series.schema(self.schema)
+        written = {("features", column.name): self._written(column.written) for column in series.columns}
+        found.spelled = replace(self.spelled, written={**self.spelled.written, **written})
+        return found
+
+    def _written(self, name: str) -> str:
+        return self.spelled.written.get(("features", name), name)
+
     def add(self, message: str, path: tuple[str | int, ...], *notes: str, key: bool = False) -> None:
         if len(path) > 1 and (str(path[0]), str(path[1])) in self.spelled.written:
             path = (path[0], self.spelled.written[str(path[0]), str(path[1])], *path[2:])
@@ -100,7 +130,9 @@ class Checker:
         """Every column named anywhere exists and has a kind that words can use."""
         for block in ("features", "labels"):
             for name in getattr(self.config, block):
-                if self._exists(name, (block, name), key=True) and self.schema[name].kind is None:
+                if is_of_rows(name, self.config, self.schema):
+                    continue
+                if self.exists(name, (block, name), key=True) and self.schema[name].kind is None:
                     self.add(
                         f"column '{name}' is of type {self.schema[name].sql_type}, which no transform reads",
                         (block, name),
@@ -114,14 +146,14 @@ class Checker:
         split = self.config.split
         for field in ("categorize", "index"):
             name = getattr(split, field).by
-            if name is not None:
-                self._exists(name, ("split", field, "by"))
+            if name is not None and self.file.root.has(("split", field, "by")):
+                self.exists(name, ("split", field, "by"))
         for label, known in self.config.labels.items():
             if known.sample_weight is not None:
-                self._exists(known.sample_weight, ("labels", label, "sample_weight"))
-        for i, columns in enumerate(self.config.evaluator.slices):
+                self.exists(known.sample_weight, ("labels", label, "sample_weight"))
+        for i, columns in enumerate(() if self.config.timeseries else self.config.evaluator.slices):
             for j, name in enumerate(columns):
-                self._exists(name, ("evaluator", "slices", i, j))
+                self.exists(name, ("evaluator", "slices", i, j))
 
     def folds(self) -> None:
         """There are as many rows, or groups, as folds, as far as the snapshot tells."""
@@ -150,7 +182,7 @@ class Checker:
             return column.maximum - column.minimum + 1 + null
         return None
 
-    def _exists(self, name: str, path: tuple[str | int, ...], *, key: bool = False) -> bool:
+    def exists(self, name: str, path: tuple[str | int, ...], *, key: bool = False) -> bool:
         if name not in self.schema:
             # Where the wrong datasource is active every column is missing; its columns are listed once.
             message, *notes = self.schema.lookup.fault(name, listing=not self.problems.found)
@@ -183,9 +215,10 @@ class Checker:
             if column.num_nulls is not None and column.num_nulls == self.schema.num_rows and self.schema.num_rows:
                 self.add(f"label '{label.name}' is null in every row", path, key=True)
                 continue
+            called = f"loss '{label.loss.name}'" if label.loss else "a regression"
             if trainer.type == "regression" and label.kind not in ("integer", "float", "boolean"):
                 self.add(
-                    f"label '{label.name}' is a {label.kind}; {_named(label.loss)} needs a number",
+                    f"label '{label.name}' is a {label.kind}; {called} needs a number",
                     (*path, "loss") if label.loss else path,
                     "for classes set `trainer: {type: classification}`",
                     key=not label.loss,
@@ -342,6 +375,12 @@ class Checker:
             kind = word.gives or kind
 
     def _filling_fits(self, name: str, filling: Filling, kind: str, path: tuple[str | int, ...]) -> None:
+        if filling.name in SERIES_FILLINGS:
+            of_label = path[0] == "labels"
+            told = "a label takes no neighbour's value: what is to be predicted would be made up"
+            needs = f"filling '{filling.name}' needs the block `timeseries`: rows have no order without it"
+            self.add(told if of_label and self.config.timeseries else needs, path)
+            return
         if kind not in filling.accepts:
             self.add(f"filling '{filling.name}' does not apply to column '{name}' ({kind})", path)
         elif isinstance(filling, Custom) and not filling.fits(kind):
@@ -355,7 +394,3 @@ def _losses_for(metric: Metric) -> tuple[str, ...]:
 
 def _metrics_for(task: str) -> list[str]:
     return [name for name, metric in METRICS.usable().items() if task in metric.tasks]
-
-
-def _named(loss: Loss | None) -> str:
-    return f"loss '{loss.name}'" if loss else "a regression"

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from cengine.config.resolve import Feature, Label, Resolved, default_loss, is_open, metrics_of
 from cengine.config.schema import SplitConfig, TrainerConfig
+from cengine.config.timeseries import Series, TimeSeries
 from cengine.metrics.table import metric_label
 from cengine.plain import Plain
 from cengine.words import Word
@@ -38,6 +39,7 @@ def flattened(resolved: Resolved, tasks: Mapping[str, str] | None = None) -> lis
     settings = [setting for feature in resolved.features for setting in _feature(feature)]
     for label in resolved.labels:
         settings += _label(label, (tasks or {}).get(label.name), resolved)
+    settings += _series(resolved.series)
     settings += [
         *_split(resolved.split),
         *_trainer(resolved.trainer),
@@ -74,6 +76,26 @@ def _label(label: Label, found_task: str | None, resolved: Resolved) -> Iterator
         BY_CLASSES if undecided else [metric_label(metric) for metric in metrics_of(label, task, resolved.metrics)]
     )
     yield f"{path}.metrics", metrics
+
+
+def _series(series: Series | None) -> Iterator[Setting]:
+    """How points are made, where there are any."""
+    if series is None:
+        return
+    yield from _nested("timeseries", series.words.model_dump(mode="json", by_alias=True) | _in_seconds(series.words))
+    for block, columns in (("features", series.columns), ("labels", series.labels)):
+        for column in columns:
+            path = f"{block}.{step(column.name)}"
+            if column.resampling is not None:
+                yield from _word(f"{path}.resampling", column.resampling)
+            if column.fill is not None:
+                yield f"{path}.fill", column.fill
+    for label in series.labels:
+        yield from _words(f"labels.{step(label.name)}.label_tuning", label.tunings)
+
+
+def _in_seconds(words: TimeSeries) -> dict[str, Plain]:
+    return {key: value for key, value in words.to_nested().items() if key.endswith("_in_secs")}
 
 
 def _split(split: SplitConfig) -> Iterator[Setting]:

@@ -10,7 +10,7 @@ from cengine.config.source import Document, Mark, Node
 from cengine.errors import Problem, near_miss
 from cengine.networks.architectures import LATER
 
-BLOCKS = ("version", "features", "labels", "split", "trainer", "evaluator", "preprocessing")
+BLOCKS = ("version", "features", "labels", "timeseries", "split", "trainer", "evaluator", "preprocessing")
 # post's spelling -> place in the nested one
 FLAT_SPLIT = {
     "categorize_by": ("categorize", "by"),
@@ -21,10 +21,15 @@ FLAT_SPLIT = {
     "index_ratio": ("index", "ratio"),
 }
 
+# The key that may stand under `trainer` too.
+LENGTH = "sequence_length"
+
 # Keys that are looked for elsewhere, and where they stand.
 PLACES = {
     "sample_weight": "it stands under a label: `labels: {NAME: {sample_weight: COLUMN}}`",
     "class_weight": "it stands under a label: `labels: {NAME: {class_weight: balanced}}`",
+    "horizon": "it stands under `timeseries`",
+    "sequence_length": "it stands under `timeseries`, which makes windows of rows",
 }
 
 
@@ -63,6 +68,7 @@ def normalize(root: Node, problems: Problems) -> Node:
     for name, rewrite in (("features", _named), ("labels", _named), ("split", _nested_split), ("evaluator", _slices)):
         if name in blocks:
             blocks[name] = rewrite(blocks[name], problems)
+    _length_to_series(blocks, problems)
     return Node(blocks, root.mark, keys)
 
 
@@ -76,7 +82,7 @@ def _known_blocks(root: Node, problems: Problems) -> tuple[dict[str, Node], dict
         if name in blocks:
             told = f"'{key}' is another name of the block on line {keys[name].line + 1}; keep one of the two"
             problems.add(told, mark)
-        elif name in ("timeseries", "custom_code"):
+        elif name == "custom_code":
             problems.later(LATER[name], mark)
         elif name not in BLOCKS:
             notes = [PLACES[key]] if key in PLACES else [f"known blocks: {', '.join(BLOCKS)}", *near_miss(key, BLOCKS)]
@@ -84,6 +90,22 @@ def _known_blocks(root: Node, problems: Problems) -> tuple[dict[str, Node], dict
         else:
             blocks[name], keys[name] = node, mark
     return blocks, keys
+
+
+def _length_to_series(blocks: dict[str, Node], problems: Problems) -> None:
+    """`sequence_length` under `trainer` means that of the time series."""
+    trainer, series = blocks.get("trainer"), blocks.get("timeseries")
+    if trainer is None or series is None or not (trainer.is_mapping and series.is_mapping):
+        return
+    if LENGTH not in trainer.value:
+        return
+    if LENGTH in series.value:
+        problems.add(f"'{LENGTH}' stands under `timeseries` too; keep one of the two", trainer.keys[LENGTH])
+    else:
+        keys = {**series.keys, LENGTH: trainer.keys[LENGTH]}
+        blocks["timeseries"] = Node({**series.value, LENGTH: trainer.value[LENGTH]}, series.mark, keys)
+    rest = {key: child for key, child in trainer.value.items() if key != LENGTH}
+    blocks["trainer"] = Node(rest, trainer.mark, trainer.keys)
 
 
 def _named(node: Node, problems: Problems) -> Node:

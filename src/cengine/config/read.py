@@ -25,6 +25,8 @@ from cengine.config.schema import (
     TrainerConfig,
 )
 from cengine.config.source import Document, Mark, Node, parse_document, read_document
+from cengine.config.timeseries import TimeSeries
+from cengine.config.wording import article, fillings_for, name_key, shown, spellings
 from cengine.errors import CengineError, ConfigError, Problem
 from cengine.metrics.table import METRIC_ALIASES, METRICS
 from cengine.metrics.verdicts import TREES
@@ -33,8 +35,9 @@ from cengine.networks.encodings import ENCODINGS
 from cengine.networks.losses import LOSS_ALIASES, LOSSES
 from cengine.networks.optimizers import SCHEDULES
 from cengine.tables import KINDS
-from cengine.transforms import FILLINGS, TRANSFORMS
-from cengine.transforms.resample import LABEL_TUNINGS, RESAMPLINGS
+from cengine.transforms import TRANSFORMS
+from cengine.transforms.resample import RESAMPLINGS
+from cengine.transforms.tuning import LABEL_TUNINGS
 from cengine.words import Word
 
 M = TypeVar("M", bound=BaseModel)
@@ -105,6 +108,7 @@ class _Reader:
             "trainer": self._trainer() or self._no_trainer(),
             "evaluator": self._evaluator(),
             "preprocessing": self._preprocessing(),
+            "timeseries": self._timeseries(),
         }
         if "version" in blocks:
             self._check_version(blocks["version"])
@@ -137,13 +141,13 @@ class _Reader:
         for key, child in node.value.items():
             match key:
                 case "filling":
-                    values[key] = self.word(child, FILLINGS, "filling")
+                    values[key] = self.word(child, fillings_for(child), "filling")
                 case "transform":
                     values[key] = self.words(child, TRANSFORMS, "transform")
                 case "resampling":
-                    values[key] = self.word(child, RESAMPLINGS, "resampling")
+                    values[key] = self.word(self._only_one(child, "resampling"), RESAMPLINGS, "resampling")
                 case "label_tuning":
-                    values[key] = self.word(child, LABEL_TUNINGS, "label_tuning")
+                    values[key] = self.words(child, LABEL_TUNINGS, "label_tuning")
                 case "encoding":
                     values[key] = self.word(child, ENCODINGS, "encoding")
                 case "loss":
@@ -238,7 +242,26 @@ class _Reader:
                 found[kind] = self._column(child, kind, KindDefaults) or KindDefaults()
         return found
 
+    def _timeseries(self) -> TimeSeries | None:
+        node = self.root.value.get("timeseries")
+        if node is None:
+            return None
+        found = None
+        if self._is_mapping(node, "'timeseries'", "how rows become points and windows"):
+            found = self._model(TimeSeries, {key: child.plain() for key, child in node.value.items()}, node)
+        if found is None:
+            self.unread.add("timeseries")
+        return found
+
     # Words
+
+    def _only_one(self, node: Node, what: str) -> Node:
+        """The word of a list of one, as it was once written."""
+        if not node.is_list:
+            return node
+        if len(node.value) > 1:
+            self.problems.add(f"one {what} makes the value of a period, found {len(node.value)}", node.mark, "keep one")
+        return node.value[0] if node.value else node
 
     def words(
         self, node: Node, table: Mapping[str, type[Word]], what: str, aliases: Mapping[str, str] | None = None
@@ -304,18 +327,18 @@ class _Reader:
                 if not self._is_mapping(parameters, "'parameters'", "a mapping"):
                     return None, empty
                 return node.value[key], parameters
-        self.problems.add(f"{_article(what)} {what} needs its name: {{{_name_key(what)}: ...}}", node.mark)
+        self.problems.add(f"{article(what)} {what} needs its name: {{{name_key(what)}: ...}}", node.mark)
         return None, empty
 
     def _no_name(self, node: Node, what: str, outer: Node | None = None) -> None:
         """Says that something else stands where a word's name should; `outer` is the mapping that it stands in."""
         key = next(
-            (key for key in ("method", "type") if outer is not None and outer.value.get(key) is node), _name_key(what)
+            (key for key in ("method", "type") if outer is not None and outer.value.get(key) is node), name_key(what)
         )
         self.problems.add(
-            f"expected the name of {_article(what)} {what}, found {_shown(node)}",
+            f"expected the name of {article(what)} {what}, found {shown(node)}",
             node.mark,
-            *_spellings(node, key, what),
+            *spellings(node, key, what),
         )
 
     def _unusable(self, error: CengineError, node: Node) -> None:
@@ -327,9 +350,7 @@ class _Reader:
     def _choice(self, node: Node, key: str, known: Collection[str]) -> None:
         child = node.value.get(key)
         if child is not None and not isinstance(child.value, str):
-            self.problems.add(
-                f"'{key}' must be a name, found {_shown(child)}", child.mark, f"known: {', '.join(known)}"
-            )
+            self.problems.add(f"'{key}' must be a name, found {shown(child)}", child.mark, f"known: {', '.join(known)}")
         elif child is not None and child.value not in known:
             if child.value in LATER:
                 self.problems.later(LATER[child.value], child.mark)
@@ -338,7 +359,7 @@ class _Reader:
 
     def _is_mapping(self, node: Node, what: str, expected: str) -> bool:
         if not node.is_mapping:
-            self.problems.add(f"{what} must be {expected}, found {_shown(node)}", node.mark)
+            self.problems.add(f"{what} must be {expected}, found {shown(node)}", node.mark)
         return node.is_mapping
 
     def _model(self, model: type[M], values: dict[str, Any], node: Node, of: str = "") -> M | None:
@@ -364,31 +385,6 @@ def _without(model: type[M], values: dict[str, Any], keys: set[str | int]) -> M 
         return model.model_validate({key: value for key, value in values.items() if key not in keys})
     except ValidationError:
         return None
-
-
-def _name_key(what: str) -> str:
-    """The key under which the name of a word stands."""
-    return "method" if what in ("filling", "transform", "encoding", "resampling", "label_tuning") else "type"
-
-
-def _spellings(node: Node, key: str, what: str) -> tuple[str, ...]:
-    """How a word with parameters is written, by the example of `{dense: 8}` where one may be meant."""
-    names = list(node.value) if node.is_mapping else []
-    name = names[0] if len(names) == 1 else "NAME"
-    parameters = "parameters: {...}" if key == "method" else "PARAMETER: VALUE"
-    return (f"write {name}, or with parameters {{{key}: {name}, {parameters}}}",)
-
-
-def _article(noun: str) -> str:
-    return "an" if noun[0] in "aeiou" else "a"
-
-
-def _shown(node: Node) -> str:
-    if node.is_mapping:
-        return "a mapping"
-    if node.value is None:
-        return "nothing"
-    return "a list" if node.is_list else repr(node.value)
 
 
 __all__ = ["ConfigFile", "Mark", "load_config", "parse_config"]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from cengine.config.schema import INNER, ColumnConfig, Config, KindDefaults, LabelConfig, SplitConfig, TrainerConfig
+from cengine.config.series import explicit_columns, on_points, series_of
+from cengine.config.timeseries import Series, TimeSeries
 from cengine.metrics.metric import Metric
 from cengine.metrics.table import METRICS
 from cengine.names import Names
@@ -15,7 +17,7 @@ from cengine.networks.losses import LOSSES, Loss
 from cengine.tables import TableSchema
 from cengine.tasks import Binary, Classes, Regression, Task, task_named
 from cengine.transforms import FILLINGS, TRANSFORMS, Filling, Transform
-from cengine.transforms.fill import Custom
+from cengine.transforms.fill import SERIES_FILLINGS, Custom
 
 # What a column of each kind does where the YAML says nothing: filling, transform.
 BUILT_IN = {
@@ -103,6 +105,8 @@ class Resolved:
     slices: tuple[tuple[str, ...], ...]
     metrics: tuple[Metric, ...] | None
     yardstick: str | None = None
+    series: Series | None = None
+    """How the rows become points and windows; then features and labels are those of points."""
 
     def filled_in(self, num_rows: int) -> Resolved:
         """With what follows from the number of rows that are learnt from."""
@@ -159,7 +163,7 @@ def spelled_as_in(config: Config, names: Names) -> Spelled:
         else label
         for name, label in blocks["labels"].items()
     }
-    split, evaluator = config.split, config.evaluator
+    split, evaluator = _indexed(config, named), config.evaluator
     split = split.model_copy(
         update={
             "categorize": split.categorize.model_copy(update={"by": named(split.categorize.by)}),
@@ -168,13 +172,32 @@ def spelled_as_in(config: Config, names: Names) -> Spelled:
     )
     slices = tuple(tuple(dict.fromkeys(names.find(name) or name for name in columns)) for columns in evaluator.slices)
     evaluator = evaluator.model_copy(update={"slices": slices})
-    found = config.model_copy(update={**blocks, "split": split, "evaluator": evaluator})
+    series = config.timeseries and _named_series(config.timeseries, named)
+    found = config.model_copy(update={**blocks, "split": split, "evaluator": evaluator, "timeseries": series})
     return Spelled(found, written, tuple(repeated))
+
+
+def _indexed(config: Config, named: Callable[[str | None], str | None]) -> SplitConfig:
+    """The split; rows of a time series are in the order of their time where the YAML names no other."""
+    split = config.split
+    if config.timeseries is None or split.index.ratio is None or split.index.by is not None:
+        return split
+    return split.model_copy(update={"index": split.index.model_copy(update={"by": named(config.timeseries.timestamp)})})
+
+
+def _named_series(words: TimeSeries, named: Callable[[str | None], str | None]) -> TimeSeries:
+    known = tuple(named(name) or name for name in words.known_in_advance)
+    return words.model_copy(
+        update={"timestamp": named(words.timestamp), "category": named(words.category), "known_in_advance": known}
+    )
 
 
 def resolve(config: Config, schema: TableSchema) -> Resolved:
     """The configuration with every default made explicit. The columns exist: `checks` has seen to it."""
     config = spelled_as_in(config, schema.lookup).config
+    series = series_of(config, schema)
+    if series is not None:
+        config, schema = on_points(config, series), series.schema(schema)
     return Resolved(
         features=tuple(_feature(name, column, config, schema) for name, column in config.features.items()),
         labels=tuple(_label(name, label, config, schema) for name, label in config.labels.items()),
@@ -183,16 +206,20 @@ def resolve(config: Config, schema: TableSchema) -> Resolved:
         slices=tuple(dict.fromkeys(config.evaluator.slices)),
         metrics=config.evaluator.metrics,
         yardstick=config.evaluator.yardstick,
+        series=series,
     )
 
 
 def explicit(config: Config, resolved: Resolved, names: Names) -> Config:
     """The configuration with the table's names for columns and with all that its features and labels take; resolved, it is the same."""
     spelled = spelled_as_in(config, names).config
+    series = resolved.series
+    written = explicit_columns(spelled, series) if series else spelled.features
+    carried = {column.name: column.written for column in series.columns} if series else {}
     features = {
-        own.name: spelled.features[own.name].model_copy(
+        carried.get(own.name, own.name): written[own.name].model_copy(
             update={
-                "filling": own.filling,
+                "filling": _written_filling(own, written[own.name]),
                 "missing_indicator": own.missing_indicator or None,
                 "transform": own.transforms,
                 "encoding": own.encoding,
@@ -203,7 +230,15 @@ def explicit(config: Config, resolved: Resolved, names: Names) -> Config:
     labels = {
         own.name: spelled.labels[own.name].model_copy(update={"transform": own.transforms}) for own in resolved.labels
     }
+    for label in series.labels if series else ():
+        tuned = {"resampling": label.resampling, "label_tuning": label.tunings or None}
+        labels[label.name] = labels[label.name].model_copy(update=tuned)
     return spelled.model_copy(update={"features": features, "labels": labels, "preprocessing": {}})
+
+
+def _written_filling(feature: Feature, given: ColumnConfig) -> Filling:
+    """What the YAML has: a neighbour's value where that fills the points' cells."""
+    return given.filling if given.filling is not None and given.filling.name in SERIES_FILLINGS else feature.filling
 
 
 def is_open(label: Label) -> bool:

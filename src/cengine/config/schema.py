@@ -7,13 +7,17 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, field_validator
+from pydantic import Field, SerializeAsAny, field_validator
 
+from cengine.config.block import Block as Block
+from cengine.config.timeseries import TimeSeries
 from cengine.metrics.metric import Metric
 from cengine.networks.encodings import Encoding
 from cengine.networks.losses import Loss
 from cengine.plain import Cell, Plain
 from cengine.transforms import Filling, Transform
+from cengine.transforms.resample import Resampling
+from cengine.transforms.tuning import Tuning
 from cengine.words import Word
 
 if TYPE_CHECKING:
@@ -55,24 +59,13 @@ class Finding:
     notes: tuple[str, ...] = ()
 
 
-class Block(BaseModel):
-    """A block of the YAML."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, allow_inf_nan=False)
-
-    @classmethod
-    def spelled_out(cls, value: Plain) -> Plain:
-        """What short spellings of the block stand for."""
-        return value
-
-
 class ColumnConfig(Block):
     """What the YAML says of one column; None takes the default of the column's kind."""
 
     filling: SerializeAsAny[Filling] | None = None
     missing_indicator: bool | None = None
     transform: tuple[SerializeAsAny[Transform], ...] | None = None
-    resampling: SerializeAsAny[Word] | None = None
+    resampling: SerializeAsAny[Resampling] | None = None
     encoding: SerializeAsAny[Encoding] | None = None
 
 
@@ -85,7 +78,7 @@ class LabelConfig(ColumnConfig):
 
     loss: SerializeAsAny[Loss] | None = None
     metrics: tuple[SerializeAsAny[Metric], ...] | None = None
-    label_tuning: SerializeAsAny[Word] | None = None
+    label_tuning: tuple[SerializeAsAny[Tuning], ...] | None = None
     sample_weight: str | None = None
     class_weight: str | dict[str, float] | None = None
 
@@ -106,9 +99,9 @@ class KindDefaults(Block):
     filling: SerializeAsAny[Filling] | None = None
     missing_indicator: bool | None = None
     transform: tuple[SerializeAsAny[Transform], ...] | None = None
-    resampling: SerializeAsAny[Word] | None = None
+    resampling: SerializeAsAny[Resampling] | None = None
     encoding: SerializeAsAny[Encoding] | None = None
-    label_tuning: SerializeAsAny[Word] | None = None
+    label_tuning: tuple[SerializeAsAny[Tuning], ...] | None = None
 
 
 class Categorize(Block):
@@ -218,6 +211,8 @@ class TrainerConfig(Block):
     """Those of its keys under which words stand."""
     blocks: ClassVar[Mapping[str, type[Block]]] = {}
     """Those of its keys under which a block stands."""
+    reads_windows: ClassVar[bool] = False
+    """Whether an example is a window of points, which the block `timeseries` makes of the rows; else it is a row."""
     predicts_quantiles: ClassVar[bool] = False
     """Whether a label may be asked for by quantiles: then predictions are (rows, quantiles), as `Target.numbers` gives them."""
 
@@ -272,7 +267,8 @@ class Config(Block):
     split: SplitConfig
     trainer: SerializeAsAny[TrainerConfig]
     evaluator: EvaluatorConfig = EvaluatorConfig()
-    preprocessing: dict[str, KindDefaults] = {}
+    preprocessing: dict[str, KindDefaults] = Field(default_factory=dict)
+    timeseries: TimeSeries | None = None
 
     def to_nested(self) -> dict[str, Any]:
         """Plain data in the nested spelling, defaults left out; reading it gives this configuration again."""
@@ -282,6 +278,7 @@ class Config(Block):
                 "version": self.version,
                 "features": {name: _column(column) for name, column in self.features.items()},
                 "labels": {name: _column(label) for name, label in self.labels.items()},
+                "timeseries": self.timeseries.to_nested() if self.timeseries else None,
                 "split": _split(self.split),
                 "trainer": _trainer(self.trainer),
                 "evaluator": _without_empty(
@@ -313,7 +310,7 @@ def _column(column: Block) -> dict[str, Any]:
     for key, value in column:
         if value is None:
             continue
-        if key == "transform":
+        if key in ("transform", "label_tuning"):
             words = [word_to_nested(word) for word in value]
             nested[key] = words[0] if len(words) == 1 else words
         elif key == "metrics":

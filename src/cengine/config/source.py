@@ -64,6 +64,15 @@ class Node:
             return [node.plain() for node in self.value]
         return self.value
 
+    def has(self, path: tuple[str | int, ...]) -> bool:
+        """Whether the keys of `path` stand there."""
+        node = self
+        for part in path:
+            if not node.is_mapping or part not in node.value:
+                return False
+            node = node.value[part]
+        return True
+
     def find(self, path: tuple[str | int, ...], *, key: bool = False) -> Mark:
         """The mark of the deepest node that `path` reaches; with `key`, of the last key rather than its value."""
         node, mark = self, self.mark

@@ -7,8 +7,5 @@ LATER = {
     "sequential": "sequences (architecture `sequential`)",
     "sequence": "sequences (architecture `sequence`)",
     "autoencoder": "autoencoders (type `autoencoder`)",
-    "timeseries": "time series (block `timeseries`)",
     "custom_code": "your own code (block `custom_code`)",
-    "forward": "filling `forward`, for time series",
-    "backwards": "filling `backwards`, for time series",
 }

@@ -105,7 +105,28 @@ class Custom(Filling):
         return isinstance(value, str) or kind == "string"
 
 
+class Forward(Mode):
+    """The value before it in its trip of a time series; what has none before takes the train points' mean if it is a float, else their most frequent value."""
+
+    name = "forward"
+
+
+class Backwards(Mode):
+    """The value after it in its trip of a time series; what has none after is filled as `forward` says."""
+
+    name = "backwards"
+
+
 FILLINGS = words_of("filling", Filling, PreprocessError, Min, Max, Mean, Median, Mode, Custom)
+
+# Those that need an order of rows: the neighbour's value, within a trip.
+SERIES_FILLINGS: dict[str, type[Filling]] = {word.name: word for word in (Forward, Backwards)}
+
+
+def left_over(kind: str) -> Filling:
+    """What fills the cells of a column of this kind that no neighbour fills."""
+    return {"float": Mean(), "timestamp": Min()}.get(kind) or Mode()
+
 
 # What stands for null in a column that holds nothing but nulls: there is no value to learn one from.
 EMPTY_COLUMN = {"boolean": False, "integer": 0, "float": 0.0, "string": "", "timestamp": "1970-01-01 00:00:00"}
