@@ -17,6 +17,7 @@ def _unfit(found: object) -> str | None:
 
 _OWN = {
     FEEDFORWARD: "cengine.learners.feedforward:Feedforward",
+    "sequential": "cengine.learners.sequential:Sequential",
     "boosted_trees": "cengine.learners.boosted_trees:BoostedTrees",
 }
 LEARNERS: Plugins[TrainerConfig] = Plugins("learner", "cengine.learners", _OWN, _unfit, TrainingError)

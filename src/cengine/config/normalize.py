@@ -24,6 +24,8 @@ FLAT_SPLIT = {
 # The key that may stand under `trainer` too.
 LENGTH = "sequence_length"
 
+# Other words for an architecture.
+ARCHITECTURE_ALIASES = {"sequence": "sequential"}
 # Keys that are looked for elsewhere, and where they stand.
 PLACES = {
     "sample_weight": "it stands under a label: `labels: {NAME: {sample_weight: COLUMN}}`",
@@ -69,6 +71,7 @@ def normalize(root: Node, problems: Problems) -> Node:
         if name in blocks:
             blocks[name] = rewrite(blocks[name], problems)
     _length_to_series(blocks, problems)
+    _known_architecture(blocks)
     return Node(blocks, root.mark, keys)
 
 
@@ -106,6 +109,17 @@ def _length_to_series(blocks: dict[str, Node], problems: Problems) -> None:
         blocks["timeseries"] = Node({**series.value, LENGTH: trainer.value[LENGTH]}, series.mark, keys)
     rest = {key: child for key, child in trainer.value.items() if key != LENGTH}
     blocks["trainer"] = Node(rest, trainer.mark, trainer.keys)
+
+
+def _known_architecture(blocks: dict[str, Node]) -> None:
+    """Other words for an architecture become its own."""
+    trainer = blocks.get("trainer")
+    if trainer is None or not trainer.is_mapping or "architecture" not in trainer.value:
+        return
+    given = trainer.value["architecture"]
+    if given.value in ARCHITECTURE_ALIASES:
+        known = Node(ARCHITECTURE_ALIASES[given.value], given.mark)
+        blocks["trainer"] = Node({**trainer.value, "architecture": known}, trainer.mark, trainer.keys)
 
 
 def _named(node: Node, problems: Problems) -> Node:

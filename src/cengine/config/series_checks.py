@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from cengine.config.resolve import Resolved
 from cengine.config.schema import ColumnConfig, LabelConfig
 from cengine.config.series import steps_ahead, takes_its_past
-from cengine.config.timeseries import HORIZON_STEP, SeriesColumn, SeriesLabel, TimeSeries, in_seconds
+from cengine.config.timeseries import SeriesColumn, SeriesLabel, TimeSeries, in_seconds
+from cengine.names import HORIZON_STEP
 from cengine.transforms.fill import Backwards
 from cengine.transforms.tuning import NoTuning, Shift
 

@@ -19,8 +19,6 @@ MOST_SECONDS = 36_525 * 86_400
 MOST_POINTS = 1_000_000
 # What stands before the name of a label's own past where it is a feature.
 PAST = "past "
-# What a slice may be by beside columns: which of the points after a window.
-HORIZON_STEP = "horizon_step"
 # Types of the points' columns.
 STORED = {
     "boolean": "BOOLEAN",

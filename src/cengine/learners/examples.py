@@ -53,7 +53,7 @@ class Batch:
     @property
     def bytes_per_row(self) -> int:
         """What a row takes, of all arrays together."""
-        return sum(array.nbytes for array in self.arrays.values()) // max(1, len(self))
+        return sum(int(array.nbytes) for array in self.arrays.values()) // max(1, len(self))
 
     @property
     def inputs(self) -> dict[str, Array]:
@@ -146,8 +146,10 @@ class Examples:
         self._file = pq.ParquetFile(path, memory_map=True)
         self.group_rows = [self._file.metadata.row_group(g).num_rows for g in range(self._file.num_row_groups)]
 
-    frame: Frame | None = None
-    """Which points are what, where the rows are windows of them."""
+    @property
+    def frame(self) -> Frame | None:
+        """Which points are what, where the rows are windows of them."""
+        return None
 
     @property
     def held_bytes_per_row(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 
@@ -29,7 +29,7 @@ def network_inputs(inputs: Mapping[str, Array]) -> list[Array]:
 
 def as_rows(outputs: Array) -> Array:
     """Outputs (n, ..., units) as rows (m, units)."""
-    return outputs if outputs.ndim == 2 else outputs.reshape(-1, outputs.shape[-1])
+    return outputs if outputs.ndim == 2 else cast(Array, outputs.reshape(-1, outputs.shape[-1]))
 
 
 class NetworkPredictor:
@@ -48,7 +48,10 @@ class NetworkPredictor:
             return list(outputs) if isinstance(outputs, list | tuple) else [outputs]
 
         def calls(weights: list[jax.Array], others: list[jax.Array], inputs: dict[str, jax.Array]) -> list[jax.Array]:
-            blocks = {name: rows.reshape(len(rows) // self.block_rows, self.block_rows, *rows.shape[1:]) for name, rows in inputs.items()}
+            blocks = {
+                name: rows.reshape(len(rows) // self.block_rows, self.block_rows, *rows.shape[1:])
+                for name, rows in inputs.items()
+            }
             found = jax.lax.map(lambda block: call(weights, others, block), blocks)
             return [output.reshape(-1, *output.shape[2:]) for output in found]
 

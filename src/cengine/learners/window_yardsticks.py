@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -83,7 +84,8 @@ class Lags:
 
     def write(self, folder: Path) -> None:
         """Writes the weights into `folder`."""
-        np.savez(folder / FILE, **{f"label_{place}": self.weights[one.name] for place, one in enumerate(self.targets)})
+        weights: dict[str, Any] = {f"label_{place}": self.weights[one.name] for place, one in enumerate(self.targets)}
+        np.savez(folder / FILE, **weights)
 
 
 def read_lags(folder: Path, targets: Sequence[Target], frame: Frame) -> Lags:
@@ -98,7 +100,7 @@ def fit_lags(examples: WindowExamples, targets: Sequence[Target], split: str, re
     sums = {
         one.name: (np.zeros((frame.length + 1,) * 2), np.zeros((frame.length + 1, frame.num_labels))) for one in targets
     }
-    windows, done = examples.thinned(split, MOST_WINDOWS, 0), 0
+    windows, done = examples.spread(split, MOST_WINDOWS), 0
     for block in _blocks(windows):
         for target in targets:
             past = known_past(block, target, frame)
@@ -117,7 +119,7 @@ def best_season(examples: WindowExamples, targets: Sequence[Target], split: str,
     known = [season for season in seasons if 1 < season <= examples.frame.length]
     if len(known) < 2:
         return known[0] if known else None
-    windows = examples.thinned(split, 10_000, 0)
+    windows = examples.spread(split, 10_000)
     errors = []
     for season in known:
         found = Repeated(targets, examples.frame, season).predict(windows)

@@ -134,7 +134,8 @@ def _gathered(points: np.ndarray, first: np.ndarray, num_points: int) -> np.ndar
     view = np.lib.stride_tricks.as_strided(
         points, (len(points) - num_points + 1, num_points * width), (width * step, step), writeable=False
     )
-    return view[first].reshape(len(first), num_points, width)
+    windows: np.ndarray = view[first]  # `take` would copy the whole view first
+    return windows.reshape(len(first), num_points, width)
 
 
 class Windows(WindowBatch):
@@ -154,12 +155,13 @@ class Windows(WindowBatch):
     first: np.ndarray
 
     @cached_property
-    def arrays(self) -> Mapping[str, Array]:  # type: ignore[override]  # read-only in both, a field there and calculated here
+    def arrays(self) -> Mapping[str, Array]:
         return self.points.gathered(self.first, self.frame.num_points)
 
     @property
     def bytes_per_row(self) -> int:
-        return 4 * self.frame.num_points * (self.points.floats.shape[1] + self.points.codes.shape[1])
+        width: int = self.points.floats.shape[1] + self.points.codes.shape[1]
+        return 4 * self.frame.num_points * width
 
     @property
     def labels(self) -> dict[str, Array]:
@@ -201,7 +203,7 @@ class WindowExamples(Examples):
         frame: Frame,
     ) -> None:
         super().__init__(path, inputs, labels, splits)
-        self.frame = frame
+        self._frame = frame
         self.bytes_per_point = self.bytes_per_row
         self.bytes_per_row *= frame.num_points
         table = pq.read_table(windows)
@@ -209,7 +211,13 @@ class WindowExamples(Examples):
         num_groups = -(-len(self._first) // GROUP_WINDOWS)
         self.group_rows = [min(GROUP_WINDOWS, len(self._first) - group * GROUP_WINDOWS) for group in range(num_groups)]
 
-    held_bytes_per_row = 8  # windows are gathered when they are needed
+    @property
+    def frame(self) -> Frame:
+        return self._frame
+
+    @property
+    def held_bytes_per_row(self) -> int:
+        return int(self._first.itemsize)  # windows are gathered when they are needed
 
     @property
     def rows_per_example(self) -> int:
@@ -250,7 +258,8 @@ class WindowExamples(Examples):
     def _starts(self, split: str, groups: Sequence[int] | None) -> np.ndarray:
         wanted = self.splits.index(split)
         if groups is None:
-            return self._first[self._split == wanted]
+            all_of_it: np.ndarray = self._first[self._split == wanted]
+            return all_of_it
         parts = [slice(group * GROUP_WINDOWS, (group + 1) * GROUP_WINDOWS) for group in groups]
         found = [self._first[part][self._split[part] == wanted] for part in parts]
         return np.concatenate([np.empty(0, np.int64), *found])
@@ -259,7 +268,8 @@ class WindowExamples(Examples):
         """The identities of predictions, a row each."""
         assert name == ROW_ID
         num_labels = self.frame.num_labels
-        return (self._starts(split, groups)[:, None] * num_labels + np.arange(num_labels)).ravel()
+        identities: np.ndarray = self._starts(split, groups)[:, None] * num_labels + np.arange(num_labels)
+        return identities.ravel()
 
     def beside(self, split: str, groups: Sequence[int]) -> dict[str, np.ndarray]:
         first = self._starts(split, groups)
@@ -269,6 +279,10 @@ class WindowExamples(Examples):
 
     def picked(self, split: str, chosen: np.ndarray, block_rows: int) -> Windows:
         return self.load(split).take(chosen)
+
+    def spread(self, split: str, num_windows: int) -> Windows:
+        """The split's windows, or of more so many at equal distances."""
+        return self.load(split).take(self.thinned_rows(split, num_windows))
 
     @property
     def last_points(self) -> LastPoints:
@@ -280,13 +294,8 @@ class LastPoints(Examples):
     """The last points of windows, as rows that know nothing of the points before."""
 
     def __init__(self, windows: WindowExamples) -> None:
-        self.__dict__.update(windows.__dict__)
         self.windows = windows
-        self.bytes_per_row = windows.bytes_per_point
-
-    @property
-    def _counts(self) -> np.ndarray:  # type: ignore[override]  # those of the windows
-        return self.windows._counts
+        self.inputs, self.labels, self.splits = windows.inputs, windows.labels, windows.splits
 
     def load(self, split: str, groups: Sequence[int] | None = None) -> Batch:
         return self.windows.load(split, groups).last_point

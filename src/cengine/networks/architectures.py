@@ -4,8 +4,6 @@ from __future__ import annotations
 
 TRAINER_TYPES = {"regression": "predict numbers", "classification": "predict classes"}
 LATER = {
-    "sequential": "sequences (architecture `sequential`)",
-    "sequence": "sequences (architecture `sequence`)",
     "autoencoder": "autoencoders (type `autoencoder`)",
     "custom_code": "your own code (block `custom_code`)",
 }

@@ -54,3 +54,9 @@ def split_of_points(of_rows: Split, folder: Path) -> PointSplit:
     rows = {name: report.learnt_points[name] for name in of_rows.names}
     counted = SplitReport(rows, 1, 0, [], 0)
     return PointSplit(of_rows.names, of_rows.kind, None, None, of_rows.seed, counted, folder, report.windows)
+
+
+def num_points(folder: Path) -> int:
+    """How many points there are."""
+    found: int = read_report(folder).num_points
+    return found

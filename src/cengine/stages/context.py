@@ -80,9 +80,13 @@ class Context:
     def at(self, folders: Mapping[str, Path]) -> Context:
         """The same once these stages are complete: with `timeseries` the points of the series take the place of the table's rows."""
         folder = folders.get(SERIES)
-        if folder is None or self.resolved.series is None:
+        series = self.resolved.series
+        if folder is None or series is None or self.points is not None:
             return self
-        snapshot = replace(self.snapshot, folder=folder, schema=self.resolved.series.schema(folder), remote=None)
+        from cengine.preprocess.points import num_points
+
+        schema = series.schema(self.snapshot.schema, num_points(folder))
+        snapshot = replace(self.snapshot, folder=folder, schema=schema, remote=None)
         return replace(self, snapshot=snapshot, table=StoredTable(self.project, snapshot), filters=(), points=folder)
 
     @property
