@@ -48,9 +48,7 @@ class Recurrent(PlainLayer):
     @classmethod
     def _begins_anew(cls, stateful: bool) -> bool:
         if stateful:
-            raise ValueError(
-                "batches are shuffled windows, none follows another, so there is no state to hand on; leave it out"
-            )
+            raise ValueError("must be false, since batches are shuffled and none goes on where another ended")
         return stateful
 
     def shape(self, given: Shape) -> Shape:
