@@ -12,7 +12,7 @@ from pathlib import Path
 
 from cengine.metrics.table import METRIC_ALIASES, METRICS
 from cengine.networks.encodings import ENCODINGS
-from cengine.networks.layers import LAYERS
+from cengine.networks.layers import LAYER_ALIASES, LAYERS
 from cengine.networks.losses import LOSS_ALIASES, LOSSES
 from cengine.networks.optimizers import OPTIMIZERS, SCHEDULES
 from cengine.transforms import FILLINGS, TRANSFORMS
@@ -33,7 +33,7 @@ SECTIONS = (
     ),
     ("Transforms", "`transform:`, one word or a list of them, applied in order.", TRANSFORMS, {}),
     ("Encodings", "`encoding:`, how a column enters the network.", ENCODINGS, {}),
-    ("Layers", "`layers:`, by Keras' names in snake case.", LAYERS, {}),
+    ("Layers", "`layers:`, by Keras' names in snake case.", LAYERS, LAYER_ALIASES),
     ("Losses", "`loss:` of a label.", LOSSES, LOSS_ALIASES),
     ("Metrics", "`metrics:` of a label or of the evaluator.", METRICS, METRIC_ALIASES),
     ("Optimizers", "`optimizer:`, a name or `{type: NAME, ...}`.", OPTIMIZERS, {}),

@@ -119,6 +119,24 @@ def test_what_comes_later_is_named(blocks, what) -> None:
     assert message == f"not yet supported: {what}"
 
 
+LAYERS = [
+    ("{type: lstm, units: 4, stateful: true}", "4:71",
+     "'stateful' of layer 'lstm': must be false, since batches are shuffled and none goes on where another ended, found True"),
+    ("{type: gru, units: 4, unroll: true}", "4:60", "unknown key 'unroll' of layer 'gru'"),
+    ("{type: bidirectional, layer: {type: dense, units: 3}}", "4:74", "unknown layer 'dense'"),
+    ("{type: bidirectional, layer: 5}", "4:67", "expected the name of a layer, found 5"),
+    ("{type: time_distributed, layer: {type: dense}}", "4:70", "'units' of layer 'dense' is missing"),
+    ("{type: conv1d, filters: 3, kernel_size: 2, strides: 2, dilation_rate: 2}", "4:38", "strides and dilation_rate cannot both be above 1"),
+    ("{type: permute, dims: [1, 3]}", "4:60", "'dims' of layer 'permute': expected [2, 1], or [1, 2] which changes nothing"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "place", "message"), LAYERS)
+def test_layers_of_sequences(text, place, message) -> None:
+    found = problems(yaml(trainer=f"trainer: {{type: regression, layers: [{text}]}}"))
+    assert [(where, told) for where, told, _ in found] == [(place, message)]
+
+
 FEATURES = [
     ("3", "1:11", "'features' must be columns, each with {} or overrides, found 3"),
     ("", "1:1", "'features' must be columns, each with {} or overrides, found nothing"),

@@ -95,6 +95,22 @@ PARAMETERS = {
     **{name: [{"rate": 0.5}] for name in ("dropout", "alpha_dropout", "gaussian_dropout")},
     "gaussian_noise": [{"stddev": 0.1}],
     "activation": [{"activation": "gelu"}],
+    **{
+        name: [{"units": 3}, {"units": 3, "return_sequences": True, "dropout": 0.5}]
+        for name in ("lstm", "gru", "simple_rnn")
+    },
+    "bidirectional": [{"layer": {"type": "gru", "units": 3}, "merge_mode": "sum"}],
+    "conv1d": [{"filters": 3, "kernel_size": 5, "padding": "causal", "dilation_rate": 2}],
+    "separable_conv1d": [{"filters": 3, "kernel_size": 5, "strides": 2}],
+    "max_pooling1d": [{}, {"pool_size": 3, "strides": 1}],
+    "average_pooling1d": [{"pool_size": 3}],
+    "multi_head_attention": [{"num_heads": 2, "key_dim": 4}],
+    "time_distributed": [{"layer": "relu"}, {"layer": {"type": "dense", "units": 3}}],
+    "spatial_dropout1d": [{"rate": 0.5}],
+    "masking": [{}, {"mask_value": -1.0}],
+    "repeat_vector": [{"n": 4}],
+    "permute": [{"dims": [2, 1]}],
+    "reshape": [{"target_shape": [-1, 4]}],
     "batch_normalization": [{}, {"momentum": 0.5, "center": False}],
     "relu": [{}, {"max_value": 6.0}],
     "huber": [{}, {"delta": 2.5}],

@@ -8,7 +8,7 @@ import pytest
 from yamls import read
 
 from cengine.config.read import load_config, parse_config
-from cengine.networks.layers import Dense
+from cengine.networks.layers import LAYERS, Dense
 from cengine.networks.optimizers import SGD, Adam, CosineDecay
 from cengine.transforms import FILLINGS, TRANSFORMS
 
@@ -169,6 +169,13 @@ def test_a_layer_alone_and_its_nested_parameters() -> None:
     text = "{type: dense, units: 4, activation: tanh, kernel_regularizer: {l2: 1e-4}}"
     (layer,) = read(trainer=f"trainer: {{type: regression, layers: {text}}}").trainer.layers
     assert layer == Dense(units=4, activation="tanh", kernel_regularizer={"l2": 0.0001})
+
+
+def test_layers_within_layers_and_another_name() -> None:
+    text = "[{type: bidirectional, layer: {type: gru, units: 4}}, {type: average_pooling, pool_size: 2}]"
+    wrapped, pooling = read(trainer=f"trainer: {{type: regression, layers: {text}}}").trainer.layers
+    assert wrapped == LAYERS["bidirectional"](layer=LAYERS["gru"](units=4))
+    assert pooling == LAYERS["average_pooling1d"](pool_size=2)
 
 
 def test_preprocessing_and_default_are_one_block() -> None:

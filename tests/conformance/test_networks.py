@@ -13,7 +13,7 @@ from cengine.learners.heads import Head
 from cengine.learners.model import build_model
 from cengine.networks.encodings import ENCODINGS, ONE_HOT_UP_TO, Auto, Embedding, Linear, OneHot
 from cengine.networks.keras_setup import import_keras
-from cengine.networks.layers import LAYERS
+from cengine.networks.layers import LAYERS, ROW_LAYERS, SEQUENCE_LAYERS, LayerMisfitError, shapes
 from cengine.networks.losses import LOSSES
 from cengine.networks.optimizers import OPTIMIZERS, SCHEDULES
 from cengine.preprocess.apply import Input
@@ -25,10 +25,15 @@ from cengine.tasks import task_named
 LAYER_ARGUMENTS = {
     "dense": {"units": 5}, "dropout": {"rate": 0.5}, "alpha_dropout": {"rate": 0.5}, "gaussian_dropout": {"rate": 0.5},
     "gaussian_noise": {"stddev": 0.1}, "activation": {"activation": "tanh"},
+    "lstm": {"units": 3}, "gru": {"units": 3}, "simple_rnn": {"units": 3}, "bidirectional": {"layer": LAYERS["gru"](units=3)},
+    "conv1d": {"filters": 3, "kernel_size": 2}, "separable_conv1d": {"filters": 3, "kernel_size": 2},
+    "average_pooling1d": {"pool_size": 2}, "multi_head_attention": {"num_heads": 2, "key_dim": 3},
+    "time_distributed": {"layer": LAYERS["dense"](units=3)}, "spatial_dropout1d": {"rate": 0.5}, "repeat_vector": {"n": 4},
+    "permute": {"dims": [2, 1]}, "reshape": {"target_shape": [-1, 4]},
 }  # fmt: skip
 SCHEDULE_ARGUMENTS = {"piecewise_constant_decay": {"boundaries": [10], "values": [0.1, 0.01]}}
 # Where our default is another one than Keras' on purpose.
-OWN_DEFAULTS = {("dense", "activation"): "relu"}
+OWN_DEFAULTS = {(name, "activation"): "relu" for name in ("dense", "conv1d", "separable_conv1d")}
 # Where Keras has no default, or one that is told in another way.
 NO_DEFAULT = {"decay_steps", "decay_rate", "initial_learning_rate", "kernel_regularizer", "bias_regularizer"}
 
@@ -45,6 +50,17 @@ def keras_class(word):
         **dict.fromkeys(SCHEDULES.values(), keras.optimizers.schedules),
     }
     return getattr(homes[word], word.__name__)
+
+
+def built_class(word):
+    """The class of the layer that a word builds: Keras', or one of ours that is derived from it."""
+    if not word.keras_name().startswith("Sliced"):
+        return keras_class(word)
+    from cengine.networks import sliced
+
+    found = getattr(sliced, word.keras_name())
+    assert issubclass(found, keras_class(word))
+    return found
 
 
 # Losses that Keras has none of.
@@ -88,7 +104,7 @@ def outputs(inputs, layers=(), num_rows=6):
     return model, np.asarray(results[0] if isinstance(results, list) else results)
 
 
-@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("name", ROW_LAYERS)
 def test_layer_runs_in_a_model(name) -> None:
     word = LAYERS[name](**LAYER_ARGUMENTS.get(name, {}))
     number = [Input(n, None, Linear(), {}) for n in ("a", "b", "c")]
@@ -96,6 +112,71 @@ def test_layer_runs_in_a_model(name) -> None:
     assert found.shape == (6, 1)
     assert np.isfinite(found).all()
     assert any(type(layer) is keras_class(type(word)) for layer in model.layers)
+
+
+# Words that turn rows into sequences; all others of the table read sequences.
+OF_ROWS = ("repeat_vector", "reshape")
+LENGTH, WIDTH = 6, 4
+
+
+@pytest.mark.parametrize("name", SEQUENCE_LAYERS)
+def test_layer_of_sequences_runs_in_a_model(name) -> None:
+    word = LAYERS[name](**LAYER_ARGUMENTS.get(name, {}))
+    number = [Input(n, None, Linear(), {}) for n in ("a", "b", "c")]
+    before = (LAYERS["dense"](units=LENGTH * WIDTH), LAYERS["reshape"](target_shape=(LENGTH, WIDTH)))
+    before = before[: 1 if name in OF_ROWS else 2]
+    after = [LAYERS["global_average_pooling1d"]()] if len(shapes([*before, word], None, 3)[-1]) == 2 else []
+    model, found = outputs(number, (*before, word, *after))
+    assert found.shape == (6, 1)
+    assert np.isfinite(found).all()
+    assert any(type(layer) is built_class(type(word)) for layer in model.layers)
+
+
+@pytest.mark.parametrize("length", [None, LENGTH])
+@pytest.mark.parametrize("name", LAYERS)
+def test_shape_and_number_of_weights_are_keras(name, length) -> None:
+    keras = import_keras()
+    word = LAYERS[name](**LAYER_ARGUMENTS.get(name, {}))
+    given = (WIDTH,) if length is None else (length, WIDTH)
+    is_misfit = name == "repeat_vector" if length else name in SEQUENCE_LAYERS and name not in (*OF_ROWS, "flatten")
+    if is_misfit:
+        with pytest.raises(LayerMisfitError, match=f"{name} re(ads sequences|peats plain rows)") as raised:
+            shapes([LAYERS["elu"](), word], length, WIDTH)
+        assert raised.value.index == 1
+        return
+    entered = keras.Input(given)
+    gives = word.connected(entered)
+    assert shapes([word], length, WIDTH) == [tuple(gives.shape[1:])]
+    model = keras.Model(entered, gives)
+    assert word.num_weights(given) == model.count_params()
+    assert model.layers[-1].supports_masking == word.takes_mask
+    assert word.products(given) >= 0
+    unknown = shapes([word], length, None)[0]
+    assert len(unknown) == len(gives.shape) - 1
+    assert all(one in (None, size) for one, size in zip(unknown, gives.shape[1:], strict=True))
+
+
+@pytest.mark.parametrize(
+    ("layer", "length", "told"),
+    [
+        (LAYERS["conv1d"](filters=2, kernel_size=7), 6, "conv1d reaches over 7 steps .*, and the sequence has 6"),
+        (LAYERS["conv1d"](filters=2, kernel_size=4, dilation_rate=2), 6, "reaches over 7 steps .*dilation_rate 2"),
+        (LAYERS["max_pooling1d"](pool_size=7), 6, "max_pooling1d reaches over 7 steps"),
+        (LAYERS["average_pooling1d"](pool_size=7), 6, "average_pooling1d reaches over 7 steps"),
+        (LAYERS["reshape"](target_shape=(5, -1)), 6, r"reshape cannot make \[5, -1\] of 24 numbers"),
+    ],
+)
+def test_what_does_not_fit_a_length_is_told_with_its_place(layer, length, told) -> None:
+    with pytest.raises(LayerMisfitError, match=told) as raised:
+        shapes([LAYERS["dropout"](rate=0.1), layer], length, WIDTH)
+    assert raised.value.index == 1
+
+
+def test_masking_before_a_layer_that_would_not_heed_it_is_an_error() -> None:
+    masking, pooling = LAYERS["masking"](), LAYERS["global_max_pooling1d"]()
+    with pytest.raises(LayerMisfitError, match="global_max_pooling1d does not leave out what `masking` marks"):
+        shapes([masking, LAYERS["gru"](units=2, return_sequences=True), pooling], 6, 4)
+    assert shapes([masking, LAYERS["gru"](units=2), LAYERS["repeat_vector"](n=3), pooling], 6, 4)[-1] == (2,)
 
 
 def test_dense_regularizers_reach_keras() -> None:

@@ -15,7 +15,7 @@ from cengine.exports.sql_tracing import KNOWN, Traced
 from cengine.networks import encoders
 from cengine.networks.activations import ACTIVATIONS
 from cengine.networks.keras_setup import import_keras
-from cengine.networks.layers import LAYERS
+from cengine.networks.layers import ROW_LAYERS
 from cengine.tensors import FLOAT, INT64
 
 WIDTH, CODES = 4, 7
@@ -126,7 +126,7 @@ def test_every_activation_is_what_keras_calculates(engine) -> None:
 def test_every_layer_is_what_keras_calculates(engine) -> None:
     random = np.random.default_rng(5)
     forms, expected = {}, {}
-    for name, word in LAYERS.items():
+    for name, word in ROW_LAYERS.items():
         layer = word(**ARGUMENTS.get(name, {})).build()
         layer(arrays()[0])
         # No variance of a batch is below 0.

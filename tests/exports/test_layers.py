@@ -15,7 +15,7 @@ from cengine.learners.model import build_model
 from cengine.networks.activations import ACTIVATIONS
 from cengine.networks.encodings import ENCODINGS
 from cengine.networks.keras_setup import import_keras
-from cengine.networks.layers import LAYERS, Activation
+from cengine.networks.layers import LAYERS, ROW_LAYERS, Activation
 from cengine.networks.predicting import predicted
 from cengine.preprocess.apply import Input
 from cengine.tensors import DOUBLE, FLOAT, INT32, INT64, Graph, interpolated, num_at_or_below
@@ -44,7 +44,7 @@ PARAMETERS = {
     "leaky_relu": [{}, {"negative_slope": 0.0}],
     "elu": [{}, {"alpha": 0.4}],
 }
-CASES = [(name, parameters) for name in LAYERS for parameters in PARAMETERS.get(name, [{}])]
+CASES = [(name, parameters) for name in ROW_LAYERS for parameters in PARAMETERS.get(name, [{}])]
 
 
 def rows(seed=1):
@@ -108,7 +108,7 @@ def test_a_layer_predicts_what_it_does_in_keras(name, parameters) -> None:
     assert_close((found / scale).astype(np.float32), (expected / scale).astype(np.float32))
 
 
-@pytest.mark.parametrize("name", [name for name in LAYERS if name.endswith("normalization")])
+@pytest.mark.parametrize("name", [name for name in ROW_LAYERS if name.endswith("normalization")])
 def test_rows_of_large_numbers_are_normalized_alike(name) -> None:
     found, expected = beside_keras(in_keras(LAYERS[name]()), rows()[6:8])
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)

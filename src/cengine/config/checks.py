@@ -306,7 +306,9 @@ class Checker:
     def say(self, findings: Iterable[Finding]) -> None:
         """Adds what is found of the trainer block."""
         for found in findings:
-            self.add(found.message, ("trainer", found.key), *found.notes)
+            # What does not depend on the label is found beside each of them.
+            if not any(problem.message == found.message for problem in self.problems.found):
+                self.add(found.message, ("trainer", found.key, *found.within), *found.notes)
 
     def _weights(self, label: Label) -> None:
         """What rows count by is a column of numbers that are not negative; only classes are weighted as such."""

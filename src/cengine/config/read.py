@@ -33,7 +33,6 @@ from cengine.metrics.verdicts import TREES
 from cengine.networks.architectures import LATER, TRAINER_TYPES
 from cengine.networks.encodings import ENCODINGS
 from cengine.networks.losses import LOSS_ALIASES, LOSSES
-from cengine.networks.optimizers import SCHEDULES
 from cengine.tables import KINDS
 from cengine.transforms import TRANSFORMS
 from cengine.transforms.resample import RESAMPLINGS
@@ -41,6 +40,8 @@ from cengine.transforms.tuning import LABEL_TUNINGS
 from cengine.words import Word
 
 M = TypeVar("M", bound=BaseModel)
+# What words within others are called, where it is not the key.
+_WITHIN = {"learning_rate": "learning rate schedule"}
 
 
 @dataclass(frozen=True)
@@ -189,7 +190,9 @@ class _Reader:
         }
         for key, words in learner.words.items():
             if key in node.value:
-                values[key] = (self.words if words.many else self.word)(node.value[key], words.table, words.what)
+                values[key] = (self.words if words.many else self.word)(
+                    node.value[key], words.table, words.what, words.aliases
+                )
                 if values[key] is None:
                     del values[key]
         for key, block in learner.blocks.items():
@@ -297,11 +300,14 @@ class _Reader:
                 self.problems.unknown(what, name, [*table, *(aliases or {})], name_node.mark, listed=table)
             return None
         values = {key: child.plain() for key, child in parameters.value.items()}
-        rate = parameters.value.get("learning_rate")
-        if rate is not None and (rate.is_mapping or isinstance(rate.value, str)):
-            values["learning_rate"] = self.word(rate, SCHEDULES, "learning rate schedule")
-            if values["learning_rate"] is None:
-                return None
+        for key, known in word.within.items():
+            child = parameters.value.get(key)
+            # A learning rate may be a number too.
+            must_be_word = word.model_fields[key].is_required()
+            if child is not None and (must_be_word or child.is_mapping or isinstance(child.value, str)):
+                values[key] = self.word(child, known, _WITHIN.get(key, key))
+                if values[key] is None:
+                    return None
         return self._model(word, values, parameters, of=f"{what} '{name}'")
 
     def _name_and_parameters(self, node: Node, what: str) -> tuple[Node | None, Node]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -57,6 +57,8 @@ class Finding:
     message: str
     key: str
     notes: tuple[str, ...] = ()
+    within: tuple[str | int, ...] = ()
+    """Where below the key, such as the place in a list."""
 
 
 class ColumnConfig(Block):
@@ -198,6 +200,7 @@ class WordKey:
     table: Mapping[str, type[Word]]
     what: str
     many: bool = False
+    aliases: Mapping[str, str] = field(default_factory=dict)
 
 
 class TrainerConfig(Block):

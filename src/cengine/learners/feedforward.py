@@ -12,7 +12,7 @@ from pydantic import Field, SerializeAsAny, field_validator, model_validator
 from cengine.config.schema import MOST_STEPS, TRAIN, Block, EarlyStopping, Finding, LabelFacts, WordKey
 from cengine.learners.learner import Course, Facts, Fitted, Learner, Load, Predictor, losses
 from cengine.learners.reach import Reach, reach_of
-from cengine.networks.layers import LAYERS, Activation, Dense, Layer
+from cengine.networks.layers import LAYER_ALIASES, LAYERS, Activation, Dense, Layer
 from cengine.networks.optimizers import OPTIMIZERS, Adam, Optimizer
 from cengine.tasks import Binary, Classes, Regression
 
@@ -31,7 +31,7 @@ class Feedforward(Learner):
 
     name = "feedforward"
     words: ClassVar[Mapping[str, WordKey]] = {
-        "layers": WordKey(LAYERS, "layer", many=True),
+        "layers": WordKey(LAYERS, "layer", many=True, aliases=LAYER_ALIASES),
         "optimizer": WordKey(OPTIMIZERS, "optimizer"),
     }
     blocks: ClassVar[Mapping[str, type[Block]]] = {"early_stopping": EarlyStopping}
@@ -98,6 +98,7 @@ class Feedforward(Learner):
     # What fits
 
     def problems(self, label: LabelFacts) -> Iterator[Finding]:
+        yield from self._layers_of_sequences()
         yield from self._outputs(label.label, label.num_labels)
         found = self._reach(label)
         if found is not None and found.misses_all:
@@ -118,6 +119,20 @@ class Feedforward(Learner):
 
     def _reach(self, label: LabelFacts) -> Reach | None:
         return reach_of(self.last_activation, label.label, *label.ends) if self.last_activation and label.ends else None
+
+    def _layers_of_sequences(self) -> Iterator[Finding]:
+        """The first that plain rows are nothing for."""
+        for place, layer in enumerate(self.layers):
+            if layer.of_sequences:
+                yield Finding(
+                    f"layer '{layer.name}' is for sequences, and architecture '{self.name}' reads plain rows",
+                    "layers",
+                    (
+                        "sequences need `architecture: sequential`, and a `timeseries:` block that says what they are made of",
+                    ),
+                    (place,),
+                )
+                return
 
     def _outputs(self, label: Label, num_labels: int) -> Iterator[Finding]:
         yield from self._units(label, num_labels)

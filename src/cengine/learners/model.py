@@ -44,7 +44,7 @@ def build_model(
     try:
         hidden = encoded(inputs, numbers, codes)
         for layer in trainer.layers:
-            hidden = _with_members(layer, hidden, trainer.ensemble) if trainer.ensemble else layer.build()(hidden)
+            hidden = _with_members(layer, hidden, trainer.ensemble) if trainer.ensemble else layer.connected(hidden)
         outputs = [_output(head, i, hidden) for i, head in enumerate(heads)]
     except ValueError as error:
         raise TrainingError(f"the network cannot be built: {str(error).splitlines()[0]}", "see `layers:`") from error
@@ -54,7 +54,7 @@ def build_model(
 def _with_members(layer: Layer, hidden: KerasTensor, members: int) -> KerasTensor:
     """A layer of an ensemble: of a dense one each member scales the products for itself."""
     if not isinstance(layer, Dense):
-        return layer.build()(hidden)
+        return layer.connected(hidden)
     from cengine.networks.members import MemberScale
 
     keras = import_keras()
@@ -121,7 +121,7 @@ def load_predictor(folder: Path) -> KerasModel:
 
 def _keras_with_own_layers() -> Any:
     """Keras, in which our layers are registered: importing their modules does that."""
-    from cengine.networks import encoders, members  # noqa: F401  members is imported for its layers alone
+    from cengine.networks import encoders, members, sliced  # noqa: F401  the others are imported for their layers alone
 
     return encoders.keras
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from cengine.errors import ExportError
 from cengine.networks.keras_setup import KerasLayer, KerasModel
-from cengine.networks.layers import LAYERS
+from cengine.networks.layers import ROW_LAYERS
 from cengine.tensors import FLOAT, INT64, Tensor
 
 
@@ -68,7 +68,7 @@ def _flatten(layer: KerasLayer, inputs: list[Tensor]) -> Tensor:
 
 
 _FORMS: dict[str, Callable[[KerasLayer, list[Tensor]], Tensor]] = {
-    **{word.keras_name(): _of_word(word) for word in LAYERS.values()},
+    **{word.keras_name(): _of_word(word) for word in ROW_LAYERS.values()},
     "Embedding": _embedding,
     "Flatten": _flatten,
     "Concatenate": lambda layer, inputs: inputs[0].graph.side_by_side(inputs),

@@ -1,96 +1,25 @@
-"""`layers:`, Keras' layers by their names in snake case; the fields are Keras' own arguments."""
+"""Layers that work on each row, or on each step of a sequence, by itself."""
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from typing import Any, Literal
+import math
+from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from cengine.errors import ExportError
 from cengine.networks.activations import ACTIVATIONS, clipped, elu, leaky, rectified
-from cengine.networks.keras_setup import KerasLayer, KerasRegularizer, import_keras
+from cengine.networks.keras_setup import KerasLayer, import_keras
+from cengine.networks.layers.layer import Activation, Initializer, Layer, PlainLayer, Rate, Regularizer, Shape, sizes
 from cengine.tensors import BOOL, FLOAT, INT64, Tensor
-from cengine.words import Word, table_of
+from cengine.words import table_of
 
-Activation = Literal[
-    "celu",
-    "elu",
-    "exponential",
-    "gelu",
-    "hard_sigmoid",
-    "hard_silu",
-    "hard_swish",
-    "hard_tanh",
-    "leaky_relu",
-    "linear",
-    "log_sigmoid",
-    "mish",
-    "relu",
-    "relu6",
-    "selu",
-    "sigmoid",
-    "silu",
-    "softmax",
-    "softplus",
-    "softsign",
-    "squareplus",
-    "swish",
-    "tanh",
-    "tanh_shrink",
-]
-Initializer = Literal[
-    "glorot_normal",
-    "glorot_uniform",
-    "he_normal",
-    "he_uniform",
-    "lecun_normal",
-    "lecun_uniform",
-    "ones",
-    "orthogonal",
-    "random_normal",
-    "random_uniform",
-    "truncated_normal",
-    "variance_scaling",
-    "zeros",
-]
-Rate = Field(ge=0, lt=1)
 # By which `unit_normalization` multiplies a row at most.
 _LARGEST_FACTOR = 1e12
 
 
-class Regularizer(BaseModel):
-    """A penalty on weights: l1 * sum |w| + l2 * sum w^2."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    l1: float = Field(default=0.0, ge=0)
-    l2: float = Field(default=0.0, ge=0)
-
-    def build(self) -> KerasRegularizer:
-        """Keras' regularizer."""
-        return import_keras().regularizers.L1L2(self.l1, self.l2)
-
-
-class Layer(Word):
-    """A layer of the network."""
-
-    @abstractmethod
-    def build(self) -> KerasLayer:
-        """A new Keras layer."""
-
-    @classmethod
-    def keras_name(cls) -> str:
-        """The class of the layer that `build` makes."""
-        return cls.__name__
-
-    @staticmethod
-    def predicting(layer: Any, x: Tensor) -> Tensor:
-        """What the layer that `build` made, with the weights that it has learnt, does with (rows, n) when it predicts."""
-        return x  # as all do that are at work in training alone
-
-
-class Dense(Layer):
+class Dense(PlainLayer):
     """activation(x W + b). The activation of a hidden layer left out is `relu`: without one, layers in a row are one."""
 
     name = "dense"
@@ -102,12 +31,15 @@ class Dense(Layer):
     kernel_regularizer: Regularizer | None = None
     bias_regularizer: Regularizer | None = None
 
-    def build(self) -> KerasLayer:
-        arguments = self.model_dump(exclude={"kernel_regularizer", "bias_regularizer"})
-        for name in ("kernel_regularizer", "bias_regularizer"):
-            regularizer = getattr(self, name)
-            arguments[name] = regularizer.build() if regularizer else None
-        return import_keras().layers.Dense(**arguments)
+    def shape(self, given: Shape) -> Shape:
+        return (*given[:-1], self.units)
+
+    def num_weights(self, given: Shape) -> int:
+        return (sizes(given)[1] + self.use_bias) * self.units
+
+    def products(self, given: Shape) -> int:
+        length, width = sizes(given)
+        return length * (width + 1) * self.units
 
     @staticmethod
     def predicting(layer: Any, x: Tensor) -> Tensor:
@@ -116,42 +48,35 @@ class Dense(Layer):
         return activated(layer.activation, summed)
 
 
-class _PlainLayer(Layer):
-    """A layer whose fields are Keras' arguments as they are; the class' name is Keras'."""
-
-    def build(self) -> KerasLayer:
-        return getattr(import_keras().layers, type(self).__name__)(**self.model_dump())
-
-
-class Dropout(_PlainLayer):
+class Dropout(PlainLayer):
     """Sets a share `rate` of the inputs to 0 while training."""
 
     name = "dropout"
     rate: float = Rate
 
 
-class AlphaDropout(_PlainLayer):
+class AlphaDropout(PlainLayer):
     """Dropout that keeps mean and variance, for `selu`."""
 
     name = "alpha_dropout"
     rate: float = Rate
 
 
-class GaussianDropout(_PlainLayer):
+class GaussianDropout(PlainLayer):
     """Multiplies by noise around 1 while training."""
 
     name = "gaussian_dropout"
     rate: float = Rate
 
 
-class GaussianNoise(_PlainLayer):
+class GaussianNoise(PlainLayer):
     """Adds noise around 0 while training."""
 
     name = "gaussian_noise"
     stddev: float = Field(ge=0)
 
 
-class BatchNormalization(_PlainLayer):
+class BatchNormalization(PlainLayer):
     """Normalizes each input over the batch."""
 
     name = "batch_normalization"
@@ -159,6 +84,9 @@ class BatchNormalization(_PlainLayer):
     epsilon: float = Field(default=0.001, gt=0)
     center: bool = True
     scale: bool = True
+
+    def num_weights(self, given: Shape) -> int:
+        return (2 + self.center + self.scale) * sizes(given)[1]
 
     @staticmethod
     def predicting(layer: Any, x: Tensor) -> Tensor:
@@ -168,13 +96,16 @@ class BatchNormalization(_PlainLayer):
         return x * _constant(x, factor) + _constant(x, shift + np.asarray(layer.beta) if layer.center else shift)
 
 
-class LayerNormalization(_PlainLayer):
+class LayerNormalization(PlainLayer):
     """Normalizes each row over its inputs."""
 
     name = "layer_normalization"
     epsilon: float = Field(default=0.001, gt=0)
     center: bool = True
     scale: bool = True
+
+    def num_weights(self, given: Shape) -> int:
+        return (self.center + self.scale) * sizes(given)[1]
 
     @staticmethod
     def predicting(layer: Any, x: Tensor) -> Tensor:
@@ -186,11 +117,15 @@ class LayerNormalization(_PlainLayer):
         return x * factor + (shift + _constant(x, layer.beta) if layer.center else shift)
 
 
-class RMSNormalization(_PlainLayer):
+class RMSNormalization(PlainLayer):
     """Divides each row by its root mean square."""
 
     name = "rms_normalization"
+    takes_mask = False
     epsilon: float = Field(default=1e-6, gt=0)
+
+    def num_weights(self, given: Shape) -> int:
+        return sizes(given)[1]
 
     @staticmethod
     def predicting(layer: Any, x: Tensor) -> Tensor:
@@ -198,7 +133,7 @@ class RMSNormalization(_PlainLayer):
         return x * square.apply("Sqrt").apply("Reciprocal") * _constant(x, layer.scale)
 
 
-class UnitNormalization(_PlainLayer):
+class UnitNormalization(PlainLayer):
     """Divides each row by its length."""
 
     name = "unit_normalization"
@@ -227,7 +162,7 @@ class ActivationLayer(Layer):
         return activated(layer.activation, x)
 
 
-class ReLU(_PlainLayer):
+class ReLU(PlainLayer):
     """max(x, 0), with Keras' options."""
 
     name = "relu"
@@ -244,7 +179,7 @@ class ReLU(_PlainLayer):
         return kept - rectified(-x + threshold) * slope if slope else kept
 
 
-class LeakyReLU(_PlainLayer):
+class LeakyReLU(PlainLayer):
     """x where positive, negative_slope * x elsewhere."""
 
     name = "leaky_relu"
@@ -255,17 +190,20 @@ class LeakyReLU(_PlainLayer):
         return leaky(x, float(layer.negative_slope))
 
 
-class PReLU(_PlainLayer):
+class PReLU(PlainLayer):
     """Leaky ReLU with a learnt slope for each input."""
 
     name = "prelu"
+
+    def num_weights(self, given: Shape) -> int:
+        return math.prod(sizes(given))
 
     @staticmethod
     def predicting(layer: Any, x: Tensor) -> Tensor:
         return rectified(x) - rectified(-x) * _constant(x, layer.alpha)
 
 
-class ELU(_PlainLayer):
+class ELU(PlainLayer):
     """x where positive, alpha * (exp(x) - 1) elsewhere."""
 
     name = "elu"
@@ -276,7 +214,7 @@ class ELU(_PlainLayer):
         return elu(x, float(layer.alpha))
 
 
-LAYERS = table_of(
+ROW_LAYERS: dict[str, type[Layer]] = table_of(
     Dense,
     Dropout,
     AlphaDropout,
