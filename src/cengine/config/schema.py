@@ -248,6 +248,10 @@ class TrainerConfig(Block):
         """What of the block does not fit a label."""
         yield from ()
 
+    def problems_of_windows(self, length: int, horizon: int | None) -> Iterator[Finding]:
+        """What of the block does not fit windows of so many points, after which so many are predicted."""
+        yield from ()
+
     def suspicions(self, label: LabelFacts | None = None) -> Iterator[Finding]:
         """What is obeyed, but looks like a mistake: of the block itself, or beside a label."""
         yield from ()

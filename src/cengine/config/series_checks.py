@@ -177,6 +177,7 @@ def of_words(checker: Checker, resolved: Resolved) -> None:
     for label in series.labels:
         _label(checker, label, series.words)
     _slices(checker, resolved)
+    checker.say(checker.config.trainer.problems_of_windows(series.words.length, series.words.horizon))
 
 
 def _feature(checker: Checker, column: SeriesColumn, words: TimeSeries) -> None:

@@ -32,7 +32,7 @@ def build_window_model(
     try:
         hidden = encoded(inputs, *past)
         for layer in trainer.layers:
-            hidden = layer.build()(hidden)
+            hidden = layer.connected(hidden)
         hidden = _flat(hidden)
         if ahead:
             hidden = keras.layers.Concatenate()([hidden, _flat(encoded(ahead_inputs, *ahead))])

@@ -73,7 +73,7 @@ class Context:
         found = read_split(folder, self.fold)
         if self.points is None:
             return found
-        from cengine.preprocess.points import split_of_points
+        from cengine.preprocess.point_split import split_of_points
 
         return split_of_points(found, self.points)
 
@@ -83,7 +83,7 @@ class Context:
         series = self.resolved.series
         if folder is None or series is None or self.points is not None:
             return self
-        from cengine.preprocess.points import num_points
+        from cengine.preprocess.point_split import num_points
 
         schema = series.schema(self.snapshot.schema, num_points(folder))
         snapshot = replace(self.snapshot, folder=folder, schema=schema, remote=None)
