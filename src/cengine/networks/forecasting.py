@@ -1,11 +1,12 @@
-"""The default networks of forecasts: a linear map of a series' own past, and a small network beside it. Importing this module imports Keras.
+"""The default network of forecasts: a linear map of a series' own past, and a small network beside it. Importing this module imports Keras.
 
-The linear ones are NLinear and DLinear (Zeng and others 2023, "Are Transformers effective for time series forecasting?"): what is mapped
-is the past less its last value, which is added again. DLinear maps the moving average over a season and the rest of the past by
-matrices of their own. Their weights begin as 0, which repeats the last value.
+The linear map is NLinear (Zeng and others 2023, "Are Transformers effective for time series forecasting?"): what is mapped is the past
+less its last value, which is added again; DLinear, of the same paper, maps the moving average over a season and the rest of the past
+by matrices of their own. Their weights begin as 0, which repeats the last value.
 
-The small network beside them sees what the linear map cannot: the points to come as far as they are known, what tells series
-apart, and the last values of the other features. Its output begins as 0 too, so that it only ever adds to what is there.
+The small network beside it sees what a linear map cannot: points to come as far as they are known, what tells series apart, and the
+last values of other features. It is told the past, and adds to the forecast, in units of how much the past goes up and down, so that a
+series that has shrunk is not given the swings of its better days. What it adds begins as 0 too.
 """
 
 from __future__ import annotations
@@ -15,19 +16,22 @@ from typing import Any
 
 import numpy as np
 
-from cengine.networks.encoders import Layer, keras
+from cengine.networks.encoders import Columns, Layer, keras
 from cengine.networks.keras_setup import KerasTensor
+from cengine.tensors import FLOAT, INT64, Tensor
 
 UNITS = 32
+# The least variance of a past, in the label's standardized unit: what is constant is no reason to divide by 0.
+LEAST_VARIANCE = 1e-4
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """What is forecast from what: `length` points that enter, `horizon` that are predicted, `units` numbers for each of them.
+    """What is forecast from what: of `length` points that enter the `horizon` points after them, `units` numbers for each.
 
-    `own` is the place of the label's own past among the features of a point. What the label is standardized by may differ from
-    what that feature is: the label is `own_scale` times the feature and `own_offset`. `season` is how many points a season has,
-    None where there is none, or one as long as what enters.
+    `own` is the place of the label's own past among the features of a point. Where that feature is standardized in another way than
+    the label, the label is `own_scale` times the feature and `own_offset`. `season` is how many points a season has, None where there
+    is none. `residual` asks for the small network beside the linear map, `decomposed` for a map that knows the season (DLinear).
     """
 
     length: int
@@ -37,32 +41,71 @@ class Forecast:
     units: int = 1
     own_scale: float = 1.0
     own_offset: float = 0.0
+    residual: bool = True
+    decomposed: bool = False
 
     @property
-    def decomposes(self) -> bool:
-        """Whether there is a season to average over."""
-        return self.season is not None and 1 < self.season < self.length
+    def tail(self) -> int:
+        """How many of the last points the small network sees: a season, or as many as are predicted."""
+        return min(self.length, self.season or self.horizon)
 
 
-@keras.saving.register_keras_serializable(package="cengine")
-class MovingAverage(Layer):
-    """The mean over a season around each point, (b, L) -> (b, L): beyond the ends the first and the last value go on.
+def forecast(
+    past: KerasTensor, asked: Forecast, ahead: KerasTensor | None = None, static: KerasTensor | None = None
+) -> KerasTensor:
+    """Points that enter (b, length, F) -> what is predicted, (b, horizon, units), as the label is standardized.
 
-    An even season has half a point more at both ends, so that each phase of it weighs the same.
+    `ahead` (b, horizon, A) are the points to come as far as they are known, `static` (b, S) is what tells series apart; the small
+    network alone reads them.
     """
+    layers = keras.layers
+    own = OwnPast(asked.own, asked.own_scale, asked.own_offset)(past)
+    last = Tail(1)(own)
+    changes = layers.Subtract()([own, last])
+    found = layers.Add()([_mapped(changes, asked), layers.Reshape((1, 1))(last)])
+    if not asked.residual:
+        return found
+    return layers.Add()([found, _residual(past, own, changes, asked, ahead, static)])
 
-    def __init__(self, season: int, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.season = int(season)
 
-    def call(self, inputs: KerasTensor) -> KerasTensor:
-        return keras.ops.matmul(inputs, averaging(inputs.shape[1], self.season))
+def _mapped(changes: KerasTensor, asked: Forecast) -> KerasTensor:
+    """The linear map, (b, length) -> (b, horizon, units)."""
+    layers, width = keras.layers, asked.horizon * asked.units
+    if asked.decomposed and asked.season and 1 < asked.season < asked.length:
+        trend = MovingAverage(asked.season)(changes)
+        of_trend = layers.Dense(width, kernel_initializer="zeros")(trend)
+        rest = layers.Subtract()([changes, trend])
+        of_rest = layers.Dense(width, kernel_initializer="zeros", use_bias=False)(rest)
+        mapped = layers.Add()([of_trend, of_rest])
+    else:
+        mapped = layers.Dense(width, kernel_initializer="zeros")(changes)
+    return layers.Reshape((asked.horizon, asked.units))(mapped)
 
-    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        return input_shape
 
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "season": self.season}
+def _residual(
+    past: KerasTensor,
+    own: KerasTensor,
+    changes: KerasTensor,
+    asked: Forecast,
+    ahead: KerasTensor | None,
+    static: KerasTensor | None,
+) -> KerasTensor:
+    """What the small network adds, (b, horizon, units): the same weights at each step, of which only what is known ahead differs, and
+    a vector for each.
+    """
+    layers = keras.layers
+    context = [layers.Multiply()([Tail(asked.tail)(changes), WindowScale(inverse=True)(own)])]
+    others = [place for place in range(past.shape[2]) if place != asked.own]
+    if others:
+        context.append(Columns(others)(layers.Flatten()(Tail(1)(past))))
+    if static is not None:
+        context.append(static)
+    together = context[0] if len(context) == 1 else layers.Concatenate()(context)
+    hidden = StepVectors(asked.horizon)(layers.Reshape((1, UNITS))(layers.Dense(UNITS)(together)))
+    if ahead is not None:
+        hidden = layers.Add()([hidden, layers.Dense(UNITS, use_bias=False)(ahead)])
+    added = layers.Dense(asked.units, kernel_initializer="zeros")(layers.Activation("relu")(hidden))
+    return layers.Multiply()([added, layers.Reshape((1, 1))(WindowScale()(own))])
 
 
 @keras.saving.register_keras_serializable(package="cengine")
@@ -76,6 +119,10 @@ class OwnPast(Layer):
     def call(self, inputs: KerasTensor) -> KerasTensor:
         return inputs[:, :, self.place] * self.scale + self.offset
 
+    def predicting(self, x: Tensor) -> Tensor:
+        own = x.graph.add("Gather", x, x.graph.constant(self.place, INT64), axis=2)
+        return own * self.scale + self.offset
+
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return input_shape[:2]
 
@@ -84,18 +131,112 @@ class OwnPast(Layer):
 
 
 @keras.saving.register_keras_serializable(package="cengine")
-class LastPoint(Layer):
-    """The last point, (b, L, ...) -> (b, 1, ...)."""
+class Tail(Layer):
+    """The last points, (b, L, ...) -> (b, num_points, ...)."""
+
+    def __init__(self, num_points: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.num_points = int(num_points)
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        self.length = int(input_shape[1] or 0)
+        self.built = True
 
     def call(self, inputs: KerasTensor) -> KerasTensor:
-        return inputs[:, -1:]
+        return inputs[:, -self.num_points :]
+
+    def predicting(self, x: Tensor) -> Tensor:
+        places = np.arange(self.length - self.num_points, self.length)
+        return x.graph.add("Gather", x, x.graph.constant(places, INT64), axis=1)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        return (input_shape[0], 1, *input_shape[2:])
+        return (input_shape[0], self.num_points, *input_shape[2:])
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "num_points": self.num_points}
+
+
+@keras.saving.register_keras_serializable(package="cengine")
+class WindowScale(Layer):
+    """How much a past goes up and down, its standard deviation, or 1 / that: (b, L) -> (b, 1)."""
+
+    def __init__(self, inverse: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.inverse = bool(inverse)
+
+    def call(self, inputs: KerasTensor) -> KerasTensor:
+        distance = inputs - keras.ops.mean(inputs, axis=1, keepdims=True)
+        scale = keras.ops.sqrt(keras.ops.mean(distance * distance, axis=1, keepdims=True) + LEAST_VARIANCE)
+        return 1.0 / scale if self.inverse else scale
+
+    def predicting(self, x: Tensor) -> Tensor:
+        distance = x - _mean(x)
+        scale = (_mean(distance * distance) + LEAST_VARIANCE).apply("Sqrt")
+        return scale.apply("Reciprocal") if self.inverse else scale
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        return (input_shape[0], 1)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "inverse": self.inverse}
+
+
+@keras.saving.register_keras_serializable(package="cengine")
+class StepVectors(Layer):
+    """A learnt vector for each step ahead, added: (b, 1, u) -> (b, horizon, u)."""
+
+    def __init__(self, horizon: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.horizon = int(horizon)
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        start = keras.initializers.RandomNormal(stddev=0.1)
+        self.vectors = self.add_weight(shape=(self.horizon, input_shape[-1]), name="vectors", initializer=start)
+        self.built = True
+
+    def call(self, inputs: KerasTensor) -> KerasTensor:
+        return inputs + self.vectors
+
+    def predicting(self, x: Tensor) -> Tensor:
+        return x + x.graph.constant(np.asarray(self.vectors), FLOAT)
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        return (input_shape[0], self.horizon, input_shape[-1])
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "horizon": self.horizon}
+
+
+@keras.saving.register_keras_serializable(package="cengine")
+class MovingAverage(Layer):
+    """The mean over a season around each point, (b, L) -> (b, L): beyond the ends the first and the last value go on.
+
+    An even season has half a point more at both ends, so that each of its phases weighs the same.
+    """
+
+    def __init__(self, season: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.season = int(season)
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        self.matrix = averaging(int(input_shape[1] or 0), self.season)
+        self.built = True
+
+    def call(self, inputs: KerasTensor) -> KerasTensor:
+        return keras.ops.matmul(inputs, self.matrix)
+
+    def predicting(self, x: Tensor) -> Tensor:
+        return x.graph.add("MatMul", x, x.graph.constant(self.matrix, FLOAT))
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "season": self.season}
 
 
 def averaging(length: int, season: int) -> np.ndarray:
-    """The matrix (length, length) float32 by which a row of a past is multiplied for its moving average."""
+    """The matrix (length, length) float32 that gives the moving average of a past by which it is multiplied."""
     taps = np.ones(season) if season % 2 else np.concatenate([[0.5], np.ones(season - 1), [0.5]])
     reach = len(taps) // 2
     matrix = np.zeros((length, length))
@@ -105,45 +246,5 @@ def averaging(length: int, season: int) -> np.ndarray:
     return matrix.astype(np.float32)
 
 
-def linear_forecast(past: KerasTensor, asked: Forecast) -> KerasTensor:
-    """The linear net: the points that enter (b, L, F) -> (b, horizon, units)."""
-    layers = keras.layers
-    own = OwnPast(asked.own, asked.own_scale, asked.own_offset, name="own_past")(past)
-    last = LastPoint(name="last_value")(own)
-    changes = layers.Subtract(name="changes")([own, last])
-    width = asked.horizon * asked.units
-    if asked.decomposes:
-        assert asked.season is not None
-        trend = MovingAverage(asked.season, name="trend")(changes)
-        rest = layers.Subtract(name="rest")([changes, trend])
-        of_trend = layers.Dense(width, kernel_initializer="zeros", name="of_trend")(trend)
-        of_rest = layers.Dense(width, kernel_initializer="zeros", use_bias=False, name="of_rest")(rest)
-        mapped = layers.Add(name="of_past")([of_trend, of_rest])
-    else:
-        mapped = layers.Dense(width, kernel_initializer="zeros", name="of_past")(changes)
-    by_point = layers.Reshape((asked.horizon, asked.units))(mapped)
-    return layers.Add(name="linear")([by_point, layers.Reshape((1, 1))(last)])
-
-
-def residual_forecast(
-    past: KerasTensor, asked: Forecast, ahead: KerasTensor | None = None, static: KerasTensor | None = None
-) -> KerasTensor:
-    """What the small network adds, (b, horizon, units): `ahead` (b, horizon, A) are points to come as far as they are known, `static`
-    (b, S) is what tells series apart.
-    """
-    layers = keras.layers
-    own = OwnPast(asked.own, asked.own_scale, asked.own_offset)(past)
-    tail = min(asked.length, asked.season or asked.horizon)
-    changes = layers.Subtract()([own, LastPoint()(own)])
-    seen = [layers.Cropping1D((asked.length - tail, 0))(layers.Reshape((asked.length, 1))(changes))]
-    context = [layers.Flatten()(seen[0]), layers.Flatten()(LastPoint()(past))]
-    if static is not None:
-        context.append(static)
-    together = layers.Concatenate(name="context")(context)
-    of_context = layers.Dense(UNITS * 1, name="of_context")(together)
-    per_step = layers.Reshape((1, UNITS))(of_context)
-    if ahead is not None:
-        per_step = layers.Add()([per_step, layers.Dense(UNITS, use_bias=False, name="of_ahead")(ahead)])
-    hidden = layers.Activation("relu")(per_step)
-    added = layers.Dense(asked.units, kernel_initializer="zeros", name="residual")(hidden)
-    return added
+def _mean(x: Tensor) -> Tensor:
+    return x.graph.add("ReduceMean", x, x.graph.constant([1], INT64), keepdims=1)

@@ -67,10 +67,19 @@ def _flatten(layer: KerasLayer, inputs: list[Tensor]) -> Tensor:
     return inputs[0].graph.add("Reshape", inputs[0], inputs[0].graph.constant([-1, width], INT64))
 
 
+def _reshape(layer: KerasLayer, inputs: list[Tensor]) -> Tensor:
+    shape = [-1, *layer.output.shape[1:]]
+    return inputs[0].graph.add("Reshape", inputs[0], inputs[0].graph.constant(shape, INT64))
+
+
 _FORMS: dict[str, Callable[[KerasLayer, list[Tensor]], Tensor]] = {
     **{word.keras_name(): _of_word(word) for word in ROW_LAYERS.values()},
     "Embedding": _embedding,
     "Flatten": _flatten,
+    "Add": lambda layer, inputs: inputs[0] + inputs[1],
+    "Subtract": lambda layer, inputs: inputs[0] - inputs[1],
+    "Multiply": lambda layer, inputs: inputs[0] * inputs[1],
+    "Reshape": _reshape,
     "Concatenate": lambda layer, inputs: inputs[0].graph.side_by_side(inputs),
     "Rescaling": _rescaling,
 }
