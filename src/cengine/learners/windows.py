@@ -268,7 +268,9 @@ class WindowExamples(Examples):
         """The identities of predictions, a row each."""
         assert name == ROW_ID
         num_labels = self.frame.num_labels
-        identities: np.ndarray = self._starts(split, groups)[:, None] * num_labels + np.arange(num_labels)
+        # Of the first point that is predicted, so that windows of other lengths are compared with these.
+        predicted = self._starts(split, groups) + self.frame.labels.start
+        identities: np.ndarray = predicted[:, None] * num_labels + np.arange(num_labels)
         return identities.ravel()
 
     def beside(self, split: str, groups: Sequence[int]) -> dict[str, np.ndarray]:

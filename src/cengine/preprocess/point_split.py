@@ -14,9 +14,6 @@ from cengine.preprocess.series import read_report
 from cengine.preprocess.source import Rows
 from cengine.preprocess.split import Split, SplitReport
 
-# The files of the stage Series.
-POINTS, WINDOWS = "part-points.parquet", "windows.parquet"
-
 
 @dataclass(frozen=True)
 class PointSplit(Split):
@@ -26,6 +23,8 @@ class PointSplit(Split):
     """
 
     windows: dict[str, int] = field(default_factory=dict)
+    split_column: str = "_split"
+    """What the number of a point's split is called among its columns."""
 
     @property
     def examples(self) -> dict[str, int]:
@@ -40,7 +39,7 @@ class PointSplit(Split):
         return self.num_inner_examples > 0
 
     def assigned(self, engine: Engine, rows: Rows, columns: list[str], *, inner: bool = False) -> exp.Select:
-        own = column("_split")
+        own = column(self.split_column)
         number: exp.Expr = own
         if not inner:
             kept_back = exp.EQ(this=own, expression=exp.convert(len(self.names)))
@@ -52,8 +51,11 @@ def split_of_points(of_rows: Split, folder: Path) -> PointSplit:
     """The split of the points in `folder`, given that of the rows which they are made of."""
     report = read_report(folder)
     rows = {name: report.learnt_points[name] for name in of_rows.names}
+    rows[TRAIN] += report.learnt_points.get(INNER, 0)
     counted = SplitReport(rows, 1, 0, [], 0)
-    return PointSplit(of_rows.names, of_rows.kind, None, None, of_rows.seed, counted, folder, report.windows)
+    return PointSplit(
+        of_rows.names, of_rows.kind, None, None, of_rows.seed, counted, folder, report.windows, report.split_column
+    )
 
 
 def num_points(folder: Path) -> int:

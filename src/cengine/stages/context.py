@@ -120,6 +120,10 @@ class Context:
     def engine(self) -> DuckDB:
         """An engine within the memory limit; workers are given back, for what follows is this machine's."""
         self.workers.release()
+        return self.engine_beside()
+
+    def engine_beside(self) -> DuckDB:
+        """The same beside workers that are still needed."""
         return DuckDB(
             self.project.scratch,
             memory_bytes=self.engine_bytes,

@@ -35,7 +35,7 @@ class Encoded:
         from cengine.learners.examples import Examples
         from cengine.learners.windows import WindowExamples, frame_of
         from cengine.preprocess.fit import read_statistics
-        from cengine.preprocess.point_split import WINDOWS
+        from cengine.preprocess.series import WINDOWS
         from cengine.preprocess.targets import targets_of
 
         resolved = context.resolved
