@@ -22,8 +22,8 @@ MAX_LISTED_CLASSES = 20
 # A probability of 0 would have an infinite loss.
 SMALLEST_PROBABILITY = 1e-15
 # Of the constants, the median makes absolute errors least, the mean squared ones.
-_LEAST_AT_MEDIAN = ("mae", "mape")
-_OF_QUANTILES = ("quantile_loss", "coverage", "interval_width")
+_LEAST_AT_MEDIAN = ("mae", "mape", "smape", "wape", "mase")
+_OF_QUANTILES = ("quantile_loss", "wql", "coverage", "interval_width")
 USUAL_QUANTILES, MOST_QUANTILES = (0.05, 0.5, 0.95), 19
 
 Fitted = dict[str, Any]

@@ -16,7 +16,7 @@ import reference
 from engines_tried import ENGINES, expect_gap, opened
 from every_word import CASES, COLUMNS, FILLED_WITH, FILLING, TRAIN_ROWS, TYPES, table
 from sqlglot import exp
-from test_metrics import made_rows, roles
+from test_metrics import arrow, made_rows, roles
 
 from cengine.config.read import parse_config
 from cengine.config.resolve import Feature, Label, Resolved
@@ -369,7 +369,7 @@ TASK_METRICS = {
 @pytest.mark.parametrize("task", TASK_METRICS)
 def test_slices_are_those_of_duckdb(task, found, expected, tmp_path) -> None:
     rows = made_rows(task)
-    made = pa.table({key: pa.array(value) for key, value in rows.items() if np.ndim(value) == 1})
+    made = arrow(rows)
     pq.write_table(made, tmp_path / "predictions.parquet")
     slices = ((), ("city",), ("gender", "city"))
     measured = [

@@ -18,6 +18,7 @@ from cengine.metrics.table import METRICS, metric_label
 NUM_CLASSES = 7
 TASKS = ("regression", "quantiles", "binary", "classes")
 QUANTILES = (0.1, 0.4, 0.95)
+SCALES = ("scale", "squared_scale")
 
 
 def nonzero_percentage(rows):
@@ -59,6 +60,32 @@ def interval_width(rows):
     return np.mean(rows["quantile_0.95"] - rows["quantile_0.1"])
 
 
+def symmetric(rows):
+    size = np.abs(rows["label"]) + np.abs(rows["prediction"])
+    return 200 * np.mean(
+        np.where(size == 0, 0.0, np.abs(rows["label"] - rows["prediction"]) / np.maximum(size, 1e-300))
+    )
+
+
+def weighted(rows):
+    return np.abs(rows["label"] - rows["prediction"]).sum() / np.abs(rows["label"]).sum()
+
+
+def scaled(power, scale):
+    """The mean over the series of their mean error by their scale, each by its share; those without a scale are left out."""
+
+    def of(rows):
+        parts, shares = [], []
+        for name in sorted(set(rows["series"][np.isfinite(rows[scale])])):
+            own = rows["series"] == name
+            errors = np.abs(rows["label"][own] - rows["prediction"][own]) ** power
+            parts.append(errors.mean() / rows[scale][own][0])
+            shares.append(rows["series_share"][own].sum())
+        return np.average(parts, weights=shares) ** (1 / power) if parts else math.nan
+
+    return of
+
+
 ALL_CLASSES = list(range(NUM_CLASSES))
 # metric -> task -> (rows, parameters) -> number
 ORACLE = {
@@ -67,6 +94,11 @@ ORACLE = {
     "rmse": of_numbers(lambda rows: sk.root_mean_squared_error(rows["label"], rows["prediction"])),
     "mape": of_numbers(nonzero_percentage),
     "r2": of_numbers(lambda rows: sk.r2_score(rows["label"], rows["prediction"])),
+    "smape": of_numbers(symmetric),
+    "wape": of_numbers(weighted),
+    "mase": of_numbers(scaled(1, "scale")),
+    "rmsse": of_numbers(scaled(2, "squared_scale")),
+    "wql": {"quantiles": lambda rows: 2 * quantile_loss(rows) / np.abs(rows["label"]).mean()},
     "quantile_loss": {"quantiles": quantile_loss},
     "coverage": {"quantiles": coverage},
     "interval_width": {"quantiles": interval_width},
@@ -115,6 +147,12 @@ def made_rows(task, num_rows=3000):
         rows["label"] = np.where(random.random(num_rows) < 0.01, 0.0, np.round(random.normal(1978, 10, num_rows), 1))
         rows["prediction"] = rows["label"] + random.normal(1, 5, num_rows)
         rows["label"][1:40] = 1969.0
+        rows["prediction"][60:70] = rows["label"][60:70] = 0.0
+        rows["series"] = random.integers(0, 5, num_rows)
+        # The last series is constant in train.
+        rows["scale"] = np.array([2.0, 0.5, 30.0, 7.0, np.nan])[rows["series"]]
+        rows["squared_scale"] = np.array([5.0, 0.7, 1200.0, 50.0, np.nan])[rows["series"]]
+        rows["series_share"] = 1 / np.bincount(rows["series"])[rows["series"]]
         for share in QUANTILES if task == "quantiles" else ():
             rows[f"quantile_{share}"] = rows["prediction"] + random.normal(20 * (share - 0.4), 2, num_rows)
         if task == "quantiles":
@@ -148,8 +186,14 @@ def roles(rows):
 
 
 def measured(engine, rows, task, metrics, slices, within=("_split",)):
-    engine.register("predictions", pa.table({name: array for name, array in rows.items() if array.ndim == 1}))
+    engine.register("predictions", arrow(rows))
     return measure(engine, exp.to_table("predictions"), roles(rows), task, metrics, slices, within)
+
+
+def arrow(rows):
+    """The rows as a table; a scale that is not known is null."""
+    arrays = {name: array for name, array in rows.items() if array.ndim == 1}
+    return pa.table({name: pa.array(array, from_pandas=name in SCALES) for name, array in arrays.items()})
 
 
 def where(rows, **values):
@@ -167,6 +211,8 @@ def expected(metric, task, rows):
         "auc": len(set(labels)) < 2,
         "pr_auc": not labels.any(),
         "mape": not labels.any(),
+        "wape": not labels.any(),
+        "wql": not labels.any(),
         "r2": len(set(labels)) < 2,
     }
     if undefined.get(metric.name, False):

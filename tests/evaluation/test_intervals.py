@@ -27,14 +27,21 @@ def made_rows(task: str, num_rows: int, random: np.random.Generator) -> dict[str
         signal = random.normal(size=num_rows)
         label = 25 + 2 * signal + random.gamma(2.0, 0.7, num_rows)
         point = 26.4 + 1.5 * signal
+        series = random.integers(0, 3, num_rows)
+        of_series = {
+            "scale": np.array([1.0, 2.0, 5.0])[series],
+            "squared_scale": np.array([2.0, 5.0, 30.0])[series],
+            "series_share": np.array([1.0, 0.5, 2.0])[series],
+        }
         if task == "quantiles":
             return {
+                **of_series,
                 "label": label,
                 "prediction": point,
                 "quantile_0.1": point - 1.2,
                 "quantile_0.9": point + np.exp(signal / 3),
             }
-        return {"label": label, "prediction": point}
+        return {**of_series, "label": label, "prediction": point}
     if task == "binary":
         probability = random.beta(1.2, 2.0, num_rows)
         return {"label": (random.random(num_rows) < probability).astype(float), "prediction": probability**0.8}

@@ -14,6 +14,7 @@ from cengine.transforms.tuning import NoTuning, Shift
 
 if TYPE_CHECKING:
     from cengine.config.checks import Checker
+    from cengine.metrics.metric import Metric
 
 CATEGORIES = ("boolean", "integer", "string")
 TIMESTAMP, CATEGORY = "process_sequence_w_timestamp", "process_sequence_w_category"
@@ -61,6 +62,16 @@ def _without(checker: Checker) -> None:
         if any(not isinstance(word, NoTuning) for word in label.label_tuning or ()):
             told = "label_tuning needs the block `timeseries`: rows have no order without it"
             checker.add(told, ("labels", name, "label_tuning"))
+        for place, metric in enumerate(label.metrics or ()):
+            _metric_without(checker, metric, ("labels", name, "metrics", place))
+    for place, metric in enumerate(checker.config.evaluator.metrics or ()):
+        _metric_without(checker, metric, ("evaluator", "metrics", place))
+
+
+def _metric_without(checker: Checker, metric: Metric, path: tuple[str | int, ...]) -> None:
+    if metric.of_series:
+        told = f"metric '{metric.name}' needs the block `timeseries`: it divides by the error of repeating a series' last season"
+        checker.add(told, path, "wape and smape need no series")
 
 
 # The block

@@ -17,10 +17,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 from sqlglot import exp
 
 from cengine.engines.engine import Engine
 from cengine.evaluation.predictions import roles_of, weight_of
+from cengine.evaluation.scales import scale_names
 from cengine.evaluation.slices import measure, windows_apart
 from cengine.expressions.build import bigint, column, double
 from cengine.expressions.keys import seeded_key
@@ -268,7 +270,7 @@ def _linearized(
     return float(values[0]), weighted if np.isfinite(slopes).all() else None
 
 
-def _interval(metric: Metric, first: float, second: float, variance: float, freedom: int) -> _Values:
+def _interval(metric: Metric, first: float, second: float, variance: float, freedom: float) -> _Values:
     """Student's interval, within what the difference can be at all.
 
     Where no variance is seen nothing is known of its size, but that equal models are equal.
@@ -328,11 +330,12 @@ def point_columns(side: Side) -> list[str]:
 
 def role_columns(side: Side) -> list[str]:
     """The columns of a table of predictions that metrics read."""
-    names = []
+    names, there = [], set(pq.ParquetFile(side.predictions).schema_arrow.names)
     for target in side.targets.values():
         name = target.name
         names += [f"label: {name}", f"prediction: {name}"]
         names += [f"weight: {name}"] if target.label.sample_weight else []
+        names += [one for one in scale_names(name) if one in there]
         names += [
             f"{what}: {name}"
             for what in ("label_probability", "label_rank", *map(quantile_name, target.task.quantiles))

@@ -6,6 +6,9 @@ the probability of the positive one; for more the number of the likeliest class)
 gave the likeliest, and of at most MAX_LISTED_CLASSES classes `class_probabilities: L`, a list with one for each. If quantiles
 are predicted, `quantile_0.05: L` and so on, ascending, one of which `prediction: L` is. If the label has a `sample_weight`,
 `weight: L` is how much the row counts.
+If rows are points of series, `scale: L` and `squared_scale: L` are the mean absolute and the mean squared error of repeating the
+season before in the train points of its series, null where they are 0 or not known, and `series_share: L` is one over the number
+of rows that its series has in the split.
 
 If rows were dealt to folds, `_fold` is the fold of a row, from 1: the model that did not learn from this fold predicted it.
 
@@ -50,6 +53,9 @@ OWN_COLUMNS = (
     "label_rank",
     "class_probabilities",
     "weight",
+    "scale",
+    "squared_scale",
+    "series_share",
 )
 # The fold that a row is of, where there are folds.
 FOLD = "_fold"

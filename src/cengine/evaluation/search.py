@@ -43,6 +43,7 @@ _MEANS = {
     "mae": "absolute_error",
     "mse": "squared_error",
     "mape": "percentage_error",
+    "smape": "symmetric_error",
     "quantile_loss": "pinball",
     "accuracy": "correct",
     "log_loss": "surprise",
@@ -148,7 +149,7 @@ def worst_slices(
         slices = [_large(part, smallest[split_names[number]]) for part in parts.values() if part is not None]
         num_tried += sum(len(part.values) for part in slices)
         found += _compared(total, slices, split_names[number])
-    scale = 100.0 if metric.name == "mape" else 1.0
+    scale = {"mape": 100.0, "smape": 200.0}.get(metric.name, 1.0)
     return {
         "metric": metric_label(metric),
         "higher_is_better": metric.higher_is_better,

@@ -12,6 +12,7 @@ from cengine.config.resolve import Resolved, metrics_of
 from cengine.engines.engine import Engine
 from cengine.evaluation.baselines import NO_YARDSTICKS, BesideYardsticks
 from cengine.evaluation.paired import Pair, Side, differences, point_columns, role_columns
+from cengine.evaluation.scales import scale_names
 from cengine.expressions.build import column
 from cengine.preprocess.targets import Target
 from cengine.tables import ROW_ID
@@ -65,6 +66,7 @@ def _pair(
     outputs: list[exp.Expr] = [column(ROW_ID, "model"), column("_split", "model")]
     outputs += [column(name, "model") for name in point_columns(second)]
     same = {f"{what}: {target.name}" for target in targets for what in ("label", "weight")}
+    same |= {name for target in targets for name in scale_names(target.name)}
     for name in role_columns(second):
         of_yardstick = "model" if name in same else "yardstick"
         outputs.append(column(name, of_yardstick).as_(f"first: {name}", quoted=True))

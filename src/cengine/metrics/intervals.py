@@ -25,6 +25,34 @@ def mean_interval(mean: np.ndarray, squares: np.ndarray, count: np.ndarray) -> I
     return mean - half, mean + half
 
 
+def weighted_mean_interval(
+    mean: np.ndarray, squares: np.ndarray, weights: np.ndarray, squared_weights: np.ndarray
+) -> Interval:
+    """The same of a mean of terms that count differently, as of so many alike as tell as much (Kish 1965).
+
+    `squares` is the sum of the squared terms times their weights, `weights` and `squared_weights` the sums of those.
+    """
+    known = (np.asarray(weights) > 0) & (np.asarray(squared_weights) > 0)
+    share = np.where(known, weights, np.nan) / np.where(known, squared_weights, 1.0)
+    return mean_interval(mean, squares * share, weights * share)
+
+
+def quotient_interval(
+    value: np.ndarray, size: np.ndarray, aa: np.ndarray, ab: np.ndarray, bb: np.ndarray, count: np.ndarray
+) -> Interval:
+    """The interval of `value`, a sum of a over a sum of b that is `size`, by the delta method; `aa`, `ab` and `bb` are sums of products."""
+    from scipy.special import stdtrit
+
+    freedom = np.maximum(np.asarray(count, dtype=np.float64) - 1, 1)
+    residuals = aa - 2 * value * ab + value**2 * bb
+    # Where all errors are the same share of their label rounding leaves a little more, or less, than nothing.
+    residuals = np.where(residuals > 1e-12 * aa, residuals, 0.0)
+    defined = (np.asarray(count) > 1) & (np.asarray(size) > 0)
+    variance = residuals * count / freedom / np.where(defined, size, 1.0) ** 2
+    half = np.where(defined, stdtrit(freedom, 0.5 + LEVEL / 2) * np.sqrt(variance), np.nan)
+    return value - half, value + half
+
+
 def share_interval(successes: np.ndarray, count: np.ndarray) -> Interval:
     """Wilson's score interval of a share (Wilson 1927), which holds for few rows and for shares near 0 and 1."""
     count = np.asarray(count, dtype=np.float64)

@@ -17,7 +17,8 @@ from cengine.tasks import Quantiles, Regression
 _NUMBERS = (Regression.name, Quantiles.name)
 
 
-def _error(roles: Roles) -> exp.Expr:
+def error_of(roles: Roles) -> exp.Expr:
+    """y - p of a row."""
     return exp.Paren(this=roles("label") - roles("prediction"))
 
 
@@ -29,7 +30,7 @@ class MeanAbsoluteError(Metric):
     unit = "label"
 
     def sums(self, roles: Roles, task: str) -> dict[str, exp.Expr]:
-        return {"absolute_error": exp.Abs(this=_error(roles))}
+        return {"absolute_error": exp.Abs(this=error_of(roles))}
 
     def value(self, sums: Sums) -> np.ndarray:
         return ratio(sums["absolute_error"], sums["num_rows"])
@@ -49,13 +50,13 @@ class MeanSquaredError(Metric):
     unit = "label squared"
 
     def sums(self, roles: Roles, task: str) -> dict[str, exp.Expr]:
-        return {"squared_error": _error(roles) * _error(roles)}
+        return {"squared_error": error_of(roles) * error_of(roles)}
 
     def value(self, sums: Sums) -> np.ndarray:
         return ratio(sums["squared_error"], sums["num_rows"])
 
     def spread(self, roles: Roles, task: str) -> dict[str, exp.Expr]:
-        return {"fourth_error": _error(roles) * _error(roles) * _error(roles) * _error(roles)}
+        return {"fourth_error": error_of(roles) * error_of(roles) * error_of(roles) * error_of(roles)}
 
     def interval(self, sums: Sums) -> Interval:
         return mean_interval(self.value(sums), sums["fourth_error"], sums["num_rows"])
@@ -93,7 +94,7 @@ class MeanAbsolutePercentageError(Metric):
     def sums(self, roles: Roles, task: str) -> dict[str, exp.Expr]:
         size = exp.Nullif(this=exp.Abs(this=roles("label")), expression=double(0.0))
         nonzero = exp.Case().when(exp.NEQ(this=roles("label"), expression=double(0.0)), double(1.0)).else_(double(0.0))
-        return {"percentage_error": exp.Abs(this=_error(roles)) / size, "num_nonzero": nonzero}
+        return {"percentage_error": exp.Abs(this=error_of(roles)) / size, "num_nonzero": nonzero}
 
     def value(self, sums: Sums) -> np.ndarray:
         return 100 * ratio(sums["percentage_error"], sums["num_nonzero"])
@@ -132,7 +133,7 @@ class R2(Metric):
     def spread(self, roles: Roles, task: str) -> dict[str, exp.Expr]:
         def product(d: int, e: int) -> exp.Expr:
             centred = exp.Paren(this=roles("label") - roles("center"))
-            factors = [*(centred.copy() for _ in range(d)), *(_error(roles) for _ in range(e))]
+            factors = [*(centred.copy() for _ in range(d)), *(error_of(roles) for _ in range(e))]
             return functools.reduce(lambda one, other: one * other, factors)
 
         return {

@@ -6,6 +6,13 @@ from __future__ import annotations
 
 from cengine.errors import PreprocessError
 from cengine.metrics.classification import F1, Accuracy, Auc, LogLoss, PrAuc, Precision, Recall, TopK
+from cengine.metrics.forecasts import (
+    MeanAbsoluteScaledError,
+    RootMeanSquaredScaledError,
+    SymmetricPercentageError,
+    WeightedPercentageError,
+    WeightedQuantileLoss,
+)
 from cengine.metrics.metric import Metric
 from cengine.metrics.quantiles import Coverage, IntervalWidth, QuantileLoss
 from cengine.metrics.regression import (
@@ -26,7 +33,12 @@ METRICS = words_of(
     RootMeanSquaredError,
     MeanAbsolutePercentageError,
     R2,
+    SymmetricPercentageError,
+    WeightedPercentageError,
+    MeanAbsoluteScaledError,
+    RootMeanSquaredScaledError,
     QuantileLoss,
+    WeightedQuantileLoss,
     Coverage,
     IntervalWidth,
     Accuracy,
@@ -45,6 +57,10 @@ METRIC_ALIASES = {
     "root_mean_squared_error": "rmse",
     "mean_absolute_percentage_error": "mape",
     "r2_score": "r2",
+    "symmetric_mean_absolute_percentage_error": "smape",
+    "mean_absolute_scaled_error": "mase",
+    "root_mean_squared_scaled_error": "rmsse",
+    "weighted_quantile_loss": "wql",
     "pinball": "quantile_loss",
     "pinball_loss": "quantile_loss",
     "acc": "accuracy",

@@ -38,6 +38,8 @@ class Monitor:
         found = {}
         for target in self.targets:
             metrics = metrics_of(target.label, target.task.name, self.metrics)
+            # A sample in memory does not know which series its rows are of.
+            metrics = tuple(metric for metric in metrics if not metric.of_series)
             (overall,) = measure(
                 self.engine,
                 exp.to_table("monitored"),
