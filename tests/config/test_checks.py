@@ -158,7 +158,7 @@ LABELS = [
     ("usertype: {}", "type: classification, last_activation: linear", "4:50", "classes need last_activation: softmax, found 'linear'"),
     ("usertype: {loss: binary_crossentropy}", "type: classification, num_output_units: 2", "4:51",
      "loss 'binary_crossentropy' needs 1 output unit, found 2"),
-    ("birth_year: {metrics: [mae, mase]}", "", "2:37",
+    ("birth_year: {metrics: [mae, mase]}", "", "2:38",
      "metric 'mase' needs the block `timeseries`: it divides by the error of repeating a series' last season"),
     ("birth_year: {}, price: {}", "layers: [{type: dense, units: 4}, {type: lstm, units: 4}, {type: gru, units: 4}]", "4:63",
      "layer 'lstm' is for sequences, and architecture 'feedforward' reads plain rows"),
