@@ -48,6 +48,7 @@ class Encoded:
         if resolved.series is None:
             examples = Examples(file, inputs, names, parts, weighted)
         else:
-            windows, frame = work.of(Series) / WINDOWS, frame_of(resolved.series.words, inputs)
+            windows = work.of(Series) / WINDOWS
+            frame = frame_of(resolved.series, inputs, targets, resolved.features, statistics)
             examples = WindowExamples(file, windows, inputs, names, parts, frame)
         return Encoded(statistics, split, targets, examples)
