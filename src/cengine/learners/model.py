@@ -121,7 +121,7 @@ def load_predictor(folder: Path) -> KerasModel:
 
 def _keras_with_own_layers() -> Any:
     """Keras, in which our layers are registered: importing their modules does that."""
-    from cengine.networks import encoders, members, sliced  # noqa: F401  the others are imported for their layers alone
+    from cengine.networks import encoders, forecasting, members, sliced  # noqa: F401  the others are imported for their layers alone
 
     return encoders.keras
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from cengine.config.resolve import Resolved
+from cengine.config.resolve import Label, Resolved
 from cengine.datasources.register import Snapshot
 from cengine.datasources.table import StoredTable, Table
 from cengine.engines.duckdb import DuckDB
@@ -59,7 +59,12 @@ class Context:
 
     @property
     def rows(self) -> Rows:
-        return self.table.rows(self.filters, self.resolved.labels)
+        return self.table.rows(self.filters, self.labels_of_rows)
+
+    @property
+    def labels_of_rows(self) -> tuple[Label, ...]:
+        """The labels that a row needs to be one: of what becomes points none, since it is points that have labels."""
+        return () if self.resolved.series is not None and self.points is None else self.resolved.labels
 
     @property
     def encoded_rows(self) -> Rows:
@@ -175,7 +180,7 @@ class Context:
     def kept_columns(self) -> set[str]:
         """The columns that say which rows there are: those of filters, labels that are not filled, the row identity."""
         kept = {node.name for condition in self.filters for node in condition.find_all(exp.Column)}
-        return kept | {label.name for label in self.resolved.labels if label.filling is None} | {ROW_ID}
+        return kept | {label.name for label in self.labels_of_rows if label.filling is None} | {ROW_ID}
 
     @property
     def placed_columns(self) -> set[str]:

@@ -117,12 +117,18 @@ def _fit_beside_windows(
     (work.folder / SEASON).write_text(json.dumps({"season": season}))
 
 
+def read_season(folder: Path) -> int | None:
+    """How many points the season has that is repeated; None if there is none."""
+    found: int | None = json.loads((folder / SEASON).read_text())["season"]
+    return found
+
+
 def _read_beside_windows(
     folder: Path, frame: Frame, inputs: Sequence[Input], targets: Sequence[Target]
 ) -> dict[str, Predictor]:
     if frame.horizon is None:
         return {LINEAR: window_yardsticks.OfLastPoint(linear_model.read_linear(folder, inputs, targets))}
-    season = json.loads((folder / SEASON).read_text())["season"]
+    season = read_season(folder)
     found: dict[str, Predictor] = {
         LINEAR: window_yardsticks.read_lags(folder, targets, frame),
         NAIVE: window_yardsticks.Repeated(targets, frame, 1),
