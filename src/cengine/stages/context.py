@@ -88,10 +88,9 @@ class Context:
         series = self.resolved.series
         if folder is None or series is None or self.points is not None:
             return self
-        from cengine.preprocess.point_split import num_points
+        from cengine.datasources.points import points_snapshot
 
-        schema = series.schema(self.snapshot.schema, num_points(folder))
-        snapshot = replace(self.snapshot, folder=folder, schema=schema, remote=None)
+        snapshot = points_snapshot(self.snapshot, series, folder)
         return replace(self, snapshot=snapshot, table=StoredTable(self.project, snapshot), filters=(), points=folder)
 
     @property
