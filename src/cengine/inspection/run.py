@@ -23,6 +23,7 @@ from cengine.datasources.table import Table, evaluated_rows, table_of
 from cengine.digests import fingerprint
 from cengine.engines.duckdb import DuckDB
 from cengine.engines.engine import Engine
+from cengine.errors import CengineError
 from cengine.evaluation.predictions import missing_beside
 from cengine.evaluation.results import Results
 from cengine.inspection.looking import engine_at, looking_engine
@@ -284,6 +285,11 @@ class Run:
         from cengine.models.model import Model
         from cengine.models.signature import Signature
 
+        if self.points:
+            raise CengineError(
+                f"{self.name} learnt windows of series: predict, export and serve do not take them yet",
+                f"what it forecast of the evaluated windows: {self.predictions_file}",
+            )
         learner = self.resolved.trainer
         assert isinstance(learner, Learner)
         signature = Signature(self.resolved.features, tuple(self.targets), self.statistics, learner)

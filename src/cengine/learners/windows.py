@@ -225,6 +225,9 @@ class Windows(WindowBatch):
         more = [other.first for other in others if isinstance(other, Windows)]
         return self._of(np.concatenate([self.first, *more]))
 
+    def _with(self, arrays: Mapping[str, Array]) -> WindowBatch:
+        return WindowBatch(arrays, self.label_names, frame=self.frame)
+
     def _of(self, first: np.ndarray) -> Windows:
         return Windows(self.points, first, self.label_names, self.frame)
 

@@ -87,7 +87,7 @@ class Evaluate(Stage):
         from cengine.evaluation.search import columns_beside
         from cengine.evaluation.truth import weights_told, write_truth
         from cengine.evaluation.yardsticks import beside_yardsticks
-        from cengine.stages.looking import found_in_predictions
+        from cengine.stages.looking import found_in_predictions, found_in_windows
         from cengine.stages.scaling import add_scales
 
         resolved, encoded = context.resolved, Encoded.of(context, work)
@@ -123,8 +123,10 @@ class Evaluate(Stage):
                 reached,
                 [model.encoded.statistics for model in models] if context.folds else (),
             )
-            if context.points is None:
-                products = context.learner.products(facts(context, work.folders))
+            products = context.learner.products(facts(context, work.folders))
+            if context.points is not None:
+                truth = found_in_windows(context, models[0], products)
+            else:
                 scan = engine.parquet([predictions])
                 kept = kept_model(context, work, encoded, models)
                 found = found_in_predictions(context, models, kept, engine, scan, rows, products)
