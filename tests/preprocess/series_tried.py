@@ -32,7 +32,7 @@ class Tried:
 
     @property
     def points(self):
-        return pq.read_table(self.folder / "points.parquet")
+        return pq.read_table(self.folder / "part-points.parquet")
 
     @property
     def windows(self):
@@ -65,7 +65,7 @@ def tried(snapshot, config, folder, *, inner=False, threads=2, memory=2**28, eng
         numbers = dict(zip(table[ROW_ID].to_pylist(), table["_split"].to_pylist(), strict=True))
         report = write_series(where, rows, split, resolved, local, out, inner=inner)
     assert read_report(out) == report
-    assert sorted(path.name for path in out.iterdir()) == ["points.parquet", "series.json", "windows.parquet"]
+    assert sorted(path.name for path in out.iterdir()) == ["part-points.parquet", "series.json", "windows.parquet"]
     return Tried(out, report, resolved, numbers, split.names, cuts_inner)
 
 

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import datetime
-import hashlib
-import itertools
-import json
 import tempfile
 from collections import Counter
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from series_reference import micros, reference

@@ -1,6 +1,6 @@
 """Rows of time series -> points and windows, as files: only the grid, one GROUP BY, runs where the rows are; all else on this machine.
 
-`points.parquet` is a table like another one: features and labels under their names, the number of the row, the number of its split.
+`part-points.parquet` is a table like another one: features and labels under their names, the number of the row, the number of its split.
 It is ordered by series, in binary order of the category, and time. `windows.parquet` says at which row windows begin (`first`) and
 which split they belong to (`split`), the one of the points that are predicted. A window is so many rows from there on.
 """
@@ -23,7 +23,7 @@ from cengine.preprocess.source import Rows
 from cengine.preprocess.split import Split
 from cengine.preprocess.windows import Counts, write_windows
 
-POINTS, WINDOWS, REPORT = "points.parquet", "windows.parquet", "series.json"
+POINTS, WINDOWS, REPORT = "part-points.parquet", "windows.parquet", "series.json"
 
 
 @dataclass(frozen=True)
