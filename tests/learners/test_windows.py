@@ -95,7 +95,7 @@ def test_predictions_know_their_points(tmp_path) -> None:
     assert beside[HORIZON_STEP].tolist() == [1, 2] * 3
     identities = examples.column(ROW_ID, "eval", [0])
     assert len(set(identities.tolist()) | set(examples.column(ROW_ID, "train", [0]).tolist())) == 2 * 12
-    assert np.array_equal(identities // HORIZON, np.repeat(first, HORIZON))
+    assert np.array_equal(identities // HORIZON, np.repeat(first + LENGTH, HORIZON))
 
 
 def test_passes_take_every_window_once_and_go_on_at_any_step(tmp_path) -> None:

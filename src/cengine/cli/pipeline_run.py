@@ -252,8 +252,14 @@ def _ask() -> None:
 
 
 def _print_split(result: Outcome, num_rows: int) -> None:
+    import textwrap
+
+    from cengine.cli.truth import WIDTH
     from cengine.metrics.verdicts import FEW_ROWS
+    from cengine.preprocess.point_split import told
+    from cengine.preprocess.series import read_report
     from cengine.preprocess.split import FoldedSplit, read_split
+    from cengine.stages.series import Series
     from cengine.stages.split import Split
 
     split = read_split(result.folders[Split.name])
@@ -264,6 +270,9 @@ def _print_split(result: Outcome, num_rows: int) -> None:
         least, most = (end(split.dealt.report.rows.values()) for end in (min, max))
         shown = f"{split.num_folds} folds of {f'{least:,} to {most:,}' if least < most else f'{most:,}'}"
     echo(f"\nsplit: {shown} rows{groups}")
+    if Series.name in result.folders:
+        for line in told(read_report(result.folders[Series.name])):
+            echo(textwrap.fill(line, WIDTH, subsequent_indent="  "))
     few = [name for name, rows in report.rows.items() if rows < FEW_ROWS]
     if few:
         echo(f"  fewer than {FEW_ROWS} rows are in {', '.join(few)}: too few to tell how good a model is")

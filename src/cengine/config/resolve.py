@@ -74,6 +74,8 @@ class Label:
     metrics: tuple[Metric, ...] | None
     sample_weight: str | None = None
     class_weight: ClassWeight | None = None
+    window_labels: int | None = None
+    """How many of it are predicted of a window of points; None where rows are predicted."""
 
     def asked(self, task: str | None = None) -> Task:
         """What is asked of it, where its task has this name; its own by default."""
@@ -298,4 +300,7 @@ def _label(name: str, label: LabelConfig, config: Config, schema: TableSchema) -
     # Type defaults do not reach labels: z-scored years and invented labels are not what the file asks to predict.
     transforms = label.transform or (TRANSFORMS["no_transform"](),)
     weights = tuple(label.class_weight.items()) if isinstance(label.class_weight, dict) else label.class_weight
-    return Label(name, kind, task, label.filling, transforms, label.loss, label.metrics, label.sample_weight, weights)
+    windows = None if config.timeseries is None else config.timeseries.horizon or 1
+    return Label(
+        name, kind, task, label.filling, transforms, label.loss, label.metrics, label.sample_weight, weights, windows
+    )

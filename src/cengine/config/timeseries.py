@@ -17,6 +17,7 @@ MICROS = 1_000_000
 # A hundred years; it keeps times within what is computed with.
 MOST_SECONDS = 36_525 * 86_400
 MOST_POINTS = 1_000_000
+DAY, YEAR = 86_400, 31_557_600
 # What stands before the name of a label's own past where it is a feature.
 PAST = "past "
 # Types of the points' columns.
@@ -170,3 +171,14 @@ class Series:
         """The columns of the rows that points are made of."""
         named = (self.words.timestamp, self.words.category, *(c.column for c in (*self.columns, *self.labels)))
         return tuple(dict.fromkeys(name for name in named if name is not None))
+
+
+def seasons_of(words: TimeSeries) -> list[int]:
+    """How many points a season may have: what the YAML says, else a day or a week of shorter periods, a week of days, a year of longer ones."""
+    if words.season is not None:
+        return [words.season]
+    if words.rate is None:
+        return []
+    seconds = words.rate / MICROS
+    lengths = [DAY, 7 * DAY] if seconds < DAY else [7 * DAY] if seconds < 7 * DAY else [YEAR]
+    return [found for length in lengths if (found := round(length / seconds)) > 1]

@@ -111,7 +111,17 @@ def measure_beside(
     """
     task, weight = target.task, weight_of(target)
     constants_of_folds = [constants_of(target, _in_classes(target, one["labels"][target.name])) for one in of_folds]
-    found = measure(engine, predictions, roles_of(target), task.name, metrics, slices, intervals=True, weight=weight)
+    found = measure(
+        engine,
+        predictions,
+        roles_of(target),
+        task.name,
+        metrics,
+        slices,
+        intervals=True,
+        weight=weight,
+        window_labels=target.label.window_labels,
+    )
     for which, constant in constants_of(target, statistics["labels"][target.name]).items():
         hardest = [metric for metric in metrics if task.hardest(metric.name) == which]
         # By constants that differ rows could be ranked: what is measured by ranks has one constant.

@@ -43,7 +43,16 @@ def calibrations(
         return []
     metric = Coverage()
     roles, weight = roles_of(target), weight_of(target)
-    (measured,) = measure(engine, predictions, roles, target.task.name, [metric], intervals=True, weight=weight)
+    (measured,) = measure(
+        engine,
+        predictions,
+        roles,
+        target.task.name,
+        [metric],
+        intervals=True,
+        weight=weight,
+        window_labels=target.label.window_labels,
+    )
     rows = sorted(measured.table.to_pylist(), key=lambda row: row["_split"])
     return [_told(target, split_names[row["_split"]], row, metric.name) for row in rows]
 

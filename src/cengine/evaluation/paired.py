@@ -23,13 +23,13 @@ from sqlglot import exp
 from cengine.engines.engine import Engine
 from cengine.evaluation.predictions import roles_of, weight_of
 from cengine.evaluation.scales import scale_names
-from cengine.evaluation.slices import measure
+from cengine.evaluation.slices import measure, windows_apart
 from cengine.expressions.build import bigint, column, double
 from cengine.expressions.keys import seeded_key
 from cengine.metrics.intervals import LEVEL
 from cengine.metrics.metric import Metric, Roles
 from cengine.metrics.table import metric_label
-from cengine.names import quantile_name
+from cengine.names import POINT, quantile_name
 from cengine.preprocess.targets import Target
 from cengine.tables import ROW_ID
 from cengine.tasks import task_named
@@ -96,6 +96,7 @@ def join_pair(engine: Engine, first: Side, second: Side, target: Path) -> Pair:
     outputs: list[exp.Expr] = [column(ROW_ID, "a"), column("_split", "a" if named is first else "b")]
     for alias, prefix, side in (("a", "first", first), ("b", "second", second)):
         outputs += [column(name, alias).as_(f"{prefix}: {name}", quoted=True) for name in role_columns(side)]
+    outputs += [column(name, "b") for name in point_columns(second)]
     same_split = [
         exp.and_(
             exp.EQ(this=column("_split", "a"), expression=exp.convert(first.number(name))),
@@ -134,7 +135,8 @@ def differences(
         rows = (
             exp.select("*").from_(engine.parquet([pair.file])).where(exp.EQ(this=column("_split"), expression=number))
         )
-        sample = _Sample(engine, rows, *_sides(pair, label), num_rows, _weight(pair, label))
+        apart = _apart(engine, rows, pair.second.targets[label], num_rows)
+        sample = _Sample(engine, rows, *_sides(pair, label), num_rows, apart, _weight(pair, label))
         additive = [metric for metric in metrics if _is_additive(metric, sample.task)]
         others = [metric for metric in metrics if metric not in additive]
         values = sample.by_influence(additive) | (
@@ -163,6 +165,8 @@ class _Sample:
     first: Roles
     second: Roles
     num_rows: int
+    apart: float
+    """Of how many rows intervals are: of windows those that share no point."""
     weight: exp.Expr | None = None
     """How much a row counts; None if all count alike."""
 
@@ -186,11 +190,11 @@ class _Sample:
             values[metric_label(metric)] = (of_sides[0][0], of_sides[1][0])
             influences.append(_squared_difference(of_sides[0][1], of_sides[1][1]).as_(f"_{number}"))
         squares = self._fetch(influences)
-        freedom = max(self.num_rows - 1, 1)
+        freedom = max(self.apart - 1, 1)
         found = {}
         for number, (name, (first, second)) in enumerate(values.items()):
             square = squares[f"_{number}"]
-            variance = math.nan if square is None or self.num_rows < 2 else square * self.num_rows / freedom
+            variance = math.nan if square is None or self.apart < 2 else square * self.num_rows / freedom
             found[name] = _interval(metrics[number], first, second, variance, freedom)
         return found
 
@@ -220,6 +224,7 @@ class _Sample:
             spread = np.var(replicates, ddof=1) if len(replicates) == NUM_GROUPS else math.nan
             # The variance of the whole: of groups that are a NUM_GROUPS-th of it, or that overlap nearly wholly.
             factor = (NUM_GROUPS - 1) ** 2 / NUM_GROUPS if leave_out else 1 / NUM_GROUPS
+            factor *= self.num_rows / self.apart
             found[name] = _interval(metric, first, second, float(spread) * factor, NUM_GROUPS - 1)
         return found
 
@@ -265,7 +270,7 @@ def _linearized(
     return float(values[0]), weighted if np.isfinite(slopes).all() else None
 
 
-def _interval(metric: Metric, first: float, second: float, variance: float, freedom: int) -> _Values:
+def _interval(metric: Metric, first: float, second: float, variance: float, freedom: float) -> _Values:
     """Student's interval, within what the difference can be at all.
 
     Where no variance is seen nothing is known of its size, but that equal models are equal.
@@ -293,6 +298,16 @@ def _sides(pair: Pair, label: str) -> tuple[str, Roles, Roles]:
     return first.task.name, _prefixed(roles_of(first), "first"), _prefixed(roles_of(second), "second")
 
 
+def _apart(engine: Engine, rows: exp.Select, target: Target, num_rows: int) -> float:
+    """How many of the joined rows have nothing in common: all, or of windows those that share no point."""
+    window_labels = target.label.window_labels
+    if window_labels is None:
+        return num_rows
+    counted = exp.select(windows_apart(column(POINT), window_labels).as_("apart")).from_(rows.subquery("joined"))
+    (found,) = engine.fetch(counted).to_pylist()
+    return min(float(found["apart"]), num_rows)
+
+
 def _weight(pair: Pair, label: str) -> exp.Expr | None:
     """How much a joined row counts: as the second run says."""
     weight = weight_of(pair.second.targets[label])
@@ -306,6 +321,11 @@ def _prefixed(roles: Roles, prefix: str) -> Roles:
         )
 
     return role
+
+
+def point_columns(side: Side) -> list[str]:
+    """What says which point a prediction is of, where rows are windows."""
+    return [POINT] if any(target.label.window_labels is not None for target in side.targets.values()) else []
 
 
 def role_columns(side: Side) -> list[str]:

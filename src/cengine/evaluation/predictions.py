@@ -13,8 +13,8 @@ of rows that its series has in the split.
 If rows were dealt to folds, `_fold` is the fold of a row, from 1: the model that did not learn from this fold predicted it.
 
 If rows are windows of points, each prediction is of a point: `_point` is its place, and `horizon_step`, from 1, how many steps ahead
-of the window's last it is, where a horizon is asked for. The identity is the number of the window's first point times the number of
-predictions of a window, plus the number of this one.
+of the window's last it is, where a horizon is asked for. The identity is the place of the first point that is predicted times the
+number of predictions of a window, plus the number of this one.
 
 A column of the table whose own name is one of these (or `_split`) stands beside them as `column: NAME`.
 """

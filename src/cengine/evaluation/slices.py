@@ -14,12 +14,14 @@ from cengine.expressions.build import column, double
 from cengine.expressions.queries import query
 from cengine.metrics.metric import Metric, Roles, Sums
 from cengine.metrics.table import METRICS, metric_label
-from cengine.names import ASIDE, set_aside
+from cengine.names import ASIDE, POINT, set_aside
 from cengine.tasks import task_named
 
 OVERALL: tuple[str, ...] = ()
 # Sums of weights where rows do not all count alike, and of their squares. With the weights other sums grow by this power of them, where it is not the first.
 WEIGHTS, SQUARES = "_weights", "_squares"
+# How many windows of a slice share no point, and what their points are called meanwhile.
+APART, _PLACE = "_apart", "_place"
 DEGREES = {
     "concordant": 2,
     "above_negative_squared": 3,
@@ -57,14 +59,19 @@ def measure(
     within: tuple[str, ...] = ("_split",),
     intervals: bool = False,
     weight: exp.Expr | None = None,
+    window_labels: int | None = None,
 ) -> list[Measured]:
     """Metrics of each slice, largest first; every slice is also divided by the columns `within`.
+
+    If rows are predictions of windows, each window of `window_labels` points, intervals are those of as many rows as there are windows
+    that share no point: predictions of one window err together, and so do those that windows make of the same point.
 
     `weight` says how much a row counts. Intervals are then those of as many rows as would tell as much if all counted alike, by Kish
     1965: the sum of the weights squared, by the sum of their squares.
     """
     grouping = Grouping(tuple(dict.fromkeys(tuple(within) + tuple(s) for s in slices)))
-    sums = _row_sums(engine, predictions, _terms(roles, task, metrics, intervals), grouping, weight)
+    terms = _terms(roles, task, metrics, intervals)
+    sums = _row_sums(engine, predictions, terms, grouping, weight, window_labels if intervals else None)
     if any(metric.grouping == "scores" for metric in metrics):
         _merge(sums, _score_sums(engine, predictions, roles, grouping, weight), grouping)
     if task_named(task).one_output_a_class and any(metric.grouping == "confusion" for metric in metrics):
@@ -164,15 +171,29 @@ class Grouping:
 
 
 def _row_sums(
-    engine: Engine, predictions: exp.Expr, terms: dict[str, exp.Expr], grouping: Grouping, weight: exp.Expr | None
+    engine: Engine,
+    predictions: exp.Expr,
+    terms: dict[str, exp.Expr],
+    grouping: Grouping,
+    weight: exp.Expr | None,
+    window_labels: int | None,
 ) -> dict[tuple[str, ...], pa.Table]:
     if weight is not None:
         counted = {name: weight.copy() * exp.Paren(this=term) for name, term in terms.items()}
         terms = {**counted, WEIGHTS: weight, SQUARES: weight.copy() * weight.copy()}
     numbered = {f"_term_{i}": term for i, term in enumerate(terms.values())}
     sums = [exp.Sum(this=column(alias)).as_(name, quoted=True) for alias, name in zip(numbered, terms, strict=True)]
+    if window_labels is not None:
+        numbered[_PLACE] = column(POINT)
+        sums.append(windows_apart(column(_PLACE), window_labels).as_(APART, quoted=True))
     text = f"SELECT {_list(grouping.keys)}{grouping.which}, COUNT(*) AS num_rows FROM source GROUP BY GROUPING SETS ({grouping.sets_with()})"
     return grouping.divide(engine.fetch(query(text, source=grouping.select(predictions, **numbered)).select(*sums)))
+
+
+def windows_apart(point: exp.Expr, window_labels: int) -> exp.Expr:
+    """How many windows share no point, given the points that they predict; at least one."""
+    points = exp.cast(exp.Count(this=exp.Distinct(expressions=[point])), "double")
+    return exp.Greatest(this=points / double(float(window_labels)), expressions=[double(1.0)])
 
 
 def _score_sums(
@@ -294,6 +315,9 @@ def _measured(
 
 def _as_of_equal_rows(sums: Sums) -> Sums:
     """Sums over rows that count differently as those of so many rows, all alike, as tell as much; NaN where no row counts."""
+    if APART in sums:
+        share = np.minimum(sums.pop(APART) / sums["num_rows"], 1.0)
+        return {name: total * share ** DEGREES.get(name, 1) for name, total in sums.items()}
     if WEIGHTS not in sums:
         return sums
     weights, squares = sums.pop(WEIGHTS), sums.pop(SQUARES)

@@ -11,7 +11,7 @@ from sqlglot import exp
 from cengine.config.resolve import Resolved, metrics_of
 from cengine.engines.engine import Engine
 from cengine.evaluation.baselines import NO_YARDSTICKS, BesideYardsticks
-from cengine.evaluation.paired import Pair, Side, differences, role_columns
+from cengine.evaluation.paired import Pair, Side, differences, point_columns, role_columns
 from cengine.evaluation.scales import scale_names
 from cengine.expressions.build import column
 from cengine.preprocess.targets import Target
@@ -64,6 +64,7 @@ def _pair(
     splits, by_label = tuple(split_names), {target.name: target for target in targets}
     first, second = Side(raw, splits, by_label), Side(predictions, splits, by_label)
     outputs: list[exp.Expr] = [column(ROW_ID, "model"), column("_split", "model")]
+    outputs += [column(name, "model") for name in point_columns(second)]
     same = {f"{what}: {target.name}" for target in targets for what in ("label", "weight")}
     same |= {name for target in targets for name in scale_names(target.name)}
     for name in role_columns(second):

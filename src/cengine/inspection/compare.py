@@ -273,9 +273,7 @@ def _slice_tables_of(
     found = {
         columns: part for columns, part in stored.items() if columns in sets and wanted <= set(part.table.column_names)
     }
-    missing = [
-        columns for columns in sets if columns not in found and all(name in run.snapshot.schema for name in columns)
-    ]
+    missing = [columns for columns in sets if columns not in found and all(name in run.seen.schema for name in columns)]
     if missing:
         names = [name for columns in missing for name in columns]
         rows = with_columns(engine, run.rows_with(names), run.predictions_file, names)
@@ -369,11 +367,11 @@ class _CommonNames:
     """One name for a column that the runs' tables spell otherwise, `birth_year` and `birth year`: that of the last run's table."""
 
     def __init__(self, runs: Sequence[Run]) -> None:
-        self._tables = [run.snapshot.schema.lookup for run in reversed(runs)]
+        self._tables = [run.seen.schema.lookup for run in reversed(runs)]
 
     def common(self, run: Run, name: str) -> str:
         """What a run's column is called in the comparison."""
-        own = run.snapshot.schema.lookup
+        own = run.seen.schema.lookup
         alike = (table.like(name) for table in self._tables)
         return next((found for found in alike if found is not None and own.like(found) == name), name)
 
@@ -383,6 +381,6 @@ class _CommonNames:
 
     def all_own(self, run: Run, names: Sequence[str]) -> tuple[str, ...]:
         """What a run's table calls columns of the comparison; those that it lacks stay as they are."""
-        own = run.snapshot.schema.lookup
+        own = run.seen.schema.lookup
         found = [(name, own.like(name)) for name in names]
         return tuple(mine if mine is not None and self.common(run, mine) == name else name for name, mine in found)

@@ -15,7 +15,6 @@ from cengine.inspection.looking import engine_at
 from cengine.preprocess.describe import ColumnStatistics, describe
 from cengine.preprocess.source import Rows
 from cengine.preprocess.split import Split
-from cengine.stages import table as stages
 from cengine.store.project import Project
 
 if TYPE_CHECKING:
@@ -30,7 +29,7 @@ def run_columns(run: Run, *, used: bool = False) -> list[DescribedColumn]:
     """Statistics of a run's table, by split, with the roles of columns and how the splits differ: of all, or of those that are `used`."""
     roles = _roles(run)
     names = [name for name in run.rows.schema.names if name in roles] if used else None
-    found = columns_of(run.project, lambda: run.rows, run.split, run.fingerprint(stages.Split), run.table_engine, names)
+    found = columns_of(run.project, lambda: run.rows, run.split, run.fingerprint(run.placing), run.table_engine, names)
     in_use: list[ColumnInUse] = [{**column, "roles": roles.get(column["name"], [])} for column in found]
     return with_drift(in_use)
 

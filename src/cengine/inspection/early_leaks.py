@@ -11,8 +11,11 @@ from cengine.inspection.sample import sampled_rows
 
 
 def early_leaks(snapshot: Snapshot, file: ConfigFile, resolved: Resolved) -> list[Problem]:
-    """A warning for each such feature, at its place in the YAML. Filters and splits are not applied: a run looks again."""
-    if not snapshot.is_here or not resolved.labels:
+    """A warning for each such feature, at its place in the YAML. Filters and splits are not applied: a run looks again.
+
+    Of points nothing is known before they are made.
+    """
+    if not snapshot.is_here or not resolved.labels or resolved.series is not None:
         return []
     from cengine.evaluation.leaks import associations_in
 

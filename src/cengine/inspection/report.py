@@ -89,7 +89,8 @@ def summary_of(run: Run, report: Report = lambda what: None) -> Summary:
             diagnostics=diagnostics,
             worst=worst,
             training=run.training,
-            split=run.split,
+            split=run.row_split,
+            seen=run.split,
             columns=columns,
         )
     )

@@ -17,20 +17,24 @@ from cengine.config.checks import filters_of
 from cengine.config.read import ConfigFile
 from cengine.config.resolve import Resolved
 from cengine.config.schema import TRAIN
+from cengine.datasources.points import points_snapshot
 from cengine.datasources.register import Snapshot, read_snapshot
 from cengine.datasources.table import Table, evaluated_rows, table_of
 from cengine.digests import fingerprint
 from cengine.engines.duckdb import DuckDB
 from cengine.engines.engine import Engine
+from cengine.errors import CengineError
 from cengine.evaluation.predictions import missing_beside
 from cengine.evaluation.results import Results
 from cengine.inspection.looking import engine_at, looking_engine
 from cengine.inspection.report import summary_of
 from cengine.learners.learner import Learner
+from cengine.names import HORIZON_STEP
 from cengine.pipeline.execute import Outcome, StageRecord
 from cengine.pipeline.plan import checked
 from cengine.preprocess.describe import of_one_split
 from cengine.preprocess.fit import Statistics, read_statistics
+from cengine.preprocess.point_split import split_of_points
 from cengine.preprocess.source import Rows
 from cengine.preprocess.split import Split, read_split
 from cengine.preprocess.targets import Target, targets_of
@@ -43,7 +47,7 @@ from cengine.stages.evaluate import PREDICTIONS
 from cengine.stages.stage import Stage
 from cengine.store.project import Project
 from cengine.store.rows import DatasourceRow, PipelineRow, RunRow, SnapshotRow
-from cengine.tables import TableSchema
+from cengine.tables import Column, TableSchema
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -153,18 +157,41 @@ class Run:
         return tuple(filters_of(self.resolved, self.snapshot.schema))
 
     @cached_property
+    def points(self) -> Path | None:
+        """The folder of the points that its rows became; None without `timeseries`."""
+        return self.folders.get(stage_table.Series.name)
+
+    @cached_property
+    def seen(self) -> Snapshot:
+        """What was split, encoded and learnt: the points of `timeseries`, else the rows it ran on."""
+        series = self.resolved.series
+        if self.points is None or series is None:
+            return self.snapshot
+        return points_snapshot(self.snapshot, series, self.points)
+
+    @cached_property
+    def sliced_by(self) -> TableSchema:
+        """The columns that slices may be by: those of `seen`, and how many steps ahead a forecast is."""
+        schema, series = self.seen.schema, self.resolved.series
+        if series is None or series.words.horizon is None:
+            return schema
+        return TableSchema((*schema.columns, Column(HORIZON_STEP, "SMALLINT", "integer")), schema.num_rows)
+
+    @cached_property
     def rows(self) -> Rows:
         """The table as the run read it."""
-        return self.table.rows(self.filters, self.resolved.labels)
+        return self.table.rows(() if self.points else self.filters, self.resolved.labels)
 
     @cached_property
     def table(self) -> Table:
         """The table, where it is."""
-        return table_of(self.project, self.snapshot)
+        return table_of(self.project, self.seen)
 
     def rows_with(self, names: Sequence[str]) -> Rows:
         """Rows that can be joined with the predictions here; columns of a warehouse's table are brought here once and kept."""
         missing = missing_beside(self.predictions_file, names)
+        if self.points:
+            return self.table.rows()
         if self.snapshot.is_here or not missing:
             return Rows(self.snapshot.files, self.snapshot.schema, self.filters, self.resolved.labels)
         identity = fingerprint({"split": self.fingerprint(stage_table.Split), "columns": sorted(missing)})
@@ -180,9 +207,19 @@ class Run:
         return engine_at(self.table)
 
     @cached_property
-    def split(self) -> Split:
-        """Which row went where."""
+    def row_split(self) -> Split:
+        """Which row of the table went where."""
         return read_split(self.folders[stage_table.Split.name])
+
+    @cached_property
+    def split(self) -> Split:
+        """Which row went where, of points which point."""
+        return split_of_points(self.row_split, self.points) if self.points else self.row_split
+
+    @property
+    def placing(self) -> type[Stage]:
+        """The stage that settles which row went where."""
+        return stage_table.Series if self.points else stage_table.Split
 
     @cached_property
     def statistics(self) -> Statistics:
@@ -248,6 +285,11 @@ class Run:
         from cengine.models.model import Model
         from cengine.models.signature import Signature
 
+        if self.points:
+            raise CengineError(
+                f"{self.name} learnt windows of series: predict, export and serve do not take them yet",
+                f"what it forecast of the evaluated windows: {self.predictions_file}",
+            )
         learner = self.resolved.trainer
         assert isinstance(learner, Learner)
         signature = Signature(self.resolved.features, tuple(self.targets), self.statistics, learner)

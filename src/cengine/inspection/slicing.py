@@ -76,7 +76,7 @@ def parse_request(text: str, names: Names) -> Request:
 
 def slice_run(run: Run, text: str) -> Sliced:
     """The metrics of the slices that the text asks for. Raises SourceError where it cannot be understood."""
-    schema = run.snapshot.schema
+    schema = run.sliced_by
     request = parse_request(text, schema.lookup)
     told = _told_columns(run)
     with run.engine() as engine:
@@ -138,7 +138,7 @@ def _told_columns(run: Run) -> dict[str, exp.Expr]:
     told = {"prediction": roles("prediction")}
     if not run.targets[0].task.has_classes:
         told["error"] = exp.Abs(this=exp.Paren(this=roles("label") - roles("prediction")))
-    return {name: expression for name, expression in told.items() if not run.snapshot.schema.lookup.candidates(name)}
+    return {name: expression for name, expression in told.items() if not run.seen.schema.lookup.candidates(name)}
 
 
 def _condition(engine: Engine, text: str, schema: TableSchema, told: dict[str, exp.Expr]) -> exp.Expr:

@@ -91,6 +91,17 @@ class Batch:
             return self
         return self._each(lambda array: np.concatenate([array, np.zeros((missing, *array.shape[1:]), array.dtype)]))
 
+    def with_cells(self, donors: Batch, places: Mapping[str, Sequence[int]]) -> Batch:
+        """These rows with the cells of as many others in some columns, given by the name of their array."""
+        arrays = {name: array.copy() for name, array in self.arrays.items()}
+        for name, columns in places.items():
+            if columns:
+                arrays[name][..., list(columns)] = donors.arrays[name][..., list(columns)]
+        return self._with(arrays)
+
+    def _with(self, arrays: Mapping[str, Array]) -> Batch:
+        return replace(self, arrays=arrays)
+
     def followed_by(self, others: Sequence[Batch]) -> Batch:
         """The rows of this one and then those of the others."""
         arrays = {

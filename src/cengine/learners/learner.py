@@ -83,6 +83,8 @@ class Facts:
     """Which of `rows` the best model is chosen by; None where nothing chooses."""
     shown: str | None = None
     """A reported split that curves show."""
+    window: tuple[int, int] | None = None
+    """Where rows are windows, how many points enter and how many are predicted."""
 
 
 @dataclass(frozen=True)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from cengine.config.schema import Finding, LabelFacts
 from cengine.learners.feedforward import Feedforward
 from cengine.networks.layers import LayerMisfitError, shapes
-from cengine.networks.layers.layer import NUM_SEQUENCE_AXES
+from cengine.networks.layers.layer import NUM_SEQUENCE_AXES, Shape
 
 if TYPE_CHECKING:
     from cengine.config.resolve import Label
+    from cengine.learners.learner import Facts
 
 
 class Sequential(Feedforward):
@@ -46,6 +48,22 @@ class Sequential(Feedforward):
                 ),
                 (len(given) - 1,),
             )
+
+    def _num_weights(self, facts: Facts) -> tuple[int, int]:
+        assert facts.window is not None
+        length, num_labels = facts.window
+        width = sum(encoding.width(size) for size, encoding in facts.inputs)
+        looked_up = sum(encoding.num_weights(size) for size, encoding in facts.inputs)
+        outputs = num_labels * facts.num_labels
+        if not self.layers:  # one map of the own past, or two
+            return 2 * length * outputs, 2 * length * outputs
+        given: Shape = (length, width)
+        multiplied, weights = 0, looked_up
+        for layer, found in zip(self.layers, shapes(self.layers, length, width), strict=True):
+            multiplied, weights = multiplied + layer.products(given), weights + layer.num_weights(given)
+            given = found
+        last = math.prod(size or 1 for size in given) * outputs
+        return multiplied + last, weights + last
 
     def settings(self, labels: Sequence[Label]) -> dict[str, Any]:
         return {**super().settings(labels), "learner": self.name}

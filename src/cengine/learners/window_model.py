@@ -10,7 +10,16 @@ from cengine.learners.examples import AHEAD_CODES, AHEAD_NUMBERS, CODES, NUMBERS
 from cengine.learners.heads import Head
 from cengine.learners.model import encoded
 from cengine.networks.keras_setup import KerasModel, KerasTensor, import_keras
+from cengine.networks.layers.convolution import Conv1D
+from cengine.networks.layers.pooling import GlobalAveragePooling1D
 from cengine.preprocess.apply import Input
+
+# What a window goes through where its label is none that a linear map of its own past could give.
+USUAL_LAYERS = (
+    Conv1D(filters=32, kernel_size=5, padding="causal", activation="relu"),
+    Conv1D(filters=32, kernel_size=5, padding="causal", activation="relu"),
+    GlobalAveragePooling1D(),
+)
 
 if TYPE_CHECKING:
     from cengine.learners.feedforward import Feedforward
@@ -30,13 +39,16 @@ def build_window_model(
     ahead_inputs = known_ahead(inputs, frame)
     ahead = _entering(ahead_inputs, frame.num_labels, AHEAD_NUMBERS, AHEAD_CODES) if ahead_inputs else []
     try:
-        hidden = encoded(inputs, *past)
-        for layer in trainer.layers:
-            hidden = layer.connected(hidden)
-        hidden = _flat(hidden)
-        if ahead:
-            hidden = keras.layers.Concatenate()([hidden, _flat(encoded(ahead_inputs, *ahead))])
-        outputs = [_output(head, place, hidden, frame) for place, head in enumerate(heads)]
+        if not trainer.layers and len(frame.own) == len(heads) and all(frame.own):
+            outputs = [_linear(head, place, past[0], frame) for place, head in enumerate(heads)]
+        else:
+            hidden = encoded(inputs, *past)
+            for layer in trainer.layers or USUAL_LAYERS:
+                hidden = layer.connected(hidden)
+            hidden = _flat(hidden)
+            if ahead:
+                hidden = keras.layers.Concatenate()([hidden, _flat(encoded(ahead_inputs, *ahead))])
+            outputs = [_output(head, place, hidden, frame) for place, head in enumerate(heads)]
     except ValueError as error:
         raise TrainingError(f"the network cannot be built: {str(error).splitlines()[0]}", "see `layers:`") from error
     return keras.Model([*past, *ahead], outputs, name="cengine")
@@ -60,6 +72,17 @@ def _entering(inputs: Sequence[Input], num_points: int, numbers: str, codes: str
 
 def _flat(hidden: KerasTensor) -> KerasTensor:
     return hidden if len(hidden.shape) == 2 else import_keras().layers.Flatten()(hidden)
+
+
+def _linear(head: Head, place: int, numbers: KerasTensor, frame: Frame) -> KerasTensor:
+    """The linear net of a label whose own past enters."""
+    from cengine.networks.forecasting import Forecast, linear_forecast
+
+    keras, own = import_keras(), frame.own[place]
+    assert own is not None
+    asked = Forecast(frame.length, frame.num_labels, own.place, frame.season, head.units, own.scale, own.offset)
+    output = keras.layers.Activation(head.activation, name=f"output_{place}")(linear_forecast(numbers, asked))
+    return keras.layers.Rescaling(head.output_scale, head.output_offset, name=f"unit_{place}")(output)
 
 
 def _output(head: Head, place: int, hidden: KerasTensor, frame: Frame) -> KerasTensor:

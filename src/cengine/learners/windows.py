@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow.parquet as pq
 
+from cengine.config.timeseries import seasons_of
 from cengine.learners.examples import (
     AHEAD_CODES,
     AHEAD_NUMBERS,
@@ -31,23 +32,38 @@ from cengine.preprocess.apply import Input
 from cengine.tables import ROW_ID
 
 if TYPE_CHECKING:
-    from cengine.config.timeseries import TimeSeries
+    from cengine.config.resolve import Feature
+    from cengine.config.timeseries import Series
+    from cengine.preprocess.fit import Statistics
+    from cengine.preprocess.targets import Target
 
 # Windows that are looked for together.
 GROUP_WINDOWS = 2**14
 
 
 @dataclass(frozen=True)
+class OwnPast:
+    """A label's own past among what enters: the number at this place, times `scale` and with `offset`, is the label as it is learnt."""
+
+    place: int
+    scale: float
+    offset: float
+
+
+@dataclass(frozen=True)
 class Frame:
     """Which points of a window are what: `length` enter, the labels of `horizon` are predicted, or that of the last one that enters.
 
-    `ahead_numbers` and `ahead_codes` are the places of the inputs that are known of points to come.
+    `ahead_numbers` and `ahead_codes` are the places of the inputs that are known of points to come; `own` is where the past of each
+    label enters, None where it does not; `season` how many points a season has, None where there is none.
     """
 
     length: int
     horizon: int | None = None
     ahead_numbers: tuple[int, ...] = ()
     ahead_codes: tuple[int, ...] = ()
+    own: tuple[OwnPast | None, ...] = ()
+    season: int | None = None
 
     @property
     def num_points(self) -> int:
@@ -65,13 +81,36 @@ class Frame:
         return slice(self.num_points - self.num_labels, self.num_points)
 
 
-def frame_of(words: TimeSeries, inputs: Sequence[Input]) -> Frame:
+def frame_of(
+    series: Series, inputs: Sequence[Input], targets: Sequence[Target], features: Sequence[Feature], fitted: Statistics
+) -> Frame:
     """The frame of the windows that a YAML asks for, where these columns enter."""
+    words = series.words
     ahead = {words.timestamp, *words.known_in_advance} if words.horizon else set()
-    numbers = [one.feature in ahead for one in inputs if one.size is None]
-    codes = [one.feature in ahead for one in inputs if one.size is not None]
-    places = (tuple(place for place, known in enumerate(found) if known) for found in (numbers, codes))
-    return Frame(words.length, words.horizon, *places)
+    numbers = [one for one in inputs if one.size is None]
+    codes = [one for one in inputs if one.size is not None]
+    of_numbers = tuple(place for place, one in enumerate(numbers) if one.feature in ahead)
+    of_codes = tuple(place for place, one in enumerate(codes) if one.feature in ahead)
+    known = {feature.name: feature for feature in features}
+    pasts = {column.written: known[column.name] for column in series.columns if column.name in known}
+    own = tuple(_own(target, pasts.get(target.name), numbers, fitted) for target in targets)
+    seasons = seasons_of(words)
+    return Frame(words.length, words.horizon, of_numbers, of_codes, own, seasons[0] if seasons else None)
+
+
+def _own(target: Target, past: Feature | None, numbers: Sequence[Input], fitted: Statistics) -> OwnPast | None:
+    """Where the past of a label enters; None unless both are learnt as they are, shifted and scaled."""
+    if past is None or target.task.has_classes or any(word.name != "no_transform" for word in target.label.transforms):
+        return None
+    places = [place for place, one in enumerate(numbers) if one.column == past.name and one.encoding.name == "linear"]
+    offset, scale = 0.0, 1.0
+    for word, learnt in zip(past.transforms, fitted["features"][past.name]["transforms"], strict=True):
+        if word.name == "no_transform":
+            continue
+        if not getattr(word, "is_linear", False):
+            return None
+        offset, scale = offset + scale * learnt["offset"], scale * learnt["scale"]
+    return OwnPast(places[0], scale / target.scale, (offset - target.offset) / target.scale) if places else None
 
 
 @dataclass(frozen=True)
@@ -186,6 +225,9 @@ class Windows(WindowBatch):
         more = [other.first for other in others if isinstance(other, Windows)]
         return self._of(np.concatenate([self.first, *more]))
 
+    def _with(self, arrays: Mapping[str, Array]) -> WindowBatch:
+        return WindowBatch(arrays, self.label_names, frame=self.frame)
+
     def _of(self, first: np.ndarray) -> Windows:
         return Windows(self.points, first, self.label_names, self.frame)
 
@@ -268,7 +310,9 @@ class WindowExamples(Examples):
         """The identities of predictions, a row each."""
         assert name == ROW_ID
         num_labels = self.frame.num_labels
-        identities: np.ndarray = self._starts(split, groups)[:, None] * num_labels + np.arange(num_labels)
+        # Of the first point that is predicted, so that windows of other lengths are compared with these.
+        predicted = self._starts(split, groups) + self.frame.labels.start
+        identities: np.ndarray = predicted[:, None] * num_labels + np.arange(num_labels)
         return identities.ravel()
 
     def beside(self, split: str, groups: Sequence[int]) -> dict[str, np.ndarray]:

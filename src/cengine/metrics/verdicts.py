@@ -22,6 +22,7 @@ YARDSTICKS = {
 }
 # What a column of a table is called that has what they reach.
 SHORT_YARDSTICKS = {LINEAR: "Linear", TREES: "Trees", NAIVE: "Naive", SEASONAL: "Seasonal"}
+TITLES = {LINEAR: "Linear model", TREES: "Boosted trees", NAIVE: "Last value", SEASONAL: "Last season"}
 BETTER, HARDLY, WORSE, NOISE = "better", "hardly", "worse", "noise"
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast
 
 from markupsafe import Markup, escape
 
-from cengine.metrics.verdicts import BETTER, NOISE, WORSE, YARDSTICKS, against, level_of
+from cengine.metrics.verdicts import BETTER, NOISE, TITLES, WORSE, YARDSTICKS, against, level_of
 from cengine.reports import formats, slicing
 from cengine.reports.summary import OverallMetric
 from cengine.reports.training import CurvePoint
@@ -144,7 +144,7 @@ def overall_rows(label: LabelSummary, other: LabelSummary | None) -> list[Overal
 def yardsticks(label: LabelSummary) -> list[Yardstick]:
     """The models beside this one that a metric was measured of; an earlier evaluation has none."""
     known = [name for name in YARDSTICKS if any(row.get(name) is not None for row in label["overall"])]
-    return [{"name": name, "title": YARDSTICKS[name].removeprefix("a ").capitalize()} for name in known]
+    return [{"name": name, "title": TITLES[name]} for name in known]
 
 
 def standing(label: LabelSummary, row: OverallRow, yardstick: str) -> Standing | None:

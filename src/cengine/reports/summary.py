@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
 from cengine.config.flatten import flattened
 from cengine.config.resolve import Resolved, metrics_of
+from cengine.config.schema import TRAIN
 from cengine.evaluation.baselines import BesideConstant, yardsticks_of
 from cengine.evaluation.importance import importance_of
 from cengine.evaluation.results import Results, SliceTable, labels_last
@@ -18,6 +19,7 @@ from cengine.evaluation.slices import BESIDE
 from cengine.extras import DISTRIBUTION
 from cengine.metrics.metric import Metric
 from cengine.metrics.table import metric_label
+from cengine.preprocess.point_split import PointSplit
 from cengine.preprocess.split import FoldedSplit, Split
 from cengine.preprocess.targets import Target
 from cengine.reports.training import Curves, curves_of
@@ -168,6 +170,7 @@ class SplitSummary(TypedDict):
     num_left_out: int
     num_filtered: int
     folds: NotRequired[FoldsSummary]
+    series: NotRequired[list[str]]
 
 
 class Configuration(TypedDict):
@@ -219,6 +222,8 @@ class Evidence:
     worst: dict[str, WorstSlices]
     training: dict[str, Any]
     split: Split
+    seen: Split
+    """The same of what was learnt from: of points, where rows became points."""
     columns: list[DescribedColumn]
 
 
@@ -238,7 +243,7 @@ def summarize(evidence: Evidence) -> Summary:
         "configuration": {
             "yaml": evidence.yaml,
             "resolved": flattened(
-                as_trained(resolved, evidence.split, evidence.training),
+                as_trained(resolved, evidence.seen, evidence.training),
                 {target.name: target.task.name for target in evidence.targets},
             ),
         },
@@ -255,7 +260,9 @@ def summarize(evidence: Evidence) -> Summary:
 
 def as_trained(resolved: Resolved, split: Split, training: dict[str, Any]) -> Resolved:
     """With what followed from the number of train rows; in older runs nothing did."""
-    return resolved.filled_in(split.report.num_learnt) if "num_judged" in training else resolved
+    return (
+        resolved.filled_in(split.examples[TRAIN] - split.num_inner_examples) if "num_judged" in training else resolved
+    )
 
 
 def plain(data: Any) -> Any:
@@ -384,6 +391,8 @@ def _split(evidence: Evidence) -> SplitSummary:
         "num_left_out": report.num_left_out,
         "num_filtered": evidence.data["num_rows"] - used,
     }
+    if isinstance(evidence.seen, PointSplit):
+        found["series"] = evidence.seen.told
     if isinstance(split, FoldedSplit):
         whole = split.kind == "groups"
         found["folds"] = {

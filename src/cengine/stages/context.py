@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from cengine.config.resolve import Resolved
+from cengine.config.resolve import Label, Resolved
 from cengine.datasources.register import Snapshot
 from cengine.datasources.table import StoredTable, Table
 from cengine.engines.duckdb import DuckDB
@@ -59,7 +59,12 @@ class Context:
 
     @property
     def rows(self) -> Rows:
-        return self.table.rows(self.filters, self.resolved.labels)
+        return self.table.rows(self.filters, self.labels_of_rows)
+
+    @property
+    def labels_of_rows(self) -> tuple[Label, ...]:
+        """The labels that a row needs to be one: of what becomes points none, since it is points that have labels."""
+        return () if self.resolved.series is not None and self.points is None else self.resolved.labels
 
     @property
     def encoded_rows(self) -> Rows:
@@ -83,10 +88,9 @@ class Context:
         series = self.resolved.series
         if folder is None or series is None or self.points is not None:
             return self
-        from cengine.preprocess.point_split import num_points
+        from cengine.datasources.points import points_snapshot
 
-        schema = series.schema(self.snapshot.schema, num_points(folder))
-        snapshot = replace(self.snapshot, folder=folder, schema=schema, remote=None)
+        snapshot = points_snapshot(self.snapshot, series, folder)
         return replace(self, snapshot=snapshot, table=StoredTable(self.project, snapshot), filters=(), points=folder)
 
     @property
@@ -120,6 +124,10 @@ class Context:
     def engine(self) -> DuckDB:
         """An engine within the memory limit; workers are given back, for what follows is this machine's."""
         self.workers.release()
+        return self.engine_beside()
+
+    def engine_beside(self) -> DuckDB:
+        """The same beside workers that are still needed."""
         return DuckDB(
             self.project.scratch,
             memory_bytes=self.engine_bytes,
@@ -171,7 +179,7 @@ class Context:
     def kept_columns(self) -> set[str]:
         """The columns that say which rows there are: those of filters, labels that are not filled, the row identity."""
         kept = {node.name for condition in self.filters for node in condition.find_all(exp.Column)}
-        return kept | {label.name for label in self.resolved.labels if label.filling is None} | {ROW_ID}
+        return kept | {label.name for label in self.labels_of_rows if label.filling is None} | {ROW_ID}
 
     @property
     def placed_columns(self) -> set[str]:

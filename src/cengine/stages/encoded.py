@@ -35,7 +35,7 @@ class Encoded:
         from cengine.learners.examples import Examples
         from cengine.learners.windows import WindowExamples, frame_of
         from cengine.preprocess.fit import read_statistics
-        from cengine.preprocess.point_split import WINDOWS
+        from cengine.preprocess.series import WINDOWS
         from cengine.preprocess.targets import targets_of
 
         resolved = context.resolved
@@ -48,6 +48,7 @@ class Encoded:
         if resolved.series is None:
             examples = Examples(file, inputs, names, parts, weighted)
         else:
-            windows, frame = work.of(Series) / WINDOWS, frame_of(resolved.series.words, inputs)
+            windows = work.of(Series) / WINDOWS
+            frame = frame_of(resolved.series, inputs, targets, resolved.features, statistics)
             examples = WindowExamples(file, windows, inputs, names, parts, frame)
         return Encoded(statistics, split, targets, examples)

@@ -21,7 +21,7 @@ from cengine.stages.split import Split
 from cengine.stages.stage import CPU, FIXED, KEPT, PEAK, SECONDS, Folders, Load, Rates, Stage, Work
 from cengine.stages.train import Train
 from cengine.stages.transform import Transform
-from cengine.stages.yardsticks import Yardsticks
+from cengine.stages.yardsticks import Yardsticks, read_season
 from cengine.tables import ROW_ID
 
 if TYPE_CHECKING:
@@ -87,7 +87,8 @@ class Evaluate(Stage):
         from cengine.evaluation.search import columns_beside
         from cengine.evaluation.truth import weights_told, write_truth
         from cengine.evaluation.yardsticks import beside_yardsticks
-        from cengine.stages.looking import found_in_predictions
+        from cengine.stages.looking import found_in_predictions, found_in_windows
+        from cengine.stages.scaling import add_scales
 
         resolved, encoded = context.resolved, Encoded.of(context, work)
         targets, split = encoded.targets, encoded.split
@@ -105,6 +106,9 @@ class Evaluate(Stage):
             predictions = work.folder / PREDICTIONS
             write_predictions(engine, rows, targets, encoded.statistics, of_model, beside, predictions)
             of_model.unlink()
+            if context.points is not None:
+                season = read_season(work.of(Yardsticks)) or 1
+                work.details["scales"] = add_scales(context, encoded, engine, predictions, season)
             reached = beside_yardsticks(engine, predictions, beside_raw, targets, resolved, split.measured_names)
             for file in beside_raw.values():
                 file.unlink()
@@ -119,8 +123,10 @@ class Evaluate(Stage):
                 reached,
                 [model.encoded.statistics for model in models] if context.folds else (),
             )
-            if context.points is None:
-                products = context.learner.products(facts(context, work.folders))
+            products = context.learner.products(facts(context, work.folders))
+            if context.points is not None:
+                truth = found_in_windows(context, models[0], products)
+            else:
                 scan = engine.parquet([predictions])
                 kept = kept_model(context, work, encoded, models)
                 found = found_in_predictions(context, models, kept, engine, scan, rows, products)

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 class Exchange:
     """So many rows of a split, at equal distances: `identities` int64 (n,), and `batch` with their encoded cells.
 
+    Of windows, a loss is the mean over all that is predicted of one, and features are exchanged for whole windows.
+
     `columns` has for each feature the places of what is made of it in the batch's arrays.
     """
 
@@ -35,7 +37,7 @@ class Exchange:
         examples = model.encoded.examples
         batch = examples.thinned(split, num_rows, block_rows)
         identities = examples.column(ROW_ID, split, range(len(examples.group_rows)))
-        identities = identities[examples.thinned_rows(split, num_rows)]
+        identities = identities[:: examples.rows_per_example][examples.thinned_rows(split, num_rows)]
         columns: dict[str, tuple[list[int], list[int]]] = {}
         num = [0, 0]
         for known in examples.inputs:
@@ -61,7 +63,7 @@ class Exchange:
             losses = target.task.losses(predicted[target.name], labels[target.name])
             if target.name in weights:
                 losses = losses * weights[target.name] / self.batch.weights[target.name].mean(dtype=np.float64)
-            found.append(losses)
+            found.append(losses.reshape(len(rows), -1).mean(axis=1))
         return np.stack(found)
 
     def predictions(self, rows: np.ndarray, place: int, donor: int) -> dict[str, np.ndarray]:
@@ -74,10 +76,8 @@ class Exchange:
         taken = self.batch.take(rows)
         if place is None or donors is None:
             return taken
-        for kind, places in zip((FLOATS, CODES), self.columns[self.features[place]], strict=True):
-            if places:
-                taken.arrays[kind][:, places] = self.batch.arrays[kind][donors[:, None], places]
-        return taken
+        columns = dict(zip((FLOATS, CODES), self.columns[self.features[place]], strict=True))
+        return taken.with_cells(self.batch.take(donors), columns)
 
 
 @dataclass(frozen=True)

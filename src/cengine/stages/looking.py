@@ -73,5 +73,18 @@ def found_in_predictions(
     }
 
 
+def found_in_windows(context: Context, model: Measured, products: int) -> Truth:
+    """Which features of windows matter in the last split: each is exchanged for that of whole other windows."""
+    from cengine.evaluation.importance import Effort, told
+    from cengine.evaluation.truth import empty_truth
+
+    split = model.encoded.split.measured_names[-1]
+    effort = Effort.of(model.encoded.examples.num_rows(split), len(context.resolved.features), products)
+    exchange = Exchange.of(model, split, effort.num_rows, _block_rows(context, model))
+    exchanges = Exchanges([exchange])
+    names = [(one.name, one.task.row_loss) for one in model.targets]
+    return {**empty_truth(), "important": told(split, effort, exchanges.features, names, exchanges.losses, None)}
+
+
 def _block_rows(context: Context, model: Measured) -> int:
     return max(1, context.matrix_bytes // model.encoded.examples.bytes_per_row)

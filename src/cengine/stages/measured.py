@@ -109,7 +109,7 @@ def _of_fold(context: Context, work: Work, targets: Sequence[Target]) -> Measure
 
 
 def _read(context: Context, work: Work, encoded: Encoded, targets: Sequence[Target]) -> Measured:
-    yardsticks = read_yardsticks(context, work.of(Yardsticks), encoded.examples.inputs, encoded.targets)
+    yardsticks = read_yardsticks(context, work.of(Yardsticks), encoded)
     return Measured(encoded, _predictor(context, work, encoded), yardsticks, targets, context.fold)
 
 

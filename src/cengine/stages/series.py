@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import asdict
 from typing import Any, ClassVar
 
 from cengine.config.resolve import Resolved
+from cengine.engines.duckdb import DuckDB
 from cengine.stages.context import SERIES, Context
 from cengine.stages.split import Split
 from cengine.stages.stage import CPU, FIXED, KEPT, PEAK, SECONDS, Folders, Load, Rates, Stage, Work
@@ -42,7 +44,9 @@ class Series(Stage):
         from cengine.preprocess.series import write_series
 
         split, resolved = context.split(work.of(Split)), context.resolved
-        with context.table_engine() as engine, context.engine_here() as here:
+        with contextlib.ExitStack() as engines:
+            engine = engines.enter_context(context.table_engine())
+            here = engine if isinstance(engine, DuckDB) else engines.enter_context(context.engine_beside())
             engine.expect(self.num_scans, context.report_rows)
             report = write_series(engine, context.rows, split, resolved, here, work.folder, inner=resolved.has_inner)
         work.details["report"] = asdict(report)

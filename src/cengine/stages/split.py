@@ -34,7 +34,7 @@ class Split(Stage):
             "where": [condition.sql() for condition in context.filters],
             **({"meaning": MEANING_VERSION} if context.filters else {}),
             "split": _divided(resolved.split),
-            "labels": sorted(label.name for label in resolved.labels if label.filling is None),
+            "labels": sorted(label.name for label in context.labels_of_rows if label.filling is None),
             **(
                 {"inner": f"{INNER_SHARE}{OF_ROWS if resolved.split.whole_groups else ''}"}
                 if resolved.has_inner

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from cengine.config.schema import INNER, TRAIN
-from cengine.config.timeseries import MICROS, TimeSeries
+from cengine.config.timeseries import seasons_of
 from cengine.learners import linear_model, window_yardsticks
 from cengine.learners.boosted_trees import BoostedTrees
 from cengine.learners.learner import TENSORBOARD, Course
-from cengine.learners.windows import Frame, WindowExamples, frame_of
+from cengine.learners.windows import Frame, WindowExamples
 from cengine.metrics.verdicts import LINEAR, NAIVE, SEASONAL, TREES
 from cengine.stages.context import Context
 from cengine.stages.encoded import Encoded
@@ -32,9 +32,8 @@ if TYPE_CHECKING:
 
 # The most train rows from which trees are grown, and the most by which it is chosen how many of them.
 TREES_ROWS, JUDGED_ROWS = 200_000, 50_000
-# The file that says which season is repeated, and what seasons there may be, in seconds.
+# The file that says which season is repeated.
 SEASON = "season.json"
-DAY, YEAR = 86_400, 31_557_600
 
 
 class Yardsticks(Stage):
@@ -53,7 +52,7 @@ class Yardsticks(Stage):
     def settings(self, context: Context) -> dict[str, Any]:
         learner = _trees(context)
         if context.resolved.series is not None:
-            return {"lags": window_yardsticks.VERSION, "seasons": seasons(context.resolved.series.words)}
+            return {"lags": window_yardsticks.VERSION, "seasons": seasons_of(context.resolved.series.words)}
         found: dict[str, Any] = {"linear": linear_model.VERSION}
         if learner is not None:
             found["trees"] = {**learner.settings(_labels(context)), "rows": [TREES_ROWS, JUDGED_ROWS]}
@@ -89,30 +88,17 @@ class Yardsticks(Stage):
             _fit_trees(context, learner, replace(encoded, targets=targets), work, report)
 
 
-def read_yardsticks(
-    context: Context, folder: Path, inputs: Sequence[Input], targets: Sequence[Target]
-) -> dict[str, Predictor]:
+def read_yardsticks(context: Context, folder: Path, encoded: Encoded) -> dict[str, Predictor]:
     """The models that the stage has left, by name."""
-    words = context.resolved.series
-    if words is not None:
-        return _read_beside_windows(folder, frame_of(words.words, inputs), inputs, targets)
+    inputs, targets, frame = encoded.examples.inputs, encoded.targets, encoded.examples.frame
+    if frame is not None:
+        return _read_beside_windows(folder, frame, inputs, targets)
     found: dict[str, Predictor] = {LINEAR: linear_model.read_linear(folder, inputs, targets)}
     learner = _trees(context)
     if learner is not None:
         known = [replace(one, label=label) for one, label in zip(targets, _labels(context), strict=True)]
         found[TREES] = learner.read(folder / TREES, inputs, known)
     return found
-
-
-def seasons(words: TimeSeries) -> list[int]:
-    """How many points a season may have: what the YAML says, else a day or a week of periods of less, a week or a year of days, and so on."""
-    if words.season is not None:
-        return [words.season]
-    if words.rate is None:
-        return []
-    seconds = words.rate // MICROS
-    lengths = [DAY, 7 * DAY] if seconds < DAY else [7 * DAY] if seconds < 7 * DAY else [YEAR]
-    return [round(length / seconds) for length in lengths if seconds and length % seconds < seconds]
 
 
 def _fit_beside_windows(
@@ -127,8 +113,14 @@ def _fit_beside_windows(
         linear_model.fit_linear(examples.last_points, encoded.targets, lambda: report(0.9)).write(work.folder)
     else:
         window_yardsticks.fit_lags(examples, encoded.targets, TRAIN, report).write(work.folder)
-        season = window_yardsticks.best_season(examples, encoded.targets, TRAIN, seasons(words.words))
+        season = window_yardsticks.best_season(examples, encoded.targets, TRAIN, seasons_of(words.words))
     (work.folder / SEASON).write_text(json.dumps({"season": season}))
+
+
+def read_season(folder: Path) -> int | None:
+    """How many points the season has that is repeated; None if there is none."""
+    found: int | None = json.loads((folder / SEASON).read_text())["season"]
+    return found
 
 
 def _read_beside_windows(
@@ -136,7 +128,7 @@ def _read_beside_windows(
 ) -> dict[str, Predictor]:
     if frame.horizon is None:
         return {LINEAR: window_yardsticks.OfLastPoint(linear_model.read_linear(folder, inputs, targets))}
-    season = json.loads((folder / SEASON).read_text())["season"]
+    season = read_season(folder)
     found: dict[str, Predictor] = {
         LINEAR: window_yardsticks.read_lags(folder, targets, frame),
         NAIVE: window_yardsticks.Repeated(targets, frame, 1),
