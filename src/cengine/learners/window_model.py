@@ -76,12 +76,21 @@ def _flat(hidden: KerasTensor) -> KerasTensor:
 
 def _linear(head: Head, place: int, numbers: KerasTensor, frame: Frame) -> KerasTensor:
     """The linear net of a label whose own past enters."""
-    from cengine.networks.forecasting import Forecast, linear_forecast
+    from cengine.networks.forecasting import Forecast, forecast
 
     keras, own = import_keras(), frame.own[place]
     assert own is not None
-    asked = Forecast(frame.length, frame.num_labels, own.place, frame.season, head.units, own.scale, own.offset)
-    output = keras.layers.Activation(head.activation, name=f"output_{place}")(linear_forecast(numbers, asked))
+    asked = Forecast(
+        frame.length,
+        frame.num_labels,
+        own.place,
+        frame.season,
+        units=head.units,
+        own_scale=own.scale,
+        own_offset=own.offset,
+        residual=False,
+    )
+    output = keras.layers.Activation(head.activation, name=f"output_{place}")(forecast(numbers, asked))
     return keras.layers.Rescaling(head.output_scale, head.output_offset, name=f"unit_{place}")(output)
 
 
