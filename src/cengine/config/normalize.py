@@ -117,7 +117,7 @@ def _known_architecture(blocks: dict[str, Node]) -> None:
     if trainer is None or not trainer.is_mapping or "architecture" not in trainer.value:
         return
     given = trainer.value["architecture"]
-    if given.value in ARCHITECTURE_ALIASES:
+    if isinstance(given.value, str) and given.value in ARCHITECTURE_ALIASES:
         known = Node(ARCHITECTURE_ALIASES[given.value], given.mark)
         blocks["trainer"] = Node({**trainer.value, "architecture": known}, trainer.mark, trainer.keys)
 
