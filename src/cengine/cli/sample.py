@@ -36,3 +36,23 @@ def trips(file: Path, num_rows: int, seed: int, force: bool) -> None:
     except ValueError as error:
         raise SourceError(str(error)) from None
     echo(f"{num_rows:,} trips written to {file}")
+
+
+@sample.command(context_settings=SETTINGS)
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--machines", "num_machines", type=click.IntRange(min=1, max=10_000), default=20, show_default=True)
+@click.option("--days", "num_days", type=click.IntRange(min=1, max=3_660), default=120, show_default=True)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("--force", is_flag=True, help="Replace FILE where it exists.")
+def series(file: Path, num_machines: int, num_days: int, seed: int, force: bool) -> None:
+    """Write reports of machines, every ten minutes, into FILE (.csv, .csv.gz or .parquet): series to forecast, stops to foresee."""
+    from cengine.errors import SourceError
+    from cengine.samples.machines import generate_machines
+
+    if file.exists() and not force:
+        raise SourceError(f"'{file}' exists already", "add --force to replace it")
+    try:
+        num_rows = generate_machines(file, num_machines, num_days, seed=seed)
+    except ValueError as error:
+        raise SourceError(str(error)) from None
+    echo(f"{num_rows:,} reports of {num_machines:,} machines written to {file}")

@@ -145,11 +145,15 @@ def _label_value(label: Label, fitted: dict[str, Any], lookups: Lookups) -> exp.
         index = lookups.index_of(value.expression, value.kind, tuple(fitted["classes"]))
         return exp.Coalesce(this=index, expressions=[bigint(-1)])
     number, any_size = _label_number(label, fitted, lookups)
-    return bounded(
+    encoded = bounded(
         scaled(number, {"offset": fitted["offset"], "scale": fitted["scale"]}, any_size=any_size),
         -LARGEST_LABEL,
         LARGEST_LABEL,
     )
+    if label.window_labels is None:
+        return encoded
+    # A point without a label may precede one that has it; bounds would make a number of nothing.
+    return exp.Case().when(exp.Is(this=number.copy(), expression=exp.null()), exp.null()).else_(encoded)
 
 
 def _label_number(label: Label, fitted: dict[str, Any], lookups: Lookups) -> tuple[exp.Expr, bool]:
