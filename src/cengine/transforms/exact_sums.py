@@ -13,8 +13,9 @@ from sqlglot import exp
 
 from cengine.expressions.build import as_double, bigint, double
 
-# Of a floating-point number: so many binary digits go into each of three whole numbers.
+# Of a floating-point number: so many binary digits go into each of these whole numbers.
 DIGITS = 30
+WORDS = ("high", "middle", "low", "last")
 # The greatest number of the scale has so many digits before the point; the others are room for greater ones.
 BEFORE_POINT = 10
 # Whole numbers below it on either side are added as they are, others in two halves of so many digits.
@@ -26,7 +27,7 @@ Part = Callable[[str], exp.Expr]
 
 
 def scale_of(greatest: float | None) -> float:
-    """The power of two by which numbers are divided, given the greatest distance from 0 that is to be exact to 70 digits behind it.
+    """The power of two by which numbers are divided, given the greatest distance from 0 that is to be exact to a hundred binary digits.
 
     Numbers a million times as great are still told apart; greater ones count as these.
     """
@@ -43,24 +44,33 @@ def in_scale(cell: exp.Expr, scale: float) -> exp.Expr:
 
 
 def float_terms(value: exp.Expr) -> dict[str, exp.Expr]:
-    """The three whole numbers of a value in units of the scale; a name repeats cheaply, an expression does not."""
-    unit = double(2.0**DIGITS)
-    high = exp.Floor(this=value.copy())
-    rest = exp.Mul(this=exp.Paren(this=exp.Sub(this=value.copy(), expression=high.copy())), expression=unit)
-    middle = exp.Floor(this=rest.copy())
-    last = exp.Mul(this=exp.Paren(this=exp.Sub(this=rest.copy(), expression=middle.copy())), expression=unit.copy())
-    return {"high": _whole(high), "middle": _whole(middle), "low": _whole(exp.Floor(this=last))}
+    """The whole numbers of a value in units of the scale; a name repeats cheaply, an expression does not."""
+    terms: dict[str, exp.Expr] = {}
+    below = exp.LT(this=value.copy(), expression=double(0.0))
+    sign = exp.Paren(this=exp.Case().when(below, bigint(-1)).else_(bigint(1)))
+    # Of the distance from 0: what is left of a small number below 0 keeps all its digits then.
+    rest: exp.Expr = exp.Abs(this=value.copy())
+    for name in WORDS:
+        if terms:
+            rest = exp.Mul(this=exp.Paren(this=rest), expression=double(2.0**DIGITS))
+        whole = exp.Floor(this=rest.copy())
+        terms[name] = exp.Mul(this=sign.copy(), expression=_whole(whole))
+        rest = exp.Sub(this=rest, expression=whole.copy())
+    return terms
 
 
 def float_total(part: Part, scale: float) -> exp.Expr:
-    """The sum as DOUBLE, of the sums of the three."""
-    unit = double(2.0**-DIGITS)
-    last = exp.Mul(this=as_double(part("low")), expression=unit)
-    behind = exp.Mul(
-        this=exp.Paren(this=exp.Add(this=as_double(part("middle")), expression=last)), expression=unit.copy()
-    )
-    whole = exp.Paren(this=exp.Add(this=as_double(part("high")), expression=behind))
-    return exp.Mul(this=whole, expression=double(scale))
+    """The sum as DOUBLE, of the sums of the whole numbers."""
+    total: exp.Expr | None = None
+    for name in reversed(WORDS):
+        own = as_double(part(name))
+        if total is None:
+            total = own
+            continue
+        behind = exp.Mul(this=total, expression=double(2.0**-DIGITS))
+        total = exp.Paren(this=exp.Add(this=own, expression=behind))
+    assert total is not None
+    return exp.Mul(this=total, expression=double(scale))
 
 
 def whole_terms(value: exp.Expr) -> dict[str, exp.Expr]:
