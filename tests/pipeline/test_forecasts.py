@@ -45,8 +45,7 @@ def home(tmp_path_factory):
 def run(home, text: str):
     project, file = home
     snapshot = cengine.register(project, kind="parquet", path=str(file))
-    outcome = cengine.execute(cengine.plan(project, cengine.parse_config(text, "f.yaml"), snapshot))
-    return outcome
+    return cengine.execute(cengine.plan(project, cengine.parse_config(text, "f.yaml"), snapshot))
 
 
 @pytest.fixture(scope="module")
