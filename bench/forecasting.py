@@ -32,7 +32,7 @@ class Settings:
     """How a network is trained; `decays` lets the rate fall to 0 along half a cosine."""
 
     loss: str = "mae"
-    rate: float = 0.002
+    rate: float = 0.003
     steps: int = 2000
     decays: bool = True
 
@@ -43,8 +43,8 @@ class Settings:
 GRID = (
     Settings(),
     Settings(rate=0.001, steps=1000, decays=False),
-    Settings(rate=0.003),
-    Settings(rate=0.002, steps=1000),
+    Settings(rate=0.002),
+    Settings(steps=1000),
     Settings(loss="mse"),
 )
 

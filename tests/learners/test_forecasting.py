@@ -68,6 +68,17 @@ def test_a_series_that_lies_higher_is_forecast_higher(kind) -> None:
     np.testing.assert_allclose(moved, 7.0 * KINDS[kind].get("own_scale", 1.0), rtol=1e-4)
 
 
+@pytest.mark.parametrize("length", [64, 65, 128])
+def test_a_long_past_enters_the_map_smaller(length) -> None:
+    """So that a step of Adam, which moves every weight alike, moves the forecast no farther than that of a short one."""
+    past = keras.Input((length, 1))
+    model = keras.Model(past, forecast(past, Forecast(length, HORIZON, 0, residual=False)))
+    model.weights[0].assign(np.ones((length, HORIZON)))
+    found = np.asarray(model(np.ones((1, length, 1), np.float32) * np.arange(length)[None, :, None]))[0, 0, 0]
+    changes = np.arange(length) - (length - 1.0)
+    assert found == pytest.approx(length - 1 + changes.sum() * min(1, 64 / length), rel=1e-5)
+
+
 def test_a_series_that_swings_less_is_given_smaller_swings() -> None:
     """But for the bias of the linear map all of the forecast is in units of how much the past goes up and down."""
     model, (past, ahead, static) = randomized(network("residual")), arrays()

@@ -23,6 +23,8 @@ from cengine.tensors import FLOAT, INT64, Tensor
 UNITS = 32
 # The least variance of a past, in the label's standardized unit: what is constant is no reason to divide by 0.
 LEAST_VARIANCE = 1e-4
+# Adam moves every weight alike, so that a map of more points moves farther: what enters it is made so much smaller above this length.
+STEADY_LENGTH = 64
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,8 @@ def forecast(
 def _mapped(changes: KerasTensor, asked: Forecast) -> KerasTensor:
     """The linear map, (b, length) -> (b, horizon, units)."""
     layers, width = keras.layers, asked.horizon * asked.units
+    if asked.length > STEADY_LENGTH:
+        changes = layers.Rescaling(STEADY_LENGTH / asked.length)(changes)
     if asked.decomposed and asked.season and 1 < asked.season < asked.length:
         trend = MovingAverage(asked.season)(changes)
         of_trend = layers.Dense(width, kernel_initializer="zeros")(trend)
