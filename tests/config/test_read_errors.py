@@ -95,7 +95,6 @@ def test_missing_blocks() -> None:
 
 
 LATER = [
-    ("autoencoder", {"trainer": "trainer: {type: autoencoder}"}, "autoencoders (type `autoencoder`)"),
     (
         "sequence",
         {"trainer": "trainer: {type: regression, architecture: sequence}"},

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cengine.cli.odd_rows import fewer_metrics, print_odd_rows
 from cengine.cli.options import SETTINGS, json_option, looked_at
 from cengine.cli.output import cell, defined, echo, interval, print_json, print_table
 from cengine.cli.pages import shown_path
@@ -77,6 +78,7 @@ def evaluate(
     print_overall(run.results)
     print_cautions(run.results)
     if not columns:
+        print_odd_rows(run.results)
         print_features(run.results)
         print_worst_rows(run.results)
     _print_slices(run.results, columns, sort, None if show_all else num_rows, min_count)
@@ -130,7 +132,9 @@ def _print_metrics(title: str, rows: Sequence[OverallRow]) -> None:
     told = [what if len(constants) == 1 else f"{what} for {', '.join(of)}" for what, of in constants.items()]
     line = f"constant: {cell('; '.join(told))}"
     echo(textwrap.fill(line, WIDTH, subsequent_indent="  ", break_on_hyphens=False) if "folds" in rows[0] else line)
-    headers = ("Metric", "Model", "95 %", "Linear", *(("Trees",) if has_trees else ()), "Constant")
+    beside = "pca" if any(row.get("pca") is not None for row in rows) else "linear"
+    title = "PCA" if beside == "pca" else "Linear"
+    headers = ("Metric", "Model", "95 %", title, *(("Trees",) if has_trees else ()), "Constant")
     print_table(
         headers,
         [
@@ -138,7 +142,7 @@ def _print_metrics(title: str, rows: Sequence[OverallRow]) -> None:
                 row["metric"],
                 _short(row["model"]),
                 interval(_short(row["low"]), _short(row["high"])),
-                _short(row["linear"]),
+                _short(row.get(beside)),  # type: ignore[arg-type]  # a number or none, as both are
                 *((_short(row["trees"]),) if has_trees else ()),
                 _short(row["constant"]),
             )
@@ -184,7 +188,8 @@ def _print_slices(
             continue
         rows = _sorted(results, found, sort, min_count)
         of = f"{cell(found.label)}, " if several else ""
-        print_slices(f"{of}by {', '.join(map(cell, found.columns))}", found.table.column_names, rows, num_rows, sort)
+        names = found.table.column_names if results.odd_rows is None else fewer_metrics(found.table.column_names)
+        print_slices(f"{of}by {', '.join(map(cell, found.columns))}", names, rows, num_rows, sort)
 
 
 def _wanted(columns: tuple[str, ...], known: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
@@ -303,6 +308,7 @@ def results_json(results: Results, sort: str | None) -> dict[str, Any]:
         "important": results.truth["important"],
         "worst_rows": results.truth["worst_rows"],
         "attributions": results.truth["attributions"],
+        **({"odd_rows": results.odd_rows} if results.odd_rows else {}),
         "slices": [
             {"label": s.label, "columns": list(s.columns), "rows": _sorted(results, s, sort)}
             for s in labels_last(results.slices)

@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlglot import exp
 
-from cengine.config import suspicions
+from cengine.config import rows_checks, suspicions
 from cengine.config.filter_checks import Bind, contradictions, usable_filters
 from cengine.config.filter_facts import Range, narrowed
 from cengine.config.normalize import Problems
@@ -46,6 +46,7 @@ def check(file: ConfigFile, schema: TableSchema, bind: Bind | None = None) -> tu
         checker.labels(resolved, narrowed([filter_ for _, filter_ in filters], schema))
         checker.evaluator_metrics(resolved)
         checker.yardstick(resolved)
+        rows_checks.check(checker, resolved)
     if problems.found:
         raise ConfigError(problems.found)
     return resolved, _warnings(file, schema, resolved, filters)

@@ -14,6 +14,8 @@ from cengine.config.learners import FEEDFORWARD, LEARNERS
 from cengine.config.mapping import mapping_document
 from cengine.config.normalize import Problems, normalize
 from cengine.config.schema import (
+    AUTOENCODER,
+    Anomaly,
     Categorize,
     ColumnConfig,
     Config,
@@ -38,6 +40,12 @@ from cengine.transforms.resample import LABEL_TUNINGS, RESAMPLINGS
 from cengine.words import Word
 
 M = TypeVar("M", bound=BaseModel)
+
+WITHOUT_LABELS = "without a label: `trainer: {type: autoencoder}` reconstructs rows, and finds the odd ones"
+INSTEAD_OF_LABELS = (
+    "it reconstructs its features; leave `labels` out",
+    "a column that tells odd rows is named in `evaluator: {anomaly: {column: NAME, positive: VALUE}}`",
+)
 
 
 @dataclass(frozen=True)
@@ -95,12 +103,16 @@ class _Reader:
 
     def config(self) -> Config:
         blocks = self.root.value
+        reconstructs = self._is_autoencoder()
         for required in ("features", "labels", "split", "trainer"):
-            if required not in blocks:
-                self.problems.add(f"the block '{required}' is missing", self.root.mark)
+            if required not in blocks and not (required == "labels" and reconstructs):
+                notes = (WITHOUT_LABELS,) if required == "labels" else ()
+                self.problems.add(f"the block '{required}' is missing", self.root.mark, *notes)
+        if reconstructs and "labels" in blocks:
+            self.problems.add("an autoencoder has no labels", self.root.keys["labels"], *INSTEAD_OF_LABELS)
         values: dict[str, Any] = {
             "features": self._columns("features", ColumnConfig),
-            "labels": self._columns("labels", LabelConfig),
+            "labels": {} if reconstructs else self._columns("labels", LabelConfig),
             "split": self._split() or SplitConfig(),
             "trainer": self._trainer() or self._no_trainer(),
             "evaluator": self._evaluator(),
@@ -109,6 +121,11 @@ class _Reader:
         if "version" in blocks:
             self._check_version(blocks["version"])
         return Config(**values)
+
+    def _is_autoencoder(self) -> bool:
+        trainer = self.root.value.get("trainer")
+        kind = trainer.value.get("type") if trainer is not None and trainer.is_mapping else None
+        return kind is not None and kind.value == AUTOENCODER
 
     def _check_version(self, node: Node) -> None:
         if node.value != 1 or isinstance(node.value, bool):
@@ -214,6 +231,13 @@ class _Reader:
             values["metrics"] = self.words(node.value["metrics"], METRICS, "metric", METRIC_ALIASES)
         if "yardstick" in node.value:
             values["yardstick"] = self._yardstick(node.value["yardstick"])
+        if "anomaly" in node.value:
+            expected = "the column that tells odd rows: {column: NAME, positive: VALUE}"
+            if self._is_mapping(node.value["anomaly"], "'anomaly'", expected):
+                anomaly = node.value["anomaly"]
+                values["anomaly"] = self._model(Anomaly, anomaly.plain(), anomaly, of="'anomaly'")
+        if "threshold" in node.value:
+            values["threshold"] = node.value["threshold"].plain()
         return self._model(EvaluatorConfig, values, node) or EvaluatorConfig()
 
     def _yardstick(self, node: Node) -> str | None:

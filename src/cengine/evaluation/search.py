@@ -45,6 +45,7 @@ _MEANS = {
     "quantile_loss": "pinball",
     "accuracy": "correct",
     "log_loss": "surprise",
+    "score": "score",
 }
 
 

@@ -33,7 +33,7 @@ from cengine.preprocess.describe import of_one_split
 from cengine.preprocess.fit import Statistics, read_statistics
 from cengine.preprocess.source import Rows
 from cengine.preprocess.split import Split, read_split
-from cengine.preprocess.targets import Target, targets_of
+from cengine.preprocess.targets import Target, targets_of_run
 from cengine.reports.training import training_told
 from cengine.runs.pushed import run_config
 from cengine.runs.runs import finished_run, parse_key
@@ -204,9 +204,7 @@ class Run:
     @cached_property
     def targets(self) -> list[Target]:
         """What was predicted, one target a label."""
-        return targets_of(
-            self.resolved.labels, self.statistics, one_output_a_class=self.resolved.trainer.one_output_a_class
-        )
+        return targets_of_run(self.resolved, self.statistics)
 
     def fingerprint(self, stage: type[Stage]) -> str:
         """The identity of a stage's result."""

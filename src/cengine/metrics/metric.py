@@ -31,6 +31,8 @@ class Metric(Word):
     higher_is_better: ClassVar[bool] = False
     has_best_end: ClassVar[bool] = True
     """Whether more of it is always better, or less: not of a share that should be what was asked for."""
+    beside_yardsticks: ClassVar[bool] = True
+    """Whether simpler models have it too, in the same sense."""
     unit: ClassVar[str] = ""
     grouping: ClassVar[str] = "rows"
     # What it may be at all; intervals end there.

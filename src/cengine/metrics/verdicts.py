@@ -11,8 +11,8 @@ HARDLY_BETTER = 0.05
 # Of fewer evaluated rows a metric says next to nothing: nothing is claimed of them, and nothing is shown in green.
 FEW_ROWS = 10
 # The models that stand beside every model, and what a sentence calls them.
-LINEAR, TREES = "linear", "trees"
-YARDSTICKS = {LINEAR: "a linear model", TREES: "boosted trees"}
+LINEAR, TREES, PCA = "linear", "trees", "pca"
+YARDSTICKS = {LINEAR: "a linear model", TREES: "boosted trees", PCA: "PCA with a code of the same size"}
 BETTER, HARDLY, WORSE, NOISE = "better", "hardly", "worse", "noise"
 
 
@@ -41,7 +41,7 @@ def against_constant(row: Mapping[str, Any]) -> str:
 
 
 def level_of(row: Mapping[str, Any], higher_is_better: bool) -> str:
-    """The colour of a metric: good where it beats the constant and the linear model beyond noise, bad where one of them beats it.
+    """The colour of a metric: good where it beats the constant and the linear model (or PCA) beyond noise, bad where one of them beats it.
 
     Else hardly, and none where nothing can be said.
     """
@@ -50,7 +50,7 @@ def level_of(row: Mapping[str, Any], higher_is_better: bool) -> str:
     constant = against_constant(row)
     if row["num_rows"] < FEW_ROWS:
         return "none" if not is_known(row["low"], row["high"]) else "bad" if constant == WORSE else "hardly"
-    beside = against(row, LINEAR, higher_is_better)
+    beside = against(row, LINEAR if row.get(PCA) is None else PCA, higher_is_better)
     if WORSE in (constant, beside):
         return "bad"
     return "good" if constant == BETTER and beside != NOISE else "hardly"

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-TRAINER_TYPES = {"regression": "predict numbers", "classification": "predict classes"}
+TRAINER_TYPES = {
+    "regression": "predict numbers",
+    "classification": "predict classes",
+    "autoencoder": "reconstruct rows, to find the odd ones",
+}
 LATER = {
     "sequential": "sequences (architecture `sequential`)",
     "sequence": "sequences (architecture `sequence`)",
-    "autoencoder": "autoencoders (type `autoencoder`)",
     "timeseries": "time series (block `timeseries`)",
     "custom_code": "your own code (block `custom_code`)",
     "forward": "filling `forward`, for time series",

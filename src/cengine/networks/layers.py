@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -101,9 +101,17 @@ class Dense(Layer):
     bias_initializer: Initializer = "zeros"
     kernel_regularizer: Regularizer | None = None
     bias_regularizer: Regularizer | None = None
+    called: Literal["code"] | None = Field(default=None, alias="name")
+    unsaid: ClassVar[frozenset[str]] = frozenset({"called"})
+
+    def parameters(self) -> dict[str, Any]:
+        """Of the layer with the code also its activation, which follows from that where it is left out."""
+        return super().parameters() | ({"activation": self.activation} if self.called else {})
 
     def build(self) -> KerasLayer:
-        arguments = self.model_dump(exclude={"kernel_regularizer", "bias_regularizer"})
+        arguments = self.model_dump(exclude={"kernel_regularizer", "bias_regularizer", "called"})
+        if self.called:
+            arguments["name"] = self.called
         for name in ("kernel_regularizer", "bias_regularizer"):
             regularizer = getattr(self, name)
             arguments[name] = regularizer.build() if regularizer else None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast
 
 from markupsafe import Markup, escape
 
-from cengine.metrics.verdicts import BETTER, NOISE, WORSE, YARDSTICKS, against, level_of
+from cengine.metrics.verdicts import BETTER, NOISE, PCA, WORSE, YARDSTICKS, against, level_of
 from cengine.reports import formats, slicing
 from cengine.reports.summary import OverallMetric
 from cengine.reports.training import CurvePoint
@@ -16,11 +16,24 @@ if TYPE_CHECKING:
     from cengine.evaluation.diagnostics import Confusion
     from cengine.evaluation.drift import DescribedColumn
     from cengine.evaluation.importance import Importance
+    from cengine.evaluation.odd_rows import OddRows
     from cengine.evaluation.search import WorstSlice
     from cengine.preprocess.describe import Bars, Shown, SplitStatistics
     from cengine.reports.summary import LabelSummary, MetricFacts, Summary
     from cengine.reports.training import Curves
 
+TITLES = {
+    "answer": "How good it is",
+    "curves": "Training",
+    "features": "Which features matter",
+    "errors": "Where the errors are",
+    "rows": "Single rows",
+    "slices": "Slices",
+    "worst": "Worst slices",
+    "split": "Split",
+    "columns": "Columns and drift",
+    "configuration": "Configuration",
+}
 MAX_WIDTH = 100.0
 DRAWN = (300.0, 64.0)  # width and height of a small histogram
 LEVELS = {"strong": 0, "moderate": 1, "same": 2}
@@ -116,6 +129,18 @@ def label_named(summary: Summary | None, name: str) -> LabelSummary | None:
     return next((label for label in (summary["labels"] if summary else []) if label["name"] == name), None)
 
 
+def odd_rows(summary: Summary) -> OddRows | None:
+    """What is known of reconstructed rows, None of a summary of labels."""
+    return next((label["odd_rows"] for label in summary["labels"] if "odd_rows" in label), None)
+
+
+def section_titles(summary: Summary) -> dict[str, str]:
+    """The headings of the page's sections."""
+    if odd_rows(summary) is None:
+        return TITLES
+    return {**TITLES, "features": "Which columns are reconstructed", "errors": "Scores", "rows": "The oddest rows"}
+
+
 def overall_rows(label: LabelSummary, other: LabelSummary | None) -> list[OverallRow]:
     """The overall table: a row a metric and split; `theirs` and `difference` (this less the other) where a second run has it."""
     better = {metric["name"]: metric["higher_is_better"] for metric in label["metrics"]}
@@ -144,7 +169,8 @@ def overall_rows(label: LabelSummary, other: LabelSummary | None) -> list[Overal
 def yardsticks(label: LabelSummary) -> list[Yardstick]:
     """The models beside this one that a metric was measured of; an earlier evaluation has none."""
     known = [name for name in YARDSTICKS if any(row.get(name) is not None for row in label["overall"])]
-    return [{"name": name, "title": YARDSTICKS[name].removeprefix("a ").capitalize()} for name in known]
+    told = {name: YARDSTICKS[name].removeprefix("a ") for name in known}
+    return [{"name": name, "title": "PCA" if name == PCA else what.capitalize()} for name, what in told.items()]
 
 
 def standing(label: LabelSummary, row: OverallRow, yardstick: str) -> Standing | None:

@@ -57,7 +57,7 @@ class Measured:
 
     def labels(self, batch: Batch) -> dict[str, np.ndarray]:
         """The labels of encoded rows in their units, or the run's numbers of their classes, float64 (n,)."""
-        return {one.name: one.label(batch.labels[one.name]) for one in self._labels}
+        return {one.name: one.label(batch.labels[one.name]) for one in self._labels if one.has_label}
 
     @cached_property
     def _labels(self) -> list[_Label]:
@@ -69,6 +69,7 @@ class _Label:
 
     def __init__(self, own: Target, of_run: Target) -> None:
         self.own, self.of_run, self.name = own, of_run, own.name
+        self.has_label = own.task.has_label
         self.is_alike = own.task == of_run.task and own.classes == of_run.classes
         number = {value: place for place, value in enumerate(of_run.classes)}
         # The last place is that of a class which the model has not seen.

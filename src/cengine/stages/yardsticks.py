@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from cengine.config.schema import INNER, TRAIN
-from cengine.learners import linear_model
+from cengine.learners import linear_model, pca
 from cengine.learners.boosted_trees import BoostedTrees
 from cengine.learners.learner import TENSORBOARD, Course
-from cengine.metrics.verdicts import LINEAR, TREES
+from cengine.metrics.verdicts import LINEAR, PCA, TREES
 from cengine.stages.context import Context
 from cengine.stages.encoded import Encoded
 from cengine.stages.fit import Fit
@@ -32,7 +32,7 @@ TREES_ROWS, JUDGED_ROWS = 200_000, 50_000
 
 
 class Yardsticks(Stage):
-    """A linear model, and boosted trees where the YAML asks for them."""
+    """A linear model, and boosted trees where the YAML asks for them; of an autoencoder principal components."""
 
     name = "Yardsticks"
     after = (Split, Fit, Transform)
@@ -45,6 +45,8 @@ class Yardsticks(Stage):
     }
 
     def settings(self, context: Context) -> dict[str, Any]:
+        if context.resolved.is_autoencoder:
+            return {"pca": pca.VERSION, "code": context.resolved.trainer.code_size}
         learner = _trees(context)
         found: dict[str, Any] = {"linear": linear_model.VERSION}
         if learner is not None:
@@ -64,6 +66,9 @@ class Yardsticks(Stage):
     def run(self, context: Context, work: Work) -> None:
         encoded, learner = Encoded.of(context, work), _trees(context)
         total = self.size(context, work.folders)
+        if context.resolved.is_autoencoder:
+            _fit_pca(context, encoded, work, lambda share: context.progress.advance(share * total))
+            return
         linear_share = 1.0 if learner is None else 0.2
         _fit_linear(encoded, work, lambda share: context.progress.advance(share * linear_share * total))
         if learner is not None:
@@ -80,6 +85,8 @@ def read_yardsticks(
     context: Context, folder: Path, inputs: Sequence[Input], targets: Sequence[Target]
 ) -> dict[str, Predictor]:
     """The models that the stage has left, by name."""
+    if context.resolved.is_autoencoder:
+        return {PCA: pca.read_pca(folder, targets[0])}
     found: dict[str, Predictor] = {LINEAR: linear_model.read_linear(folder, inputs, targets)}
     learner = _trees(context)
     if learner is not None:
@@ -95,6 +102,15 @@ def _fit_linear(encoded: Encoded, work: Work, report: Any) -> None:
     wanted = linear_model.rows_wanted(columns, len(examples.inputs), scores)
     sample = examples.drawn({TRAIN: wanted}, drawn, lambda share: report(0.9 * share))
     linear_model.fit_linear(sample, encoded.targets, lambda: report(0.9)).write(work.folder)
+    drawn.unlink(missing_ok=True)
+
+
+def _fit_pca(context: Context, encoded: Encoded, work: Work, report: Any) -> None:
+    examples, drawn = encoded.examples, work.folder / "drawn.parquet"
+    wanted = linear_model.rows_wanted(linear_model.num_columns(examples.inputs), len(examples.inputs), 1)
+    sample = examples.drawn({TRAIN: wanted}, drawn, lambda share: report(0.9 * share))
+    components = pca.fit_pca(sample, context.resolved.trainer.code_size, lambda: report(0.9))
+    pca.write_pca(components, work.folder)
     drawn.unlink(missing_ok=True)
 
 
