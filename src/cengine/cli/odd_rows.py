@@ -34,7 +34,7 @@ def print_odd_rows(results: Results) -> None:
         echo("\n" + textwrap.fill(cell(sentence), WIDTH, subsequent_indent="  ", break_on_hyphens=False))
     echo("\nscores by split")
     print_table(
-        ("Split", "Rows", "Mean", "By train's", "Median", "99 % below", "Called odd"),
+        ("Of", "Rows", "Mean", "By train's", "Median", "99 % below", "Called odd"),
         [
             (
                 one["split"],

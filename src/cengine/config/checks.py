@@ -202,7 +202,9 @@ class Checker:
 
     def _objectives(self, label: Label) -> None:
         tasks = [
-            name for name, task in TASKS.items() if task.has_classes == (self.config.trainer.type == "classification")
+            name
+            for name, task in TASKS.items()
+            if task.has_label and task.has_classes == (self.config.trainer.type == "classification")
         ]
         if label.loss is not None and not set(label.loss.tasks) & set(tasks):
             self.add(

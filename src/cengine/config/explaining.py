@@ -18,6 +18,7 @@ _WORDS_OF_YAML = {
     "a valid tuple": "a list",
     "tuple": "list",
     "a valid dictionary or instance of EarlyStopping": "a mapping",
+    "a valid dictionary or instance of Anomaly": "the column that tells odd rows, {column: NAME, positive: VALUE}",
     "a valid dictionary": "a mapping",
 }
 

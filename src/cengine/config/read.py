@@ -13,9 +13,8 @@ from cengine.config.explaining import explain
 from cengine.config.learners import FEEDFORWARD, LEARNERS
 from cengine.config.mapping import mapping_document
 from cengine.config.normalize import Problems, normalize
+from cengine.config.rows_checks import WITHOUT_LABELS, without_labels
 from cengine.config.schema import (
-    AUTOENCODER,
-    Anomaly,
     Categorize,
     ColumnConfig,
     Config,
@@ -40,12 +39,6 @@ from cengine.transforms.resample import LABEL_TUNINGS, RESAMPLINGS
 from cengine.words import Word
 
 M = TypeVar("M", bound=BaseModel)
-
-WITHOUT_LABELS = "without a label: `trainer: {type: autoencoder}` reconstructs rows, and finds the odd ones"
-INSTEAD_OF_LABELS = (
-    "it reconstructs its features; leave `labels` out",
-    "a column that tells odd rows is named in `evaluator: {anomaly: {column: NAME, positive: VALUE}}`",
-)
 
 
 @dataclass(frozen=True)
@@ -103,13 +96,11 @@ class _Reader:
 
     def config(self) -> Config:
         blocks = self.root.value
-        reconstructs = self._is_autoencoder()
-        for required in ("features", "labels", "split", "trainer"):
-            if required not in blocks and not (required == "labels" and reconstructs):
+        reconstructs = without_labels(self.root, self.problems)
+        for required in ("features", *(() if reconstructs else ("labels",)), "split", "trainer"):
+            if required not in blocks:
                 notes = (WITHOUT_LABELS,) if required == "labels" else ()
                 self.problems.add(f"the block '{required}' is missing", self.root.mark, *notes)
-        if reconstructs and "labels" in blocks:
-            self.problems.add("an autoencoder has no labels", self.root.keys["labels"], *INSTEAD_OF_LABELS)
         values: dict[str, Any] = {
             "features": self._columns("features", ColumnConfig),
             "labels": {} if reconstructs else self._columns("labels", LabelConfig),
@@ -121,11 +112,6 @@ class _Reader:
         if "version" in blocks:
             self._check_version(blocks["version"])
         return Config(**values)
-
-    def _is_autoencoder(self) -> bool:
-        trainer = self.root.value.get("trainer")
-        kind = trainer.value.get("type") if trainer is not None and trainer.is_mapping else None
-        return kind is not None and kind.value == AUTOENCODER
 
     def _check_version(self, node: Node) -> None:
         if node.value != 1 or isinstance(node.value, bool):
@@ -231,13 +217,7 @@ class _Reader:
             values["metrics"] = self.words(node.value["metrics"], METRICS, "metric", METRIC_ALIASES)
         if "yardstick" in node.value:
             values["yardstick"] = self._yardstick(node.value["yardstick"])
-        if "anomaly" in node.value:
-            expected = "the column that tells odd rows: {column: NAME, positive: VALUE}"
-            if self._is_mapping(node.value["anomaly"], "'anomaly'", expected):
-                anomaly = node.value["anomaly"]
-                values["anomaly"] = self._model(Anomaly, anomaly.plain(), anomaly, of="'anomaly'")
-        if "threshold" in node.value:
-            values["threshold"] = node.value["threshold"].plain()
+        values |= {key: node.value[key].plain() for key in ("anomaly", "threshold") if key in node.value}
         return self._model(EvaluatorConfig, values, node) or EvaluatorConfig()
 
     def _yardstick(self, node: Node) -> str | None:

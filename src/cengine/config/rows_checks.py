@@ -4,15 +4,34 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from cengine.config.normalize import Problems
 from cengine.config.resolve import Resolved
+from cengine.config.schema import AUTOENCODER
+from cengine.config.source import Node
 from cengine.metrics.table import METRICS
 from cengine.tasks import Reconstruction
 
 if TYPE_CHECKING:
     from cengine.config.checks import Checker
 
+WITHOUT_LABELS = "without a label: `trainer: {type: autoencoder}` reconstructs rows, and finds the odd ones"
+_INSTEAD_OF_LABELS = (
+    "it reconstructs its features; leave `labels` out",
+    "a column that tells odd rows is named in `evaluator: {anomaly: {column: NAME, positive: VALUE}}`",
+)
 _OF_ODD_ROWS = ("auc", "pr_auc", "precision_above")
 _EVALUATOR = "evaluator"
+
+
+def without_labels(root: Node, problems: Problems) -> bool:
+    """Whether the YAML of these blocks is that of an autoencoder, which is refused labels."""
+    trainer = root.value.get("trainer")
+    kind = trainer.value.get("type") if trainer is not None and trainer.is_mapping else None
+    if kind is None or kind.value != AUTOENCODER:
+        return False
+    if "labels" in root.value:
+        problems.add("an autoencoder has no labels", root.keys["labels"], *_INSTEAD_OF_LABELS)
+    return True
 
 
 def check(checker: Checker, resolved: Resolved) -> None:

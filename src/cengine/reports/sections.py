@@ -16,24 +16,11 @@ if TYPE_CHECKING:
     from cengine.evaluation.diagnostics import Confusion
     from cengine.evaluation.drift import DescribedColumn
     from cengine.evaluation.importance import Importance
-    from cengine.evaluation.odd_rows import OddRows
     from cengine.evaluation.search import WorstSlice
     from cengine.preprocess.describe import Bars, Shown, SplitStatistics
     from cengine.reports.summary import LabelSummary, MetricFacts, Summary
     from cengine.reports.training import Curves
 
-TITLES = {
-    "answer": "How good it is",
-    "curves": "Training",
-    "features": "Which features matter",
-    "errors": "Where the errors are",
-    "rows": "Single rows",
-    "slices": "Slices",
-    "worst": "Worst slices",
-    "split": "Split",
-    "columns": "Columns and drift",
-    "configuration": "Configuration",
-}
 MAX_WIDTH = 100.0
 DRAWN = (300.0, 64.0)  # width and height of a small histogram
 LEVELS = {"strong": 0, "moderate": 1, "same": 2}
@@ -127,18 +114,6 @@ class TopValue(TypedDict):
 def label_named(summary: Summary | None, name: str) -> LabelSummary | None:
     """The label of a summary that has this name."""
     return next((label for label in (summary["labels"] if summary else []) if label["name"] == name), None)
-
-
-def odd_rows(summary: Summary) -> OddRows | None:
-    """What is known of reconstructed rows, None of a summary of labels."""
-    return next((label["odd_rows"] for label in summary["labels"] if "odd_rows" in label), None)
-
-
-def section_titles(summary: Summary) -> dict[str, str]:
-    """The headings of the page's sections."""
-    if odd_rows(summary) is None:
-        return TITLES
-    return {**TITLES, "features": "Which columns are reconstructed", "errors": "Scores", "rows": "The oddest rows"}
 
 
 def overall_rows(label: LabelSummary, other: LabelSummary | None) -> list[OverallRow]:

@@ -99,7 +99,7 @@ def _scores(engine: Engine, predictions: exp.Expr, name: str, number: int) -> tu
 
 def _columns(context: Context, models: Sequence[Measured], splits: Sequence[str]) -> list[ColumnLoss]:
     """What each column loses, over the rows of all models together; one that some of them leave out is told of the others."""
-    from cengine.evaluation.told_cells import part_of
+    from cengine.stages.told_cells import part_of
 
     train: dict[str, list[float]] = {}
     sums: dict[str, dict[str, list[float]]] = {}
@@ -192,7 +192,7 @@ def _encoded_rows(context: Context, model: Measured, number: int, identities: np
 def _told(context: Context, model: Measured, batch: Batch) -> list[list[dict[str, Any]]]:
     """Of each row the columns that lose most, with what is expected and what there is; None for what the raw cell says better."""
     from cengine.evaluation.odd_rows import NUM_COLUMNS_TOLD
-    from cengine.evaluation.told_cells import shown_name, told
+    from cengine.stages.told_cells import shown_name, told
 
     predictor, features = _predictor(model), {one.name: one for one in context.resolved.features}
     parts, learnt = predictor.layout.parts, model.encoded.statistics["features"]

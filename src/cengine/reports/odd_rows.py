@@ -1,4 +1,4 @@
-"""Where the scores of an autoencoder lie, as a Vega-Lite spec: shares of each split by score, on a logarithmic scale."""
+"""What the page shows of an autoencoder: where scores lie, as a Vega-Lite spec, on a logarithmic scale."""
 
 from __future__ import annotations
 
@@ -8,6 +8,12 @@ from cengine.reports.charts import SERIES, Points, Spec
 
 if TYPE_CHECKING:
     from cengine.evaluation.odd_rows import OddRows
+    from cengine.reports.summary import Summary
+
+
+def of_summary(summary: Summary) -> OddRows | None:
+    """What is known of reconstructed rows, None of a summary of labels."""
+    return next((label["odd_rows"] for label in summary["labels"] if "odd_rows" in label), None)
 
 
 def scores(found: OddRows) -> Spec:
