@@ -297,7 +297,7 @@ class Reconstruction(Task):
             "score_squared": "score_constant_squared",
             "score_above": "score_constant_above",
         }
-        return {"row": Constant("each column's", "mean or commonest value", roles)}
+        return {"row": Constant("each column's", "mean", roles)}
 
     def hardest(self, metric: str) -> str:
         return "row"

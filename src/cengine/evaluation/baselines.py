@@ -88,7 +88,8 @@ def yardsticks_of(row: Mapping[str, Any]) -> BesideYardsticks:
 def baseline_of(target: Target, metric: Metric, statistics: Statistics, *, of_folds: bool = False) -> Baseline:
     """The constant that is hard to beat in this metric, learnt from the train rows; of folds each has one of its own, of which this is near."""
     constant = constants_of(target, learnt_of(target, statistics))[target.task.hardest(metric.name)]
-    what = f"{constant.what.removeprefix('train ')} of the other folds" if of_folds else constant.what
+    tells = of_folds and target.task.has_label
+    what = f"{constant.what.removeprefix('train ')} of the other folds" if tells else constant.what
     return Baseline(what, constant.value)
 
 
@@ -175,7 +176,7 @@ def beside_constant(
         "low": row[f"{name}: low"],
         "high": row[f"{name}: high"],
         "constant": constant,
-        "constant_is": f"{baseline.what}{', about' if of_folds else ''} {shown(baseline.value)}",
+        "constant_is": f"{baseline.what}{', about' if of_folds and target.task.has_label else ''} {shown(baseline.value)}",
         "skill": skill(metric, row[name], constant),
         **(yardsticks or NO_YARDSTICKS),
     }

@@ -15,7 +15,7 @@ import numpy as np
 
 from cengine.config.schema import TRAIN
 from cengine.errors import StoreError
-from cengine.learners.examples import Batch, Examples
+from cengine.learners.examples import CODES, Batch, Examples
 from cengine.learners.linear_model import BLOCK_ROWS, Ask, Layout
 from cengine.preprocess.targets import Target
 from cengine.tasks import SCORES, Reconstruction
@@ -29,7 +29,8 @@ _LEAST_VARIANCE = 1e-12
 class Components:
     """What was learnt: the `mean` of each column (width,), the `directions` (width, code), float64.
 
-    `parts` has for each column the number of what it is made of (width,), `variances` what the mean leaves of each of those, 0 if nothing.
+    `parts` has for each column the number of what it is made of (width,), numbers first, then codes; `variances` is what the mean
+    leaves of each of those, 0 if nothing. A value without a column of its own, one of many rare ones, is never reconstructed.
     `scores` are those of the train rows, ascending.
     """
 
@@ -40,6 +41,14 @@ class Components:
     variances: np.ndarray
     scores: np.ndarray
 
+    def _missed(self, batch: Batch) -> np.ndarray:
+        """Of each code whether its value has no column, (n, codes)."""
+        codes = batch.inputs[CODES]
+        found = np.zeros(codes.shape)
+        for i, places in enumerate(self.layout.places):
+            found[:, i] = places[codes[:, i]] < 0
+        return found
+
     def losses(self, batch: Batch) -> np.ndarray:
         """The squared error of each part that varies, divided by its mean's, float64 (n, parts)."""
         found = []
@@ -47,14 +56,21 @@ class Components:
             block = batch.part(start, start + BLOCK_ROWS)
             centered = self.layout.matrix(block, _nothing).astype(np.float64) - self.mean
             left = centered - (centered @ self.directions) @ self.directions.T
-            found.append(self._by_part(np.square(left)))
+            found.append(self._by_part(np.square(left), self._missed(block)))
         return np.concatenate(found) if found else np.zeros((0, int((self.variances > 0).sum())))
 
-    def _by_part(self, squares: np.ndarray) -> np.ndarray:
+    def _by_part(self, squares: np.ndarray, missed: np.ndarray) -> np.ndarray:
         sums = np.stack([squares[:, self.parts == part].sum(axis=1) for part in range(len(self.variances))], axis=1)
+        sums[:, len(self.layout.kept) :] += missed
         varies = self.variances > 0
         found: np.ndarray = sums[:, varies] / self.variances[varies]
         return found
+
+
+def _without_column(layout: Layout, rows: Batch) -> np.ndarray:
+    """Of each code in how much of the rows its value has no column, float64 (codes,)."""
+    codes = rows.inputs[CODES]
+    return np.array([(places[codes[:, i]] < 0).mean() for i, places in enumerate(layout.places)])
 
 
 def _nothing() -> None:
@@ -94,7 +110,9 @@ def fit_pca(examples: Examples, code: int, ask: Ask) -> Components:
     covariance = products / len(matrix) - np.outer(mean, mean)
     _, vectors = np.linalg.eigh(covariance)
     parts = _parts_of(layout)
-    variances = np.bincount(parts, np.maximum(np.diag(covariance), 0.0), minlength=parts.max(initial=-1) + 1)
+    num_parts = len(layout.kept) + len(layout.places)
+    variances = np.bincount(parts, np.maximum(np.diag(covariance), 0.0), minlength=num_parts)
+    variances[len(layout.kept) :] += _without_column(layout, rows)
     variances = np.where(variances > _LEAST_VARIANCE, variances, 0.0)
     directions = vectors[:, ::-1][:, : min(code, layout.width)]
     found = Components(layout, mean, directions, parts, variances, np.zeros(0))
@@ -105,12 +123,8 @@ def _parts_of(layout: Layout) -> np.ndarray:
     """Which number or code each column is of, int64 (width,)."""
     found = np.zeros(layout.width, np.int64)
     found[: len(layout.kept)] = np.arange(len(layout.kept))
-    number = len(layout.kept)
-    for places in layout.places:
-        own = places[places >= 0]
-        if len(own):
-            found[own] = number
-            number += 1
+    for number, places in enumerate(layout.places, start=len(layout.kept)):
+        found[places[places >= 0]] = number
     return found
 
 

@@ -128,8 +128,10 @@ class UnseenClasses:
         """The labels of rows of these identities, by label, with the classes that are -1 found."""
         found = dict(labels)
         for target in self._encoded.targets:
+            if not target.task.has_classes:
+                continue
             own = found[target.name]
-            if target.task.has_classes and (unseen := own < 0).any():
+            if (unseen := own < 0).any():
                 found[target.name] = own = own.copy()
                 own[unseen] = self._of(target.name)[np.searchsorted(self._identities, identities[unseen])]
         return found

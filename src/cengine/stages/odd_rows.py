@@ -12,6 +12,7 @@ from sqlglot import exp
 from cengine.config.resolve import Resolved
 from cengine.config.schema import TRAIN
 from cengine.expressions.build import column
+from cengine.preprocess.targets import row_target
 from cengine.stages.context import Context
 from cengine.tables import ROW_ID
 
@@ -32,8 +33,12 @@ def odd_rows_settings(resolved: Resolved) -> dict[str, Any]:
     """What the evaluation of an autoencoder depends on beside all that others do."""
     if not resolved.is_autoencoder:
         return {}
-    anomaly = resolved.anomaly
-    return {"threshold": resolved.threshold, "anomaly": anomaly.model_dump(mode="json") if anomaly else None}
+    anomaly, metrics = resolved.anomaly, row_target(resolved).label.metrics or ()
+    return {
+        "row_metrics": [one.identity() for one in metrics],
+        "threshold": resolved.threshold,
+        "anomaly": anomaly.model_dump(mode="json") if anomaly else None,
+    }
 
 
 def found_in_scores(
