@@ -107,7 +107,7 @@ def _print_split(label: ComparedLabel, split: ComparedSplit, num_runs: int | Non
     rows: list[tuple[object, ...]] = []
     reference = split["reference"]
     every = [found for run in split["runs"] for found in run["metrics"].values()]
-    names: list[Literal["linear", "trees"]] = ["linear"]
+    names: list[Literal["linear", "trees", "pca"]] = ["pca" if any("pca" in one for one in every) else "linear"]
     if any(one["trees"] is not None for one in every):
         names.append("trees")
     num_left_out = 0
@@ -129,7 +129,7 @@ def _print_split(label: ComparedLabel, split: ComparedSplit, num_runs: int | Non
                     defined(found["model"]),
                     interval(found["low"], found["high"]),
                     defined(found["constant"]),
-                    *(defined(found[name]) for name in names),
+                    *(defined(found.get(name)) for name in names),
                     difference,
                     ends,
                     against["verdict"] if against else "",
@@ -145,7 +145,7 @@ def _print_split(label: ComparedLabel, split: ComparedSplit, num_runs: int | Non
             "Model",
             "95 %",
             "Constant",
-            *(name.capitalize() for name in names),
+            *("PCA" if name == "pca" else name.capitalize() for name in names),
             "Difference",
             "95 % of it",
             "",

@@ -188,8 +188,7 @@ def _print_slices(
             continue
         rows = _sorted(results, found, sort, min_count)
         of = f"{cell(found.label)}, " if several else ""
-        names = found.table.column_names if results.odd_rows is None else fewer_metrics(found.table.column_names)
-        print_slices(f"{of}by {', '.join(map(cell, found.columns))}", names, rows, num_rows, sort)
+        print_slices(f"{of}by {', '.join(map(cell, found.columns))}", found.table.column_names, rows, num_rows, sort)
 
 
 def _wanted(columns: tuple[str, ...], known: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
@@ -241,6 +240,7 @@ def print_slices(
 
 def _shown_columns(names: Sequence[str]) -> list[str]:
     """The columns that a terminal has room for: the interval and the constant of the first metric only."""
+    names = fewer_metrics(names)
     shown = [name for name in names if not any(_is_end(name, end) for end in (LOW, HIGH, BY_CONSTANT))]
     first = next((name.removesuffix(LOW) for name in names if _is_end(name, LOW)), None)
     place = shown.index(first) + 1 if first is not None else 0

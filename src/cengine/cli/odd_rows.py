@@ -18,7 +18,9 @@ MAX_COLUMNS, MAX_ROWS = 12, 5
 
 
 def fewer_metrics(names: Sequence[str]) -> list[str]:
-    """The columns of slices that stand in 80 columns: the first metric with its interval, and the share of rows called odd."""
+    """The columns of slices that stand in 80 columns where rows are reconstructed: the first metric, and the share of rows called odd."""
+    if "above_threshold: low" not in names:
+        return list(names)
     metrics = [name for name in names if f"{name}: low" in names]
     kept = {*metrics[:1], "above_threshold"}
     others = [name for name in metrics if name not in kept]

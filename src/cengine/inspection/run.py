@@ -240,6 +240,10 @@ class Run:
         """Predictions of new rows, of a data frame or an Arrow table: see `Model.predict`."""
         return self.model().predict(table)
 
+    def embed(self, table: object) -> pa.Table:
+        """The code that an autoencoder makes of each new row: see `Model.embed`."""
+        return self.model().embed(table)
+
     def model(self) -> Model:
         """The trained model: `run.model().predict(table)` predicts new rows."""
         from cengine.models.artifact import Parts
