@@ -116,7 +116,7 @@ def forest(table: pa.Table, seed: int) -> float:
             parts.append(table[name].to_numpy()[:, None].astype(float))
     matrix, odd = np.hstack(parts), table["odd"].to_numpy()
     train = np.array(table["part"].to_pylist()) == "train"
-    fitted = IsolationForest(200, random_state=seed).fit(matrix[train])
+    fitted = IsolationForest(n_estimators=200, random_state=seed).fit(matrix[train])
     return area(odd[~train], -fitted.score_samples(matrix[~train]))
 
 
