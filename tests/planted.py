@@ -19,7 +19,11 @@ features:
   checked: {missing_indicator: true, filling: median}
   nothing: {}
 split: {categorize_by: part, categories: {train: [train], eval: [eval]}}
-trainer: {type: autoencoder, layers: [{type: dense, units: 32}, {type: dense, units: 3, name: code}, {type: dense, units: 32}], train_steps: 1200, train_batch_size: 128}
+trainer:
+  type: autoencoder
+  layers: [{type: dense, units: 32}, {type: dense, units: 3, name: code}, {type: dense, units: 32}]
+  train_steps: 1200
+  train_batch_size: 128
 evaluator: {anomaly: {column: odd, positive: true}, size: {}, threshold: 0.98}
 """
 NUM_TRAIN, NUM_EVAL, NUM_ODD = 3000, 1000, 20

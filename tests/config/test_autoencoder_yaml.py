@@ -53,7 +53,7 @@ def test_the_code_is_the_layer_of_that_name_or_the_narrowest(layers, place, acti
 def test_without_layers_the_code_has_half_as_many_numbers_as_there_are_columns(num_features, code) -> None:
     trainer = parse_config(TEXT).config.trainer.beside(num_features)
     assert [layer.units for layer in trainer.layers] == [64, code, 64]
-    assert [layer.activation for layer in trainer.layers] == ["relu", "linear", "relu"]
+    assert [layer.activation for layer in trainer.layers] == ["tanh", "linear", "relu"]
 
 
 def test_a_layer_without_a_name_is_told_as_before() -> None:

@@ -115,7 +115,9 @@ def test_each_column_is_measured_by_its_constant(run) -> None:
     learner = run.resolved.trainer
     assert isinstance(learner, Learner)
     model = run.model()
-    blocks = list(model.encoded(pq.read_table(run.project.folder.parent.parent / "rows.parquet").slice(0, planted.NUM_TRAIN)))
+    blocks = list(
+        model.encoded(pq.read_table(run.project.folder.parent.parent / "rows.parquet").slice(0, planted.NUM_TRAIN))
+    )
     from cengine.learners.examples import batch_of
 
     losses, squares = model.predictor.layout.constant(batch_of(blocks[0], model.inputs))
@@ -142,7 +144,9 @@ def test_new_rows_get_scores_and_codes(terminal, run, table, tmp_path) -> None:
     np.testing.assert_allclose(np.sort(found["score"].to_numpy()[planted.NUM_TRAIN :]), evaluated, rtol=1e-3, atol=1e-6)
     assert run.embed(table).column_names == ["code_0", "code_1", "code_2"]
     assert cengine.load_model(run.model().save(tmp_path / "model")).predict(table).equals(found)
-    terminal("predict", "ae", "--input", terminal.files / "rows.parquet", "-o", tmp_path / "scores.parquet", "--keep", "odd")
+    terminal(
+        "predict", "ae", "--input", terminal.files / "rows.parquet", "-o", tmp_path / "scores.parquet", "--keep", "odd"
+    )
     written = pq.read_table(tmp_path / "scores.parquet")
     assert written.column_names == ["odd", *found.column_names]
     np.testing.assert_allclose(written["score"], found["score"], rtol=1e-3, atol=1e-6)

@@ -12,10 +12,12 @@ MOST_CODES, UNITS = 8, 64
 
 
 def usual_layers(num_features: int) -> tuple[Layer, ...]:
-    """The layers of an autoencoder of so many columns: a code of half as many numbers, at most 8, between two wider layers."""
-    hidden = Dense(units=UNITS)
+    """The layers of an autoencoder of so many columns: a code of half as many numbers, at most 8, between two wider layers.
+
+    The first is bounded: a relu would follow a number however far it is from those of the train rows, and reconstruct what is odd.
+    """
     code = Dense(units=max(1, min(MOST_CODES, num_features // 2)), activation="linear", name=CODE)
-    return hidden, code, hidden
+    return Dense(units=UNITS, activation="tanh"), code, Dense(units=UNITS)
 
 
 def with_code(layers: Sequence[Any]) -> tuple[Any, ...]:
