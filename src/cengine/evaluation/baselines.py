@@ -15,7 +15,6 @@ from cengine.evaluation.slices import CONSTANT, OVERALL, Measured, measure
 from cengine.expressions.build import column, double, step_function
 from cengine.metrics.metric import Metric, Roles
 from cengine.metrics.table import metric_label
-from cengine.metrics.verdicts import PCA
 from cengine.plain import Cell
 from cengine.preprocess.fit import Statistics
 from cengine.preprocess.targets import Target
@@ -71,7 +70,6 @@ NO_YARDSTICKS: BesideYardsticks = {
 }
 
 
-_OF_PCA = (PCA, *(f"{PCA}_{what}" for what in ("difference", "low", "high")))
 
 
 class BesideConstant(BesideYardsticks):
