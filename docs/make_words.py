@@ -60,7 +60,7 @@ def _parameters(word) -> str:
     shown = []
     for name, field in word.model_fields.items():
         default = "" if field.is_required() else f"={_default(field.get_default(call_default_factory=True))}"
-        shown.append(f"{name}{default}")
+        shown.append(f"{field.alias or name}{default}")
     return f" `({', '.join(shown)})`" if shown else ""
 
 

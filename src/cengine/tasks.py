@@ -26,6 +26,19 @@ _LEAST_AT_MEDIAN = ("mae", "mape", "smape", "wape", "mase")
 _OF_QUANTILES = ("quantile_loss", "wql", "coverage", "interval_width")
 USUAL_QUANTILES, MOST_QUANTILES = (0.05, 0.5, 0.95), 19
 
+# What is known of a row: the mean of its columns' losses, the greatest of them, the mean of squared errors, whether the score lies above
+# the threshold, and the same of what constants make of it.
+SCORES = (
+    "prediction",
+    "score_max",
+    "score_squared",
+    "score_above",
+    "score_constant",
+    "score_constant_squared",
+    "score_constant_above",
+)
+USUAL_THRESHOLD = 0.99
+
 Fitted = dict[str, Any]
 Values = TypeVar("Values", bound=Any)
 
@@ -35,12 +48,12 @@ class Constant:
     """A constant predictor: `what` names it for a person, `value` is what it says (a number, or a class).
 
     `roles` has what metrics read of its predictions: a number, or one for each class of the label, the first for a class that
-    the train rows do not have.
+    the train rows do not have, or the name of what the table of predictions has of it, where it differs from row to row.
     """
 
     what: str
     value: Cell
-    roles: dict[str, float | list[float]]
+    roles: dict[str, float | list[float] | str]
 
 
 class Task(Word):
@@ -50,6 +63,8 @@ class Task(Word):
     """What the label's values are, for a person."""
     has_classes: ClassVar[bool] = True
     """Whether labels are classes, which are counted in the train rows."""
+    has_label: ClassVar[bool] = True
+    """Whether it is about a column of the table; a reconstruction is about the row itself."""
     one_output_a_class: ClassVar[bool] = False
     """Whether a prediction has a probability for each class."""
     default_loss: ClassVar[str]
@@ -238,7 +253,7 @@ class Classes(Task):
         by_count = sorted(range(len(counts)), key=lambda i: -counts[i])
         chosen = float(by_count[0])
         ranks = [float(by_count.index(i) + 1) for i in range(len(counts))]
-        roles: dict[str, float | list[float]] = {
+        roles: dict[str, float | list[float] | str] = {
             "prediction": chosen,
             "predicted_class": chosen,
             "label_probability": [0.0, *(count / total for count in counts)],
@@ -247,11 +262,52 @@ class Classes(Task):
         return {"class": Constant("most frequent class", _most_frequent(fitted), roles)}
 
 
+class Reconstruction(Task):
+    """The row itself: how far it is from what a model makes of it that has seen many such rows.
+
+    A prediction has the numbers of SCORES, then those of the code. `threshold` is the share of the train rows whose scores are below
+    the one from which a row is called odd, `code` how many numbers the code has.
+    """
+
+    name = "reconstruction"
+    labels_are = "rows"
+    has_classes = False
+    has_label = False
+    default_loss = "mse"
+    default_metrics = ("squared_error", "above_threshold", "score")
+    row_loss = "score"
+    threshold: float = USUAL_THRESHOLD
+    code: int = 1
+
+    def num_outputs(self, num_classes: int) -> int:
+        return len(SCORES) + self.code
+
+    def columns(self, num_classes: int) -> dict[str, int | None]:
+        return dict.fromkeys(SCORES)
+
+    def predictions(self, predicted: np.ndarray, label: np.ndarray) -> dict[str, np.ndarray]:
+        return {name: predicted[:, place] for place, name in enumerate(SCORES)}
+
+    def losses(self, predicted: np.ndarray, label: np.ndarray) -> np.ndarray:
+        return predicted[:, 0]
+
+    def constants(self, fitted: Fitted) -> dict[str, Constant]:
+        roles: dict[str, float | list[float] | str] = {
+            "prediction": "score_constant",
+            "score_squared": "score_constant_squared",
+            "score_above": "score_constant_above",
+        }
+        return {"row": Constant("each column's", "mean", roles)}
+
+    def hardest(self, metric: str) -> str:
+        return "row"
+
+
 def _most_frequent(fitted: Fitted) -> Cell:
     return fitted["classes"][fitted["counts"].index(max(fitted["counts"]))]
 
 
-TASKS = table_of(Regression, Quantiles, Binary, Classes)
+TASKS = table_of(Regression, Quantiles, Binary, Classes, Reconstruction)
 
 
 def task_named(name: str) -> Task:

@@ -21,16 +21,19 @@ class Word(BaseModel):
 
     name: ClassVar[str]
     version: ClassVar[int] = 1
+    unsaid: ClassVar[frozenset[str]] = frozenset()
+    """Parameters that are as if they were not there where they are None: fingerprints are older than they are."""
     within: ClassVar[Mapping[str, Mapping[str, type[Word]]]] = {}
     """The tables of the words that may stand under a parameter, by the parameter's name."""
 
     def parameters(self) -> dict[str, Any]:
         """The parameters that were given, JSON-able."""
-        return self.model_dump(mode="json", exclude_defaults=True)
+        return self.model_dump(mode="json", exclude_defaults=True, by_alias=True)
 
     def identity(self) -> dict[str, Any]:
         """What a fingerprint reads: name, version and every parameter, those of words within it too."""
-        dumped = self.model_dump(mode="json")
+        left_out = {key for key in self.unsaid if getattr(self, key) is None}
+        dumped = self.model_dump(mode="json", exclude=left_out, by_alias=True)
         within = {key: value.identity() for key, value in self if isinstance(value, Word)}
         return {"word": self.name, "version": self.version, **dumped, **within}
 

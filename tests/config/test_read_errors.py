@@ -96,7 +96,6 @@ def test_missing_blocks() -> None:
 
 
 LATER = [
-    ("autoencoder", {"trainer": "trainer: {type: autoencoder}"}, "autoencoders (type `autoencoder`)"),
     ("custom_code", {"custom_code": "custom_code: {}"}, "your own code (block `custom_code`)"),
     ("own", {"features": "features: {a: {transform: my.module:function}}"}, "your own code (custom_code)"),
     ("own layer", {"trainer": "trainer: {type: regression, layers: [{type: 'm:f'}]}"}, "your own code (custom_code)"),

@@ -16,7 +16,7 @@ from cengine.expressions.build import column, double
 from cengine.metrics.table import METRICS, metric_label
 
 NUM_CLASSES = 7
-TASKS = ("regression", "quantiles", "binary", "classes")
+TASKS = ("regression", "quantiles", "binary", "classes", "reconstruction")
 QUANTILES = (0.1, 0.4, 0.95)
 SCALES = ("scale", "squared_scale")
 
@@ -45,6 +45,11 @@ def average(of):
 def of_numbers(of):
     """A metric of numbers, which of quantiles is one of the point prediction."""
     return {"regression": of, "quantiles": of}
+
+
+def of_scores(of):
+    """A metric of scores, of two classes or of odd rows."""
+    return {"binary": of, "reconstruction": of}
 
 
 def quantile_loss(rows):
@@ -106,8 +111,14 @@ ORACLE = {
         "binary": lambda rows: sk.accuracy_score(rows["label"], chosen(rows)),
         "classes": lambda rows: sk.accuracy_score(rows["label"], rows["prediction"]),
     },
-    "auc": {"binary": lambda rows: sk.roc_auc_score(rows["label"], rows["prediction"])},
-    "pr_auc": {"binary": lambda rows: sk.average_precision_score(rows["label"], rows["prediction"])},
+    "auc": of_scores(lambda rows: sk.roc_auc_score(rows["label"], rows["prediction"])),
+    "pr_auc": of_scores(lambda rows: sk.average_precision_score(rows["label"], rows["prediction"])),
+    "squared_error": {"reconstruction": lambda rows: np.mean(rows["score_squared"])},
+    "score": {"reconstruction": lambda rows: np.mean(rows["prediction"])},
+    "above_threshold": {"reconstruction": lambda rows: np.mean(rows["score_above"])},
+    "precision_above": {
+        "reconstruction": lambda rows: sk.precision_score(rows["label"], rows["score_above"], zero_division=0.0)
+    },
     "precision": average(sk.precision_score),
     "recall": average(sk.recall_score),
     "f1": average(sk.f1_score),
@@ -157,6 +168,12 @@ def made_rows(task, num_rows=3000):
             rows[f"quantile_{share}"] = rows["prediction"] + random.normal(20 * (share - 0.4), 2, num_rows)
         if task == "quantiles":
             rows["quantile_0.1"][40:60] = rows["label"][40:60]  # the ends of an interval are within it
+    elif task == "reconstruction":
+        rows["label"] = (random.random(num_rows) < 0.1).astype(float)
+        rows["prediction"] = np.round(rows["label"] + random.lognormal(0, 1, num_rows), 2)
+        rows["score_squared"] = rows["prediction"] * random.random(num_rows)
+        rows["score_above"] = (rows["prediction"] > 2).astype(float)
+        rows["label"][1:40] = 1.0
     elif task == "binary":
         rows["label"] = random.integers(0, 2, num_rows).astype(float)
         rows["prediction"] = np.round(np.clip(0.3 * rows["label"] + random.random(num_rows) * 0.7, 0.01, 0.99), 2)

@@ -144,7 +144,7 @@ def _print_split(label: ComparedLabel, split: ComparedSplit, num_runs: int | Non
             "Model",
             "95 %",
             "Constant",
-            *(name.capitalize() for name in names),
+            *("PCA" if name == "pca" else name.capitalize() for name in names),
             "Difference",
             "95 % of it",
             "",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
+from cengine.cli.odd_rows import fewer_metrics, print_odd_rows
 from cengine.cli.options import SETTINGS, json_option, looked_at
 from cengine.cli.output import cell, defined, echo, interval, print_json, print_table
 from cengine.cli.pages import shown_path
@@ -78,6 +79,7 @@ def evaluate(
     print_overall(run.results)
     print_cautions(run.results)
     if not columns:
+        print_odd_rows(run.results)
         print_features(run.results)
         print_worst_rows(run.results)
     _print_slices(run.results, columns, sort, None if show_all else num_rows, min_count)
@@ -148,8 +150,8 @@ def _print_metrics(title: str, rows: Sequence[OverallRow]) -> None:
 
 
 def shown_yardsticks(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The simpler models that tables show beside these metrics: the linear one always, the others where there are any."""
-    return [name for name in YARDSTICKS if name == LINEAR or any(row.get(name) is not None for row in rows)]
+    """The simpler models that tables show beside these metrics; where there is none, the linear one, as in older evaluations."""
+    return [name for name in YARDSTICKS if any(row.get(name) is not None for row in rows)] or [LINEAR]
 
 
 def _print_folds(rows: Sequence[OverallRow]) -> None:
@@ -241,6 +243,7 @@ def print_slices(
 
 def _shown_columns(names: Sequence[str]) -> list[str]:
     """The columns that a terminal has room for: the interval and the constant of the first metric only."""
+    names = fewer_metrics(names)
     shown = [name for name in names if not any(_is_end(name, end) for end in (LOW, HIGH, BY_CONSTANT))]
     first = next((name.removesuffix(LOW) for name in names if _is_end(name, LOW)), None)
     place = shown.index(first) + 1 if first is not None else 0
@@ -308,6 +311,7 @@ def results_json(results: Results, sort: str | None) -> dict[str, Any]:
         "important": results.truth["important"],
         "worst_rows": results.truth["worst_rows"],
         "attributions": results.truth["attributions"],
+        **({"odd_rows": results.odd_rows} if results.odd_rows else {}),
         "slices": [
             {"label": s.label, "columns": list(s.columns), "rows": _sorted(results, s, sort)}
             for s in labels_last(results.slices)

@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlglot import exp
 
-from cengine.config import series_checks, suspicions
+from cengine.config import rows_checks, series_checks, suspicions
 from cengine.config.filter_checks import Bind, contradictions, usable_filters
 from cengine.config.filter_facts import Range, narrowed
 from cengine.config.normalize import Problems
@@ -51,6 +51,7 @@ def check(file: ConfigFile, schema: TableSchema, bind: Bind | None = None) -> tu
         points.labels(resolved, _ranges(resolved, schema, filters))
         points.evaluator_metrics(resolved)
         points.yardstick(resolved)
+        rows_checks.check(points, resolved)
     series_checks.of_words(checker, resolved)
     if problems.found:
         raise ConfigError(problems.found)
@@ -234,7 +235,9 @@ class Checker:
 
     def _objectives(self, label: Label) -> None:
         tasks = [
-            name for name, task in TASKS.items() if task.has_classes == (self.config.trainer.type == "classification")
+            name
+            for name, task in TASKS.items()
+            if task.has_label and task.has_classes == (self.config.trainer.type == "classification")
         ]
         if label.loss is not None and not set(label.loss.tasks) & set(tasks):
             self.add(

@@ -18,6 +18,7 @@ _WORDS_OF_YAML = {
     "a valid tuple": "a list",
     "tuple": "list",
     "a valid dictionary or instance of EarlyStopping": "a mapping",
+    "a valid dictionary or instance of Anomaly": "the column that tells odd rows, {column: NAME, positive: VALUE}",
     "a valid dictionary": "a mapping",
 }
 
@@ -30,11 +31,8 @@ def explain(problems: Problems, detail: ErrorDetails, model: type[BaseModel], no
     if kind == "extra_forbidden":
         key = str(detail["loc"][-1])
         mark = node.find(path, key=True)
-        notes = (
-            _known_keys(key, [field.alias or name for name, field in model.model_fields.items()])
-            if len(detail["loc"]) == 1
-            else ()
-        )
+        fields = [field.alias or name for name, field in model.model_fields.items()]
+        notes = _known_keys(key, fields) if len(detail["loc"]) == 1 else ()
         problems.add(f"unknown key '{key}'{suffix}", mark, *notes)
     elif kind == "missing":
         problems.add(f"'{detail['loc'][-1]}'{suffix} is missing", node.mark)

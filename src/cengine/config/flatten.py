@@ -46,6 +46,10 @@ def flattened(resolved: Resolved, tasks: Mapping[str, str] | None = None) -> lis
         ("evaluator.slices", [list(columns) for columns in resolved.slices]),
         ("evaluator.yardstick", resolved.yardstick),
     ]
+    if resolved.is_autoencoder:
+        anomaly = resolved.anomaly
+        settings.append(("evaluator.threshold", resolved.threshold))
+        settings.append(("evaluator.anomaly", anomaly.model_dump(mode="json") if anomaly else None))
     return [{"path": path, "value": value} for path, value in settings]
 
 
@@ -125,7 +129,8 @@ def _words(path: str, words: Sequence[Word]) -> Iterator[Setting]:
 def _word(path: str, word: Word) -> Iterator[Setting]:
     yield path, word.name
     for name, value in word:
-        yield from _value(f"{path}.{name}", value)
+        if value is not None or name not in word.unsaid:
+            yield from _value(f"{path}.{type(word).model_fields[name].alias or name}", value)
 
 
 def _value(path: str, value: object) -> Iterator[Setting]:

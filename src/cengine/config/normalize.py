@@ -270,7 +270,7 @@ def _check_shares(way: Node, problems: Problems) -> None:
 
 
 def _slices(node: Node, problems: Problems) -> Node:
-    """`column: {}` beside `slices:`, `metrics:` and `yardstick:`, or a list, as one list of slices."""
+    """`column: {}` beside `slices:`, `metrics:`, `yardstick:`, `anomaly:` and `threshold:`, or a list, as one list of slices."""
     entries: list[Node] = []
     others: dict[str, Node] = {}
     if node.is_list:
@@ -282,7 +282,7 @@ def _slices(node: Node, problems: Problems) -> Node:
             elif (
                 key == "metrics"
                 and (child.is_list or isinstance(child.value, str) or (child.is_mapping and child.value))
-            ) or (key == "yardstick" and child.value not in ({}, None)):
+            ) or (key in ("yardstick", "anomaly", "threshold") and child.value not in ({}, None)):
                 others[key] = child
             elif child.value in ({}, None):
                 entries.append(Node([Node(key, node.keys[key])], node.keys[key]))

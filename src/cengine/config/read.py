@@ -13,6 +13,7 @@ from cengine.config.explaining import explain
 from cengine.config.learners import FEEDFORWARD, LEARNERS
 from cengine.config.mapping import mapping_document
 from cengine.config.normalize import Problems, normalize
+from cengine.config.rows_checks import WITHOUT_LABELS, without_labels
 from cengine.config.schema import (
     Categorize,
     ColumnConfig,
@@ -99,12 +100,14 @@ class _Reader:
 
     def config(self) -> Config:
         blocks = self.root.value
-        for required in ("features", "labels", "split", "trainer"):
+        reconstructs = without_labels(self.root, self.problems)
+        for required in ("features", *(() if reconstructs else ("labels",)), "split", "trainer"):
             if required not in blocks:
-                self.problems.add(f"the block '{required}' is missing", self.root.mark)
+                notes = (WITHOUT_LABELS,) if required == "labels" else ()
+                self.problems.add(f"the block '{required}' is missing", self.root.mark, *notes)
         values: dict[str, Any] = {
             "features": self._columns("features", ColumnConfig),
-            "labels": self._columns("labels", LabelConfig),
+            "labels": {} if reconstructs else self._columns("labels", LabelConfig),
             "split": self._split() or SplitConfig(),
             "trainer": self._trainer() or self._no_trainer(),
             "evaluator": self._evaluator(),
@@ -221,6 +224,7 @@ class _Reader:
             values["metrics"] = self.words(node.value["metrics"], METRICS, "metric", METRIC_ALIASES)
         if "yardstick" in node.value:
             values["yardstick"] = self._yardstick(node.value["yardstick"])
+        values |= {key: node.value[key].plain() for key in ("anomaly", "threshold") if key in node.value}
         return self._model(EvaluatorConfig, values, node) or EvaluatorConfig()
 
     def _yardstick(self, node: Node) -> str | None:

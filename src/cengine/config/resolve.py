@@ -6,7 +6,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from cengine.config.schema import INNER, ColumnConfig, Config, KindDefaults, LabelConfig, SplitConfig, TrainerConfig
+from cengine.config.schema import (
+    INNER,
+    Anomaly,
+    ColumnConfig,
+    Config,
+    KindDefaults,
+    LabelConfig,
+    SplitConfig,
+    TrainerConfig,
+)
 from cengine.config.series import explicit_columns, on_points, series_of
 from cengine.config.timeseries import Series, TimeSeries
 from cengine.metrics.metric import Metric
@@ -15,7 +24,7 @@ from cengine.names import Names
 from cengine.networks.encodings import Auto, Encoding
 from cengine.networks.losses import LOSSES, Loss
 from cengine.tables import TableSchema
-from cengine.tasks import Binary, Classes, Regression, Task, task_named
+from cengine.tasks import USUAL_THRESHOLD, Binary, Classes, Regression, Task, task_named
 from cengine.transforms import FILLINGS, TRANSFORMS, Filling, Transform
 from cengine.transforms.fill import SERIES_FILLINGS, Custom
 
@@ -109,6 +118,13 @@ class Resolved:
     yardstick: str | None = None
     series: Series | None = None
     """How the rows become points and windows; then features and labels are those of points."""
+    anomaly: Anomaly | None = None
+    threshold: float = USUAL_THRESHOLD
+
+    @property
+    def is_autoencoder(self) -> bool:
+        """Whether rows are reconstructed, and no label is predicted."""
+        return self.trainer.is_autoencoder
 
     def filled_in(self, num_rows: int) -> Resolved:
         """With what follows from the number of rows that are learnt from."""
@@ -175,6 +191,9 @@ def spelled_as_in(config: Config, names: Names) -> Spelled:
     slices = tuple(tuple(dict.fromkeys(names.find(name) or name for name in columns)) for columns in evaluator.slices)
     evaluator = evaluator.model_copy(update={"slices": slices})
     series = config.timeseries and _named_series(config.timeseries, named)
+    if evaluator.anomaly is not None:
+        anomaly = evaluator.anomaly.model_copy(update={"column": named(evaluator.anomaly.column)})
+        evaluator = evaluator.model_copy(update={"anomaly": anomaly})
     found = config.model_copy(update={**blocks, "split": split, "evaluator": evaluator, "timeseries": series})
     return Spelled(found, written, tuple(repeated))
 
@@ -204,11 +223,13 @@ def resolve(config: Config, schema: TableSchema) -> Resolved:
         features=tuple(_feature(name, column, config, schema) for name, column in config.features.items()),
         labels=tuple(_label(name, label, config, schema) for name, label in config.labels.items()),
         split=config.split,
-        trainer=config.trainer,
+        trainer=config.trainer.beside(len(config.features)),
         slices=tuple(dict.fromkeys(config.evaluator.slices)),
         metrics=config.evaluator.metrics,
         yardstick=config.evaluator.yardstick,
         series=series,
+        anomaly=config.evaluator.anomaly,
+        threshold=config.evaluator.threshold or USUAL_THRESHOLD,
     )
 
 

@@ -33,6 +33,8 @@ OUT_OF_FOLD = "out_of_fold"
 FEWEST_FOLDS, MOST_FOLDS = 2, 20
 # A split of such a name is there to choose by, where another one is left to report.
 VALIDATION_NAMES = ("valid", "val", "validation")
+# The word under `type:` of a trainer that has no labels.
+AUTOENCODER = "autoencoder"
 # The word under `class_weight:` by which all classes count alike together.
 BALANCED = "balanced"
 # What seeds the generators of random numbers that Keras uses.
@@ -219,9 +221,21 @@ class TrainerConfig(Block):
     predicts_quantiles: ClassVar[bool] = False
     """Whether a label may be asked for by quantiles: then predictions are (rows, quantiles), as `Target.numbers` gives them."""
 
-    type: Literal["regression", "classification"]
+    reconstructs: ClassVar[bool] = False
+    """Whether it can be an autoencoder."""
+
+    type: Literal["regression", "classification", "autoencoder"]
     architecture: str
     seed: int = Field(default=0, ge=0)
+
+    @field_validator("type")
+    @classmethod
+    def _type_that_it_has(cls, type: str) -> str:
+        if type == AUTOENCODER and not cls.reconstructs:
+            raise ValueError(
+                f"the learner '{cls.name}' predicts labels; an autoencoder has `architecture: feedforward`"
+            )
+        return type
 
     @field_validator("seed")
     @classmethod
@@ -229,6 +243,20 @@ class TrainerConfig(Block):
         if seed > GREATEST_SEED:
             raise ValueError(f"the greatest seed is {GREATEST_SEED}")
         return seed
+
+    @property
+    def is_autoencoder(self) -> bool:
+        """Whether it learns to reconstruct rows, and has no labels."""
+        return self.type == AUTOENCODER
+
+    @property
+    def code_size(self) -> int:
+        """How many numbers the code of an autoencoder has."""
+        return 0
+
+    def beside(self, num_features: int) -> TrainerConfig:
+        """With a value for each key that follows from the number of features where the YAML leaves it out."""
+        return self
 
     def filled_in(self, num_rows: int) -> TrainerConfig:
         """With a value for each key that follows from the number of rows that are learnt from where the YAML leaves it out."""
@@ -257,12 +285,24 @@ class TrainerConfig(Block):
         yield from ()
 
 
+class Anomaly(Block):
+    """A column that says which rows are known to be odd, and with which value; an autoencoder never learns from it."""
+
+    column: str
+    positive: str | int | float | bool = 1
+
+
 class EvaluatorConfig(Block):
-    """Slices (each a tuple of columns) and the metrics; None takes those of the labels. `yardstick` adds one to the linear model."""
+    """Slices (each a tuple of columns) and the metrics; None takes those of the labels. `yardstick` adds one to the linear model.
+
+    Of an autoencoder `threshold` is the share of the train rows whose scores lie below the one from which a row is called odd.
+    """
 
     slices: tuple[tuple[str, ...], ...] = ()
     metrics: tuple[SerializeAsAny[Metric], ...] | None = None
     yardstick: Literal["trees"] | None = None
+    anomaly: Anomaly | None = None
+    threshold: float | None = Field(default=None, gt=0, lt=1)
 
 
 class Config(Block):
@@ -284,7 +324,7 @@ class Config(Block):
             {
                 "version": self.version,
                 "features": {name: _column(column) for name, column in self.features.items()},
-                "labels": {name: _column(label) for name, label in self.labels.items()},
+                "labels": {name: _column(label) for name, label in self.labels.items()} or None,
                 "timeseries": self.timeseries.to_nested() if self.timeseries else None,
                 "split": _split(self.split),
                 "trainer": _trainer(self.trainer),
@@ -293,6 +333,8 @@ class Config(Block):
                         "slices": [list(s) for s in evaluator.slices] or None,
                         "metrics": _metrics(evaluator.metrics),
                         "yardstick": evaluator.yardstick,
+                        "anomaly": evaluator.anomaly.model_dump(mode="json") if evaluator.anomaly else None,
+                        "threshold": evaluator.threshold,
                     }
                 )
                 or None,

@@ -15,6 +15,7 @@ from cengine.evaluation.slices import CONSTANT, OVERALL, Measured, measure
 from cengine.expressions.build import column, double, step_function
 from cengine.metrics.metric import Metric, Roles
 from cengine.metrics.table import metric_label
+from cengine.metrics.verdicts import PCA
 from cengine.plain import Cell
 from cengine.preprocess.fit import Statistics
 from cengine.preprocess.targets import Target
@@ -32,8 +33,8 @@ class Baseline:
 class BesideYardsticks(TypedDict):
     """What the other models reach in a metric; the difference is the model's metric less theirs, row by row, with its interval.
 
-    None where there is none: trees are there where the YAML asks for them, and an evaluation of an earlier version has neither.
-    Naive forecasts are there beside forecasts alone.
+    None where there is none: trees are there where the YAML asks for them, and an evaluation of an earlier version has neither. An
+    autoencoder has PCA beside it, and a forecast naive ones, of which nothing is said elsewhere.
     """
 
     linear: float | None
@@ -52,6 +53,10 @@ class BesideYardsticks(TypedDict):
     seasonal_difference: NotRequired[float | None]
     seasonal_low: NotRequired[float | None]
     seasonal_high: NotRequired[float | None]
+    pca: NotRequired[float | None]
+    pca_difference: NotRequired[float | None]
+    pca_low: NotRequired[float | None]
+    pca_high: NotRequired[float | None]
 
 
 NO_YARDSTICKS: BesideYardsticks = {
@@ -64,6 +69,9 @@ NO_YARDSTICKS: BesideYardsticks = {
     "trees_low": None,
     "trees_high": None,
 }
+
+
+_OF_PCA = (PCA, *(f"{PCA}_{what}" for what in ("difference", "low", "high")))
 
 
 class BesideConstant(BesideYardsticks):
@@ -85,9 +93,16 @@ def yardsticks_of(row: Mapping[str, Any]) -> BesideYardsticks:
 
 def baseline_of(target: Target, metric: Metric, statistics: Statistics, *, of_folds: bool = False) -> Baseline:
     """The constant that is hard to beat in this metric, learnt from the train rows; of folds each has one of its own, of which this is near."""
-    constant = constants_of(target, statistics["labels"][target.name])[target.task.hardest(metric.name)]
-    what = f"{constant.what.removeprefix('train ')} of the other folds" if of_folds else constant.what
+    constant = constants_of(target, learnt_of(target, statistics))[target.task.hardest(metric.name)]
+    tells = of_folds and target.task.has_label
+    what = f"{constant.what.removeprefix('train ')} of the other folds" if tells else constant.what
     return Baseline(what, constant.value)
+
+
+def learnt_of(target: Target, statistics: Statistics) -> dict[str, Any]:
+    """What Fit has learnt of a label; of rows, which are none, nothing."""
+    found: dict[str, Any] = statistics["labels"].get(target.name, {})
+    return found
 
 
 def constants_of(target: Target, fitted: dict[str, Any]) -> dict[str, Constant]:
@@ -110,7 +125,7 @@ def measure_beside(
     `of_folds` are the statistics of the rows that each fold's model has learnt from: a fold's rows have the constant of those.
     """
     task, weight = target.task, weight_of(target)
-    constants_of_folds = [constants_of(target, _in_classes(target, one["labels"][target.name])) for one in of_folds]
+    constants_of_folds = [constants_of(target, _in_classes(target, learnt_of(target, one))) for one in of_folds]
     found = measure(
         engine,
         predictions,
@@ -122,7 +137,7 @@ def measure_beside(
         weight=weight,
         window_labels=target.label.window_labels,
     )
-    for which, constant in constants_of(target, statistics["labels"][target.name]).items():
+    for which, constant in constants_of(target, learnt_of(target, statistics)).items():
         hardest = [metric for metric in metrics if task.hardest(metric.name) == which]
         # By constants that differ rows could be ranked: what is measured by ranks has one constant.
         for ranked in (False, True):
@@ -177,7 +192,7 @@ def beside_constant(
         "low": row[f"{name}: low"],
         "high": row[f"{name}: high"],
         "constant": constant,
-        "constant_is": f"{baseline.what}{', about' if of_folds else ''} {shown(baseline.value)}",
+        "constant_is": f"{baseline.what}{', about' if of_folds and target.task.has_label else ''} {shown(baseline.value)}",
         "skill": skill(metric, row[name], constant),
         **(yardsticks or NO_YARDSTICKS),
     }
@@ -191,6 +206,8 @@ def _constant_roles(target: Target, constant: Constant, of_folds: Sequence[Const
         match constant.roles[wanted]:
             case list() as values:
                 return _of_class(real("label"), values)
+            case str() as name:
+                return real(name)
             case value:
                 return double(value)
 

@@ -32,7 +32,7 @@ from cengine.metrics.table import metric_label
 from cengine.names import POINT, quantile_name
 from cengine.preprocess.targets import Target
 from cengine.tables import ROW_ID
-from cengine.tasks import task_named
+from cengine.tasks import SCORES, task_named
 
 NUM_GROUPS = 50
 # Up to so many rows are measured without each group in turn, which reads them NUM_GROUPS times.
@@ -338,7 +338,7 @@ def role_columns(side: Side) -> list[str]:
         names += [one for one in scale_names(name) if one in there]
         names += [
             f"{what}: {name}"
-            for what in ("label_probability", "label_rank", *map(quantile_name, target.task.quantiles))
+            for what in ("label_probability", "label_rank", *SCORES[1:4], *map(quantile_name, target.task.quantiles))
             if what in target.task.columns(len(target.classes))
         ]
     return names

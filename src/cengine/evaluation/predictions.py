@@ -10,6 +10,9 @@ If rows are points of series, `scale: L` and `squared_scale: L` are the mean abs
 season before in the train points of its series, null where they are 0 or not known, and `series_share: L` is one over the number
 of rows that its series has in the split.
 
+Of reconstructed rows, in the place of L, `prediction: L` is the score, and `score_max: L` and so on are what else is known of a row
+(see `tasks.SCORES`).
+
 If rows were dealt to folds, `_fold` is the fold of a row, from 1: the model that did not learn from this fold predicted it.
 
 If rows are windows of points, each prediction is of a point: `_point` is its place, and `horizon_step`, from 1, how many steps ahead
@@ -31,6 +34,7 @@ import pyarrow.parquet as pq
 from sqlglot import exp
 
 from cengine.config.resolve import Label
+from cengine.config.schema import Anomaly
 from cengine.engines.engine import Engine
 from cengine.errors import StoreError
 from cengine.expressions.build import as_number, column, double
@@ -41,6 +45,7 @@ from cengine.preprocess.source import Rows
 from cengine.preprocess.targets import Target
 from cengine.preprocess.weights import weight_cell
 from cengine.tables import ROW_ID
+from cengine.tasks import SCORES
 from cengine.transforms import Value
 from cengine.transforms.fill import filled
 
@@ -56,6 +61,7 @@ OWN_COLUMNS = (
     "scale",
     "squared_scale",
     "series_share",
+    *SCORES[1:],
 )
 # The fold that a row is of, where there are folds.
 FOLD = "_fold"
@@ -78,7 +84,8 @@ def prediction_columns(
     """Columns of the table: by label its predictions, and the labels of the same rows as encoded, float32 (n,)."""
     columns: dict[str, np.ndarray] = {}
     for target in targets:
-        found = target.task.predictions(predicted[target.name], labels[target.name])
+        label = labels[target.name] if target.task.has_label else np.empty(0)
+        found = target.task.predictions(predicted[target.name], label)
         columns |= {f"{what}: {target.name}": values for what, values in found.items()}
     return columns
 
@@ -113,21 +120,26 @@ def write_predictions(
     raw: Path,
     beside: Sequence[str],
     file: Path,
+    anomaly: Anomaly | None = None,
 ) -> int:
     """Joins raw predictions (`_row_id`, `_split`, columns of `prediction_columns`) with labels and the columns `beside`.
 
+    The label of rows that are reconstructed is 1 where they are known to be odd, 0 where not, null if no column tells.
     Gives the number of rows written. Raises StoreError where a prediction's row is not among `rows`: metrics would leave it out.
     """
     weighted = [target for target in targets if target.label.sample_weight]
     weights = [str(target.label.sample_weight) for target in weighted]
-    names = list(dict.fromkeys([*beside, *(target.name for target in targets), *weights]))
+    labels = [target.name for target in targets if target.task.has_label] + ([anomaly.column] if anomaly else [])
+    names = list(dict.fromkeys([*beside, *labels, *weights]))
     source = rows.select(engine, names).subquery("source")
     predictions = engine.parquet([raw], alias="predictions")
     predicted = [name for name in pq.ParquetFile(raw).schema_arrow.names if name not in (ROW_ID, "_split")]
     outputs: list[exp.Expr] = [column(ROW_ID, "predictions"), column("_split", "predictions")]
     outputs += [column(name, "source").as_(name_beside(name), quoted=True) for name in dict.fromkeys(beside)]
     outputs += [
-        _label(target.label, statistics).as_(f"label: {target.name}", quoted=True)
+        (_label(target.label, statistics) if target.task.has_label else _is_odd(anomaly, rows)).as_(
+            f"label: {target.name}", quoted=True
+        )
         for target in targets
         if not target.task.has_classes
     ]
@@ -200,6 +212,21 @@ def _label(label: Label, statistics: Statistics) -> exp.Expr:
     if label.filling is not None:
         value = filled(value, statistics["labels"][label.name]["filling"])
     return exp.cast(as_number(value.expression, value.kind), "double")
+
+
+def _is_odd(anomaly: Anomaly | None, rows: Rows) -> exp.Expr:
+    """Whether a row is known to be odd, as a number; a missing cell says that it is not."""
+    if anomaly is None:
+        return exp.cast(exp.null(), "double")
+    cell, value = column(anomaly.column, "source"), anomaly.positive
+    match rows.schema[anomaly.column].kind:
+        case "boolean":
+            same = exp.EQ(this=exp.cast(cell, "int"), expression=exp.convert(int(bool(value))))
+        case "string":
+            same = exp.EQ(this=cell, expression=exp.Literal.string(str(value)))
+        case _:
+            same = exp.EQ(this=cell, expression=double(float(value)))
+    return exp.Case().when(same, double(1.0)).else_(double(0.0))
 
 
 def missing_beside(predictions: Path, names: Sequence[str]) -> list[str]:

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from cengine.evaluation.baselines import NO_YARDSTICKS, BesideConstant
 from cengine.evaluation.calibration import Calibration
 from cengine.evaluation.folds import OverFolds
+from cengine.evaluation.odd_rows import OddRows, read_odd_rows
 from cengine.evaluation.predictions import name_beside
 from cengine.evaluation.slices import INTERVAL_ENDS, key_name
 from cengine.evaluation.truth import Caution, Truth, cautions, empty_truth, read_truth
@@ -87,6 +88,8 @@ class Results:
     truth: Truth = field(default_factory=empty_truth)
     calibration: list[Calibration] = field(default_factory=list)
     folds: str | None = None
+    odd_rows: OddRows | None = None
+    """What is known of reconstructed rows; None of labels."""
 
     @cached_property
     def cautions(self) -> list[Caution]:
@@ -111,4 +114,4 @@ def read_results(folder: Path) -> Results:
     ]
     overall: list[OverallRow] = [cast(OverallRow, {**NO_YARDSTICKS, **row}) for row in record["overall"]]
     calibration, folds = record.get("calibration", []), record.get("folds")
-    return Results(overall, slices, record["verdicts"], read_truth(folder), calibration, folds)
+    return Results(overall, slices, record["verdicts"], read_truth(folder), calibration, folds, read_odd_rows(folder))

@@ -47,6 +47,7 @@ _MEANS = {
     "quantile_loss": "pinball",
     "accuracy": "correct",
     "log_loss": "surprise",
+    "score": "score",
 }
 
 
@@ -157,7 +158,7 @@ def worst_slices(
         "min_rows": min(smallest.values(), default=SMALLEST_ROWS),
         "columns": list(columns),
         "level": LEVEL,
-        "note": _note(columns, paired),
+        "note": _note(columns, paired, target),
         "slices": [_shown(entry, scale, metric) for entry in _surely_worse(found)],
     }
 
@@ -309,8 +310,11 @@ def _shown(entry: _Compared, scale: float, metric: Metric) -> WorstSlice:
     }
 
 
-def _note(columns: Sequence[str], paired: Sequence[str]) -> str:
+def _note(columns: Sequence[str], paired: Sequence[str], target: Target) -> str:
     if not columns:
         return "There is no column with few enough values to search."
     pairs = "and all pairs" if len(paired) == len(columns) else f"and pairs of the first {len(paired)} of them"
-    return f"All values of {', '.join(columns)} {pairs}. The label is not among them: rows with a rare label are hard for every model."
+    tried = f"All values of {', '.join(columns)} {pairs}."
+    if not target.task.has_label:
+        return f"{tried} Rare values are hard for every model: what few rows have is odd."
+    return f"{tried} The label is not among them: rows with a rare label are hard for every model."

@@ -31,8 +31,8 @@ def verdict(target: Target, metric: Metric, row: dict[str, Any], baseline: Basel
     The best of the yardsticks comes first, each with its own number. From too few rows the sentence claims nothing.
     """
     model, constant, num_rows = row["model"], row["constant"], row["num_rows"]
-    name, always = metric_label(metric), f"always saying {shown(baseline.value)} ({baseline.what})"
-    subject = f"The model of {target.name}"
+    name, always = metric_label(metric), _always(target, baseline)
+    subject = f"The model of {target.name}" if target.task.has_label else "The autoencoder"
     rows = "1 evaluated row" if num_rows == 1 else f"{num_rows:,} evaluated rows"
     few, unknown = num_rows < FEW_ROWS, not is_known(row["low"], row["high"])
     undefined = [who for who, value in (("the model", model), ("the constant", constant)) if not math.isfinite(value)]
@@ -48,7 +48,7 @@ def verdict(target: Target, metric: Metric, row: dict[str, Any], baseline: Basel
         return f"{subject} has {name} {model:.4g}, which alone is neither good nor bad.{caution}"
     if row["skill"] is None:
         return f"{always} is perfect already: {name} {model:.4g} against {constant:.4g}.{caution}"
-    standing = [*_beside_yardsticks(metric, row), _beside_constant(row, baseline)]
+    standing = [*_beside_yardsticks(metric, row), _beside_constant(target, row, baseline)]
     return f"{subject} has {name} {model:.4g}: {_joined(standing)}.{caution}"
 
 
@@ -60,8 +60,15 @@ def _beside_yardsticks(metric: Metric, row: dict[str, Any]) -> list[tuple[str, s
     return [(_TOLD[how], f"{YARDSTICKS[name]} ({row[name]:.4g})") for how, name in found if how is not None]
 
 
-def _beside_constant(row: dict[str, Any], baseline: Baseline) -> tuple[str, str]:
-    always = f"always saying {shown(baseline.value)} ({baseline.what}, {row['constant']:.4g})"
+def _always(target: Target, baseline: Baseline, reached: str = "") -> str:
+    """What the constant is, with what it has reached in brackets."""
+    if not target.task.has_label:
+        return f"{baseline.what} {shown(baseline.value)}" + (f" ({reached})" if reached else "")
+    return f"always saying {shown(baseline.value)} ({', '.join([baseline.what, *([reached] if reached else [])])})"
+
+
+def _beside_constant(target: Target, row: dict[str, Any], baseline: Baseline) -> tuple[str, str]:
+    always = _always(target, baseline, f"{row['constant']:.4g}")
     return _TOLD_OF_CONSTANT[against_constant(row)], always
 
 

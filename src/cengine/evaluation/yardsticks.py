@@ -39,7 +39,9 @@ def beside_yardsticks(
     for name, file in raw.items():
         pair = _pair(engine, predictions, file, targets, split_names, file.with_name(f"pair-{name}.parquet"))
         for target in targets:
-            metrics = metrics_of(target.label, target.task.name, resolved.metrics)
+            metrics = [
+                one for one in metrics_of(target.label, target.task.name, resolved.metrics) if one.beside_yardsticks
+            ]
             for one in differences(engine, pair, target.name, metrics, MAX_JACKKNIFE_ROWS):
                 own = found.setdefault((target.name, one.split, one.metric), {**NO_YARDSTICKS})  # type: ignore[dict-item]
                 own |= {

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from cengine.digests import file_digest
 from cengine.errors import ExportError
 from cengine.exports.certificate import Comparison, certified
-from cengine.exports.formats import Say
+from cengine.exports.formats import Say, refuse_autoencoder
 from cengine.exports.onnx import onnx_of
 from cengine.exports.runtime import OnnxPredictor
 from cengine.models.artifact import CERTIFICATE, write_json
@@ -56,6 +56,7 @@ def write_keras(model: Model, folder: Path, tables: Iterable[pa.Table], say: Say
 
 def add_keras(model: Model, folder: Path, tables: Iterable[pa.Table], say: Say) -> dict[str, Any]:
     """Writes `model.keras` into the folder; gives what the certificate says of it."""
+    refuse_autoencoder(model, "Keras")
     source = model.learner_folder / KERAS
     if not source.is_file():
         raise ExportError(

@@ -51,6 +51,15 @@ def export(
     return certificate
 
 
+def refuse_autoencoder(model: Model, what: str) -> None:
+    """Raises ExportError for an autoencoder, whose scores are made beside its network; `what` is what was asked for."""
+    if model.signature.learner.is_autoencoder:
+        raise ExportError(
+            f"an autoencoder has no {what} form: its scores are made of its network's outputs and the row itself",
+            "cengine predict and run.model().save(FOLDER), which cengine.load_model reads, give them",
+        )
+
+
 @contextlib.contextmanager
 def drafted(target: Path) -> Iterator[Path]:
     """A folder to write into, which becomes `target` when the block ends without an error, packed where that ends in .zip.

@@ -18,6 +18,7 @@ from cengine.digests import fingerprint
 from cengine.errors import ExportError
 from cengine.exports.expressions import Column, Compiler, Lists
 from cengine.exports.files import model_file
+from cengine.exports.formats import refuse_autoencoder
 from cengine.exports.literals import NoForm
 from cengine.expressions.build import column as cell
 from cengine.expressions.keys import hashed_text
@@ -48,6 +49,7 @@ def onnx_of(model: Model, *, hash_outside: bool = False) -> onnx.ModelProto:
     ONNX has no MD5. If `hash_outside` is true, a column whose hash is needed has an input `COLUMN hash` (rows, 1), int64: the first
     seven hexadecimal digits of the MD5 of its text in UTF-8. Its own input is left out if nothing else reads it.
     """
+    refuse_autoencoder(model, "ONNX")
     predicting = getattr(model.predictor, "predicting", None)
     if predicting is None:
         raise ExportError(

@@ -11,6 +11,7 @@ from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
 from cengine.errors import ExportError
+from cengine.exports.formats import refuse_autoencoder
 from cengine.exports.sql_dialects import DIALECTS, Dialect, dialect_named
 from cengine.exports.sql_features import encoded_columns, given_columns
 from cengine.exports.sql_layers import Layers
@@ -95,6 +96,7 @@ def statement_of(model: Model, dialect: str, table: str, keep: Sequence[str] = (
 
 def _traced(model: Model, dialect: Dialect, *, force: bool) -> tuple[Layers, dict[str, str]]:
     """The layers, and for each label the name of what is predicted."""
+    refuse_autoencoder(model, "SQL")
     predicting = getattr(model.predictor, "predicting", None)
     if predicting is None:
         raise ExportError(

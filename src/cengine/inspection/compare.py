@@ -100,7 +100,8 @@ def compare_runs(chosen: Chosen, against: str | None = None, report: Report = la
             # The probability of two classes is that of the second: others are another question, as are other quantiles and what rows count.
             identity = (
                 names.common(run, target.name),
-                target.task,
+                # Codes and thresholds of autoencoders may differ; which rows are known to be odd may not.
+                target.task if target.task.has_label else str(run.resolved.anomaly),
                 None if target.task.one_output_a_class else target.classes,
                 target.label.sample_weight,
             )

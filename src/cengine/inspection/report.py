@@ -149,10 +149,13 @@ def _looked_at(
 
     num_rows = _num_rows(engine, predictions)
     searched = searched_columns(engine, predictions, run.resolved)
-    diagnostics, worst = {}, {}
+    diagnostics: dict[str, list[Diagnosis]] = {}
+    worst: dict[str, WorstSlices] = {}
     for target in run.targets:
         name = target.name
-        diagnostics[name] = diagnose(engine, predictions, target, num_rows, run.split.measured_names)
+        diagnostics[name] = []
+        if target.task.has_label:
+            diagnostics[name] = diagnose(engine, predictions, target, num_rows, run.split.measured_names)
         primary = metrics_of(target.label, target.task.name, run.resolved.metrics)[0]
         worst[name] = worst_slices(
             engine, predictions, target, primary, [c for c in searched if c != name], run.split.measured_names

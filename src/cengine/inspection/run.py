@@ -37,7 +37,7 @@ from cengine.preprocess.fit import Statistics, read_statistics
 from cengine.preprocess.point_split import split_of_points
 from cengine.preprocess.source import Rows
 from cengine.preprocess.split import Split, read_split
-from cengine.preprocess.targets import Target, targets_of
+from cengine.preprocess.targets import Target, targets_of_run
 from cengine.reports.training import training_told
 from cengine.runs.pushed import run_config
 from cengine.runs.runs import finished_run, parse_key
@@ -241,9 +241,7 @@ class Run:
     @cached_property
     def targets(self) -> list[Target]:
         """What was predicted, one target a label."""
-        return targets_of(
-            self.resolved.labels, self.statistics, one_output_a_class=self.resolved.trainer.one_output_a_class
-        )
+        return targets_of_run(self.resolved, self.statistics)
 
     def fingerprint(self, stage: type[Stage]) -> str:
         """The identity of a stage's result."""
@@ -278,6 +276,10 @@ class Run:
     def predict(self, table: object) -> pa.Table:
         """Predictions of new rows, of a data frame or an Arrow table: see `Model.predict`."""
         return self.model().predict(table)
+
+    def embed(self, table: object) -> pa.Table:
+        """The code that an autoencoder makes of each new row: see `Model.embed`."""
+        return self.model().embed(table)
 
     def model(self) -> Model:
         """The trained model: `run.model().predict(table)` predicts new rows."""

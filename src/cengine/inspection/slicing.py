@@ -136,7 +136,7 @@ def _told_columns(run: Run) -> dict[str, exp.Expr]:
         return {}
     roles = roles_of(run.targets[0])
     told = {"prediction": roles("prediction")}
-    if not run.targets[0].task.has_classes:
+    if run.targets[0].task.has_label and not run.targets[0].task.has_classes:
         told["error"] = exp.Abs(this=exp.Paren(this=roles("label") - roles("prediction")))
     return {name: expression for name, expression in told.items() if not run.seen.schema.lookup.candidates(name)}
 

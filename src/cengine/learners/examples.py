@@ -78,18 +78,18 @@ class Batch:
 
     def take(self, rows: np.ndarray) -> Batch:
         """The rows of these numbers."""
-        return self._each(lambda array: array.take(rows, axis=0))
+        return self.each(lambda array: array.take(rows, axis=0))
 
     def part(self, first: int, end: int) -> Batch:
         """The rows from number `first` to before `end`, without a copy."""
-        return self._each(lambda array: array[first:end])
+        return self.each(lambda array: array[first:end])
 
     def padded(self, num_rows: int) -> Batch:
         """So many rows; those that are missing are zeros."""
         missing = num_rows - len(self)
         if not missing:
             return self
-        return self._each(lambda array: np.concatenate([array, np.zeros((missing, *array.shape[1:]), array.dtype)]))
+        return self.each(lambda array: np.concatenate([array, np.zeros((missing, *array.shape[1:]), array.dtype)]))
 
     def with_cells(self, donors: Batch, places: Mapping[str, Sequence[int]]) -> Batch:
         """These rows with the cells of as many others in some columns, given by the name of their array."""
@@ -110,7 +110,8 @@ class Batch:
         }
         return replace(self, arrays=arrays)
 
-    def _each(self, change: Callable[[Array], Array]) -> Batch:
+    def each(self, change: Callable[[Array], Array]) -> Batch:
+        """The same rows, each of their arrays changed."""
         return replace(self, arrays={name: change(array) for name, array in self.arrays.items()})
 
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, SerializeAsAny, field_validator, model_validator
 
-from cengine.config.schema import MOST_STEPS, TRAIN, Block, EarlyStopping, Finding, LabelFacts, WordKey
+from cengine.config.schema import AUTOENCODER, MOST_STEPS, TRAIN, Block, EarlyStopping, Finding, LabelFacts, WordKey
+from cengine.learners.codes import code_size, usual_layers, with_code
 from cengine.learners.learner import Course, Facts, Fitted, Learner, Load, Predictor, losses
 from cengine.learners.reach import Reach, reach_of
 from cengine.networks.layers import LAYER_ALIASES, LAYERS, Activation, Dense, Layer
@@ -36,6 +37,7 @@ class Feedforward(Learner):
     }
     blocks: ClassVar[Mapping[str, type[Block]]] = {"early_stopping": EarlyStopping}
     predicts_quantiles: ClassVar[bool] = True
+    reconstructs: ClassVar[bool] = True
 
     architecture: Literal["feedforward"] = "feedforward"
     layers: tuple[SerializeAsAny[Layer], ...] = ()
@@ -65,12 +67,42 @@ class Feedforward(Learner):
             raise ValueError("give train_steps or epochs, not both")
         return self
 
+    @model_validator(mode="before")
+    @classmethod
+    def _with_a_code(cls, values: Any) -> Any:
+        """Of an autoencoder the layer with the code is named, and linear where nothing else is said."""
+        if not isinstance(values, dict) or values.get("type") != AUTOENCODER or not values.get("layers"):
+            return values
+        return {**values, "layers": with_code(values["layers"])}
+
+    @model_validator(mode="after")
+    def _code_of_an_autoencoder(self) -> Feedforward:
+        if not self.is_autoencoder:
+            if any(isinstance(layer, Dense) and layer.called for layer in self.layers):
+                raise ValueError("a layer with the name 'code' is that of an autoencoder")
+            return self
+        for key in ("ensemble", "last_activation", "num_output_units"):
+            if getattr(self, key) is not None:
+                raise ValueError(
+                    f"`{key}` is for labels; leave it out, an autoencoder's outputs follow from its features"
+                )
+        return self
+
     @field_validator("layers")
     @classmethod
     def _not_too_many(cls, layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
         if len(layers) > MOST_LAYERS:
             raise ValueError(f"more than {MOST_LAYERS} layers")
         return layers
+
+    @property
+    def code_size(self) -> int:
+        return code_size(self.layers)
+
+    def beside(self, num_features: int) -> Feedforward:
+        if not self.is_autoencoder or self.layers:
+            return self
+        return self.model_copy(update={"layers": usual_layers(num_features)})
 
     @property
     def chooses(self) -> bool:
@@ -235,9 +267,14 @@ class Feedforward(Learner):
         return newest_step(kept / CHECKPOINTS)
 
     def fit(self, examples: Examples, targets: Sequence[Target], course: Course) -> Fitted:
+        if self.is_autoencoder:
+            from cengine.learners.autoencoder import fit_autoencoder
+
+            return fit_autoencoder(self, examples, targets[0], course)
+        from cengine.learners.heads import heads_of
         from cengine.learners.training import fit_network
 
-        return fit_network(self, examples, targets, course)
+        return fit_network(self, examples, heads_of(targets, self), course)
 
     def read(self, folder: Path, inputs: Sequence[Input], targets: Sequence[Target]) -> Predictor:
         from cengine.learners.heads import heads_of
@@ -245,5 +282,9 @@ class Feedforward(Learner):
         from cengine.learners.predict import NetworkPredictor
 
         know_layers(inputs)
+        if self.is_autoencoder:
+            from cengine.learners.autoencoder import read_autoencoder
+
+            return read_autoencoder(folder, targets[0])
         heads = heads_of(targets, self)
         return NetworkPredictor(training_model(load_predictor(folder), len(heads)), heads)

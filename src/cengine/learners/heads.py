@@ -17,6 +17,7 @@ from cengine.tensors import Tensor
 if TYPE_CHECKING:
     import jax
 
+    from cengine.learners.examples import Batch
     from cengine.learners.feedforward import Feedforward
     from cengine.networks.losses import RowLosses
 
@@ -85,6 +86,10 @@ class Head:
         shift = target.offset if self.loss.shift_invariant else 0.0
         label = encoded * target.scale + (target.offset - shift)
         return per_row(label, outputs * self.output_scale + (self.output_offset - shift))
+
+    def encoded(self, rows: Batch) -> Any:
+        """What outputs are compared with: the encoded label, (n,) as `rows` are, of NumPy or of JAX."""
+        return rows.labels[self.target.name]
 
     @property
     def constant(self) -> float | None:

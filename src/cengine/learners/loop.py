@@ -243,30 +243,31 @@ class _Trainee:
         """
         import jax.numpy as jnp
 
-        labels = rows.sample(8192).labels
+        sample = rows.sample(8192)
         norms = []
         for head, per_row in zip(self.heads, self.per_row, strict=True):
             if head.constant is None:
                 norms.append(1.0)
                 continue
-            encoded = labels[head.target.name]
+            encoded = head.encoded(sample)
             outputs = jnp.full((len(encoded), head.units), head.constant, dtype=jnp.float32)
             mean = float(jnp.mean(head.losses(per_row, jnp.asarray(encoded), outputs)))
             norms.append(mean if np.isfinite(mean) and mean > 0 else 1.0)
         return norms
 
     def mean_losses(
-        self, outputs: jax.Array | list[jax.Array], labels: Mapping[str, jax.Array], weights: Mapping[str, jax.Array]
+        self, outputs: jax.Array | list[jax.Array], rows: Batch, weights: Mapping[str, jax.Array]
     ) -> list[jax.Array]:
-        """The mean loss of each label over rows (b,), each times its weight, in the labels' units."""
+        """The mean loss of each label over rows of JAX's arrays, each times its weight, in the labels' units."""
         import jax.numpy as jnp
 
         outputs = outputs if isinstance(outputs, list | tuple) else [outputs]
         found = []
         for i, head in enumerate(self.heads):
             name = head.target.name
-            losses = head.losses(self.per_row[i], labels[name], as_rows(outputs[i]))
-            counted = row_weights(head.target, labels[name], weights.get(name))
+            encoded = head.encoded(rows)
+            losses = head.losses(self.per_row[i], encoded, as_rows(outputs[i]))
+            counted = row_weights(head.target, encoded, weights.get(name))
             found.append(jnp.mean(losses if counted is None else losses * counted))
         return found
 
@@ -282,13 +283,10 @@ class _Trainee:
         values = {}
         for name, sample in samples.items():
             outputs = self.predictor.outputs(sample, self.state[0], self.state[1])
-            labels, weights = (
-                {name: jnp.asarray(column) for name, column in columns.items()}
-                for columns in (sample.labels, sample.weights)
-            )
+            rows = sample.each(jnp.asarray)
             together = [head.mean(output) for head, output in zip(self.heads, outputs, strict=True)]
-            weights = {name: column / jnp.mean(column) for name, column in weights.items()}
-            losses = self.mean_losses([jnp.asarray(o) for o in together], labels, weights)
+            weights = {name: column / jnp.mean(column) for name, column in rows.weights.items()}
+            losses = self.mean_losses([jnp.asarray(o) for o in together], rows, weights)
             total = sum(
                 float(loss) / (norm if len(self.heads) > 1 else 1.0)
                 for loss, norm in zip(losses, self.norms, strict=True)
@@ -343,7 +341,7 @@ def _compiled_steps(trainee: _Trainee) -> Callable[[State, Chunk, int, int], Car
         outputs, others, penalties = inner.stateless_call(
             weights, others, network_inputs(rows.inputs), training=True, return_losses=True
         )
-        losses = trainee.mean_losses(outputs, rows.labels, rows.weights)
+        losses = trainee.mean_losses(outputs, rows, rows.weights)
         normed = sum(loss / norm for loss, norm in zip(losses, trainee.norms, strict=True))
         told = losses[0] if len(losses) == 1 else normed
         return normed + sum(penalties, 0.0), (told, others)

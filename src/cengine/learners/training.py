@@ -11,12 +11,11 @@ from cengine.errors import TrainingError
 from cengine.learners.checkpoints import CHECKPOINTS
 from cengine.learners.examples import Examples, TrainRows
 from cengine.learners.graph import graph_of
-from cengine.learners.heads import heads_of
+from cengine.learners.heads import Head
 from cengine.learners.learner import TENSORBOARD, Course, Fitted, nothing_to_judge_on
 from cengine.learners.loop import EVALUATION_SAMPLE_ROWS, TRAIN_SAMPLE_ROWS, Plan, train
 from cengine.learners.model import build_model, save_model, signature_of
 from cengine.learners.tensorboard import TrainingLog, finish_log, hyperparameters
-from cengine.preprocess.targets import Target
 
 if TYPE_CHECKING:
     from cengine.learners.feedforward import Feedforward
@@ -25,9 +24,8 @@ if TYPE_CHECKING:
 BLOCK_ROWS = 2**20
 
 
-def fit_network(learner: Feedforward, examples: Examples, targets: Sequence[Target], course: Course) -> Fitted:
+def fit_network(learner: Feedforward, examples: Examples, heads: Sequence[Head], course: Course) -> Fitted:
     """Trains a network and writes its model, its signature and what TensorBoard shows into the folder of `course`."""
-    heads = heads_of(targets, learner)
     rows = TrainRows(examples, learner.seed, course.memory_bytes)
     plan = Plan.of(learner, rows.num_rows, examples.bytes_per_row)
     model = build_model(examples.inputs, learner, heads, examples.frame)

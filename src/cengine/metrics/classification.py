@@ -16,7 +16,7 @@ from cengine.metrics.intervals import (
     share_interval,
 )
 from cengine.metrics.metric import Metric, Roles, Sums, indicator, ratio
-from cengine.tasks import SMALLEST_PROBABILITY, Binary, Classes, task_named
+from cengine.tasks import SMALLEST_PROBABILITY, Binary, Classes, Reconstruction, task_named
 
 
 class Accuracy(Metric):
@@ -94,9 +94,9 @@ class TopK(Metric):
 
 
 class _OfScores(Metric):
-    """Of two classes, from rows grouped by the probability that they are given."""
+    """Of two classes, from rows grouped by the probability that they are given; or of odd rows, from their scores."""
 
-    tasks = (Binary.name,)
+    tasks = (Binary.name, Reconstruction.name)
     higher_is_better = True
     limits = (0.0, 1.0)
     grouping = "scores"

@@ -33,6 +33,8 @@ class Metric(Word):
     """Whether more of it is always better, or less: not of a share that should be what was asked for."""
     of_series: ClassVar[bool] = False
     """Whether it divides by what is known of a series: without `timeseries:` there is none."""
+    beside_yardsticks: ClassVar[bool] = True
+    """Whether simpler models have it too, in the same sense."""
     unit: ClassVar[str] = ""
     grouping: ClassVar[str] = "rows"
     # What it may be at all; intervals end there.

@@ -22,6 +22,7 @@ from cengine.metrics.regression import (
     MeanSquaredError,
     RootMeanSquaredError,
 )
+from cengine.metrics.rows import AboveThreshold, PrecisionAbove, Score, SquaredError
 from cengine.plugins import words_of
 
 METRICS = words_of(
@@ -49,6 +50,10 @@ METRICS = words_of(
     F1,
     LogLoss,
     TopK,
+    SquaredError,
+    Score,
+    AboveThreshold,
+    PrecisionAbove,
 )
 
 METRIC_ALIASES = {

@@ -12,17 +12,24 @@ HARDLY_BETTER = 0.05
 FEW_ROWS = 10
 # The models that stand beside every model, and what a sentence calls them.
 LINEAR, TREES = "linear", "trees"
-# Beside forecasts.
-NAIVE, SEASONAL = "naive", "seasonal"
+# Beside autoencoders, and beside forecasts.
+PCA, NAIVE, SEASONAL = "pca", "naive", "seasonal"
 YARDSTICKS = {
     LINEAR: "a linear model",
     TREES: "boosted trees",
+    PCA: "PCA with a code of the same size",
     NAIVE: "repeating the last value",
     SEASONAL: "repeating the last season",
 }
-# What a column of a table is called that has what they reach.
-SHORT_YARDSTICKS = {LINEAR: "Linear", TREES: "Trees", NAIVE: "Naive", SEASONAL: "Seasonal"}
-TITLES = {LINEAR: "Linear model", TREES: "Boosted trees", NAIVE: "Last value", SEASONAL: "Last season"}
+# What a column of a table is called that has what they reach, at the terminal and on the page.
+SHORT_YARDSTICKS = {LINEAR: "Linear", TREES: "Trees", PCA: "PCA", NAIVE: "Naive", SEASONAL: "Seasonal"}
+TITLES = {
+    LINEAR: "Linear model",
+    TREES: "Boosted trees",
+    PCA: "PCA",
+    NAIVE: "Last value",
+    SEASONAL: "Last season",
+}
 BETTER, HARDLY, WORSE, NOISE = "better", "hardly", "worse", "noise"
 
 
@@ -51,7 +58,7 @@ def against_constant(row: Mapping[str, Any]) -> str:
 
 
 def level_of(row: Mapping[str, Any], higher_is_better: bool) -> str:
-    """The colour of a metric: good where it beats the constant and the linear model beyond noise, bad where one of them beats it.
+    """The colour of a metric: good where it beats the constant and the linear model (or PCA) beyond noise, bad where one of them beats it.
 
     Else hardly, and none where nothing can be said.
     """
@@ -60,7 +67,7 @@ def level_of(row: Mapping[str, Any], higher_is_better: bool) -> str:
     constant = against_constant(row)
     if row["num_rows"] < FEW_ROWS:
         return "none" if not is_known(row["low"], row["high"]) else "bad" if constant == WORSE else "hardly"
-    beside = against(row, LINEAR, higher_is_better)
+    beside = against(row, LINEAR if row.get(PCA) is None else PCA, higher_is_better)
     if WORSE in (constant, beside):
         return "bad"
     return "good" if constant == BETTER and beside != NOISE else "hardly"

@@ -18,6 +18,7 @@ from cengine.models.outputs import told
 from cengine.names import free_name, quantile_name
 from cengine.preprocess.apply import feature_outputs
 from cengine.preprocess.targets import Target
+from cengine.tasks import SCORES, Reconstruction
 from cengine.transforms import Lookups
 
 if TYPE_CHECKING:
@@ -150,12 +151,23 @@ def cell_of(feature: Feature, cell: exp.Expr) -> exp.Expr:
     return finite(cell) if feature.kind == "float" else cell
 
 
+def _of_rows(found: np.ndarray, code: int) -> dict[str, pa.Array]:
+    """What is told of reconstructed rows: the score, the greatest loss of a column, whether the score is above the threshold, the code."""
+    numbers = {"score": SCORES.index("prediction"), "score_max": SCORES.index("score_max")}
+    columns = {name: pa.array(found[:, place]) for name, place in numbers.items()}
+    columns["above_threshold"] = pa.array(found[:, SCORES.index("score_above")] > 0)
+    return columns | {f"code_{k}": pa.array(found[:, len(SCORES) + k]) for k in range(code)}
+
+
 def named(predicted: dict[str, np.ndarray], targets: Sequence[Target], num_rows: int) -> pa.Table:
     """Predictions as columns: see `Model.predict`."""
     columns: dict[str, pa.Array | pa.ChunkedArray] = {}
     for target in targets:
         prefix = f"{target.name}: " if len(targets) > 1 else ""
         found = predicted.get(target.name, np.empty((num_rows, target.num_outputs)))
+        if isinstance(target.task, Reconstruction):
+            columns |= _of_rows(found, target.task.code)
+            continue
         if not target.task.has_classes:
             numbers = found if found.ndim == 2 else found[:, None]
             columns[f"{prefix}prediction"] = pa.array(numbers[:, target.task.point])

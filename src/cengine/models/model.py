@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cengine.errors import PreprocessError
 from cengine.memory import default_memory_bytes
 from cengine.models.artifact import Parts, read_parts, write_parts
 from cengine.models.given import fitting
@@ -87,6 +88,8 @@ class Model:
         classes `probability_CLASS` the probability of each, for `loss: quantile` `quantile_0.05` and so on. With several labels the
         names are `LABEL: prediction` and `LABEL: probability_CLASS`.
 
+        Of an autoencoder there are `score`, `score_max`, `above_threshold`, and the code as `code_0`, `code_1` and so on.
+
         Raises PreprocessError for columns that are missing or of another kind, before anything is predicted.
         """
         import pyarrow as pa
@@ -94,6 +97,16 @@ class Model:
         from cengine.models.blocks import Encoding
 
         return pa.concat_tables([Encoding(self).predictions(block) for block in self.encoded(table)])
+
+    def embed(self, table: object) -> pa.Table:
+        """The code of each row, in the table's order: columns `code_0`, `code_1` and so on of float64.
+
+        Raises PreprocessError as `predict` does, and for a model that is no autoencoder.
+        """
+        if not self.signature.learner.is_autoencoder:
+            raise PreprocessError("only an autoencoder has a code", "its YAML says `trainer: {type: autoencoder}`")
+        found = self.predict(table)
+        return found.select([name for name in found.column_names if name.startswith("code_")])
 
     def encoded(self, table: object) -> Iterator[pa.Table]:
         """The rows of such a table as they enter the learner, in blocks; at least one. Raises PreprocessError as `predict` does."""

@@ -17,7 +17,7 @@ from cengine.networks.losses import LOSSES
 from cengine.plain import Cell
 from cengine.preprocess.fit import Statistics
 from cengine.preprocess.targets import Target
-from cengine.tasks import TASKS
+from cengine.tasks import TASKS, Reconstruction
 from cengine.transforms import FILLINGS, TRANSFORMS, Transform
 from cengine.words import read
 
@@ -42,7 +42,7 @@ class Signature:
         learnt = self.statistics
         told = {
             "features": [{**one.identity(), "statistics": learnt["features"][one.name]} for one in self.features],
-            "targets": [{**_target(one), "statistics": learnt["labels"][one.name]} for one in self.targets],
+            "targets": [{**_target(one), "statistics": learnt["labels"].get(one.name, {})} for one in self.targets],
             "learner": self.learner.identity(),
         }
         plain: dict[str, Any] = json.loads(json.dumps(told, default=str))
@@ -71,6 +71,7 @@ def _target(target: Target) -> dict[str, Any]:
         "offset": target.offset,
         "scale": target.scale,
         "loss": label.loss.identity() if label.loss else None,
+        **(target.task.model_dump() if isinstance(target.task, Reconstruction) else {}),
     }
 
 
@@ -98,6 +99,8 @@ def _read_target(data: Mapping[str, Any]) -> Target:
     )
     if data["task"] not in TASKS:
         raise StoreError(f"the task '{data['task']}' is not known to this cengine")
+    if data["task"] == Reconstruction.name:
+        return Target(label, Reconstruction(threshold=data["threshold"], code=data["code"]))
     learnt = data["statistics"].get("transforms", ()) if not data["classes"] else ()
     return Target(
         label, label.asked(data["task"]), data["offset"], data["scale"], tuple(data["classes"]), tuple(learnt)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-TRAINER_TYPES = {"regression": "predict numbers", "classification": "predict classes"}
+TRAINER_TYPES = {
+    "regression": "predict numbers",
+    "classification": "predict classes",
+    "autoencoder": "reconstruct rows, to find the odd ones",
+}
 LATER = {
-    "autoencoder": "autoencoders (type `autoencoder`)",
     "custom_code": "your own code (block `custom_code`)",
 }

@@ -41,6 +41,8 @@ class Input:
     encoding: Encoding
     statistics: dict[str, Any]
     feature: str = ""
+    is_boolean: bool = False
+    """Whether a number is 0 or 1 and nothing else."""
 
 
 def inputs_of(features: Sequence[Feature], statistics: Statistics) -> list[Input]:
@@ -53,7 +55,8 @@ def inputs_of(features: Sequence[Feature], statistics: Statistics) -> list[Input
             chosen = Auto() if value.part == MISSING else feature.encoding
             encoding = chosen.chosen(value.size, one_hot=value.one_hot)
             learnt = {} if value.part == MISSING else fitted.get("encoding", {})
-            inputs.append(Input(names(feature.name, value), value.size, encoding, learnt, feature.name))
+            is_boolean = value.kind == "boolean" or value.part == MISSING
+            inputs.append(Input(names(feature.name, value), value.size, encoding, learnt, feature.name, is_boolean))
     return inputs
 
 

@@ -8,11 +8,12 @@ from typing import Any, cast
 
 import numpy as np
 
-from cengine.config.resolve import Label, task_of
+from cengine.config.resolve import Label, Resolved, task_of
+from cengine.metrics.table import METRICS
 from cengine.plain import Cell
 from cengine.preprocess.fit import Statistics
 from cengine.preprocess.weights import class_weights
-from cengine.tasks import Task, Values, ascending
+from cengine.tasks import Reconstruction, Task, Values, ascending
 from cengine.tensors import INT64, Tensor
 from cengine.transforms import InvertibleTransform
 
@@ -110,3 +111,20 @@ def _target(label: Label, fitted: dict[str, Any], one_output_a_class: bool) -> T
     task = label.asked(task_of(label, len(classes), one_output_a_class=one_output_a_class))
     weights = class_weights(label.class_weight, classes, fitted.get("counts", ()), label.name)
     return Target(label, task, classes=classes, class_weights=weights)
+
+
+def targets_of_run(resolved: Resolved, statistics: Statistics) -> list[Target]:
+    """What a run predicts: a target for each label, or the rows themselves."""
+    if resolved.is_autoencoder:
+        return [row_target(resolved)]
+    return targets_of(resolved.labels, statistics, one_output_a_class=resolved.trainer.one_output_a_class)
+
+
+def row_target(resolved: Resolved) -> Target:
+    """The target of an autoencoder: its name stands where a label's would. Metrics that need to know odd rows are there if they are known."""
+    usual = Reconstruction.default_metrics
+    names = ("auc", *usual[1:], "precision_above", "pr_auc", usual[0]) if resolved.anomaly else usual
+    metrics = tuple(METRICS[name]() for name in names)
+    kind = Reconstruction.name
+    label = Label(kind, "float", kind, None, (), None, metrics)
+    return Target(label, Reconstruction(threshold=resolved.threshold, code=resolved.trainer.code_size))

@@ -122,6 +122,15 @@ def cell(value: object) -> str | Markup:
     return Markup("<bdi>{}</bdi>").format(value) if isinstance(value, str) else str(value)
 
 
+def reading(value: object) -> str:
+    """A cell within a sentence: numbers that are not whole with four digits, null and the empty text in words."""
+    if value is None or value == "":
+        return "null" if value is None else "(empty)"
+    if isinstance(value, float) and math.isfinite(value):
+        return f"{value if value.is_integer() and abs(value) < 1e15 else float(f'{value:.4g}'):.15g}"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def run_name(pipeline: str, key: str) -> str:
     """How a sentence calls a run. A name that is written from right to left cannot turn the rest of the sentence round."""
     name = _DIRECTIONS.sub("", pipeline)
@@ -148,4 +157,5 @@ FILTERS: dict[str, Callable[..., str | int | Markup]] = {
     "duration": duration,
     "moment": moment,
     "cell": cell,
+    "reading": reading,
 }

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
-from cengine.reports import charts, formats
+from cengine.reports import charts, formats, odd_rows
 from cengine.reports import sections as parts
 from cengine.store.permissions import file_mode, make_folder
 from cengine.store.writing import write_whole
@@ -164,7 +164,7 @@ def _environment() -> Environment:
         loader=FunctionLoader(_file), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters.update(formats.FILTERS | {"drift_level": parts.drift_level})
-    environment.globals.update(charts=charts, parts=parts)
+    environment.globals.update(charts=charts, odd_rows=odd_rows, parts=parts)
     return environment
 
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from cengine.evaluation.drift import DescribedColumn
     from cengine.evaluation.folds import OverFolds
     from cengine.evaluation.importance import LabelImportance
+    from cengine.evaluation.odd_rows import OddRows
     from cengine.evaluation.search import WorstSlices
     from cengine.evaluation.truth import Caution
     from cengine.evaluation.worst_rows import WorstRows
@@ -147,6 +148,7 @@ class LabelSummary(TypedDict):
     dependences: list[Dependence]
     rows: list[WorstRows]
     attributions: Attributions | None
+    odd_rows: NotRequired[OddRows]
 
 
 class FoldsSummary(TypedDict):
@@ -332,6 +334,7 @@ def _label(evidence: Evidence, target: Target) -> LabelSummary:
         "dependences": [one for one in results.truth["dependences"] if one["label"] == name],
         "rows": [one for one in results.truth["worst_rows"] if one["label"] == name],
         "attributions": next((one for one in results.truth["attributions"] if one["label"] == name), None),
+        **({"odd_rows": results.odd_rows} if results.odd_rows else {}),  # type: ignore[typeddict-item]
     }
 
 

@@ -36,14 +36,17 @@ class Encoded:
         from cengine.learners.windows import WindowExamples, frame_of
         from cengine.preprocess.fit import read_statistics
         from cengine.preprocess.series import WINDOWS
-        from cengine.preprocess.targets import targets_of
+        from cengine.preprocess.targets import targets_of_run
 
         resolved = context.resolved
         statistics, split = read_statistics(work.of(Fit)), context.split(work.of(Split))
         inputs = context.inputs(work.of(Fit))
-        targets = targets_of(resolved.labels, statistics, one_output_a_class=resolved.trainer.one_output_a_class)
+        targets = targets_of_run(resolved, statistics)
         parts = [*split.names, INNER] if split.has_inner else split.names
-        names, weighted = [one.name for one in targets], [one.name for one in resolved.labels if one.sample_weight]
+        names, weighted = (
+            [one.name for one in targets if one.task.has_label],
+            [one.name for one in resolved.labels if one.sample_weight],
+        )
         file = work.of(Transform) / ENCODED
         if resolved.series is None:
             examples = Examples(file, inputs, names, parts, weighted)

@@ -16,6 +16,7 @@ from cengine.stages.context import Context
 from cengine.stages.encoded import Encoded
 from cengine.stages.fit import Fit
 from cengine.stages.measured import Measured, UnseenClasses, kept_model, measured_models
+from cengine.stages.odd_rows import odd_rows_settings
 from cengine.stages.sizes import facts, rows_of_splits
 from cengine.stages.split import Split
 from cengine.stages.stage import CPU, FIXED, KEPT, PEAK, SECONDS, Folders, Load, Rates, Stage, Work
@@ -57,6 +58,7 @@ class Evaluate(Stage):
             "slices": [list(columns) for columns in resolved.slices],
             "metrics": [metric.identity() for metric in resolved.metrics or ()],
             "label_metrics": [[m.identity() for m in label.metrics or ()] for label in resolved.labels],
+            **odd_rows_settings(resolved),
             "yardsticks": {"version": Yardsticks.version, **Yardsticks().settings(context)},
         }
 
@@ -76,7 +78,8 @@ class Evaluate(Stage):
     def columns(self, context: Context) -> set[str]:
         from cengine.evaluation.search import columns_beside
 
-        return context.learnt_columns | set(columns_beside(context.resolved))
+        anomaly = context.resolved.anomaly
+        return context.learnt_columns | set(columns_beside(context.resolved)) | ({anomaly.column} if anomaly else set())
 
     def num_queries(self, resolved: Resolved) -> int:
         return 3  # leaks, repeated rows, what stands beside predictions
@@ -88,6 +91,7 @@ class Evaluate(Stage):
         from cengine.evaluation.truth import weights_told, write_truth
         from cengine.evaluation.yardsticks import beside_yardsticks
         from cengine.stages.looking import found_in_predictions, found_in_windows
+        from cengine.stages.odd_rows import found_in_scores
         from cengine.stages.scaling import add_scales
 
         resolved, encoded = context.resolved, Encoded.of(context, work)
@@ -99,12 +103,15 @@ class Evaluate(Stage):
         of_model, beside_raw = raw[""], {name: file for name, file in raw.items() if name}
         beside, features = columns_beside(resolved), [feature.name for feature in resolved.features]
         of_labels = [name for label in resolved.labels for name in (label.name, label.sample_weight) if name]
+        of_labels += [resolved.anomaly.column] if resolved.anomaly else []
         with (
             context.engine() as engine,
             context.joinable_rows(split, [*beside, *features, *of_labels]) as rows,
         ):
             predictions = work.folder / PREDICTIONS
-            write_predictions(engine, rows, targets, encoded.statistics, of_model, beside, predictions)
+            write_predictions(
+                engine, rows, targets, encoded.statistics, of_model, beside, predictions, resolved.anomaly
+            )
             of_model.unlink()
             if context.points is not None:
                 season = read_season(work.of(Yardsticks)) or 1
@@ -128,8 +135,11 @@ class Evaluate(Stage):
                 truth = found_in_windows(context, models[0], products)
             else:
                 scan = engine.parquet([predictions])
-                kept = kept_model(context, work, encoded, models)
-                found = found_in_predictions(context, models, kept, engine, scan, rows, products)
+                if resolved.is_autoencoder:
+                    found = found_in_scores(context, models, engine, scan, rows, work.folder)
+                else:
+                    kept = kept_model(context, work, encoded, models)
+                    found = found_in_predictions(context, models, kept, engine, scan, rows, products)
                 truth = {**found, "associations": truth["associations"], "repeated": truth["repeated"]}
             write_truth({**truth, "weights": weights_told(targets)}, work.folder)
 

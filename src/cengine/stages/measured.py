@@ -57,7 +57,7 @@ class Measured:
 
     def labels(self, batch: Batch) -> dict[str, np.ndarray]:
         """The labels of encoded rows in their units, or the run's numbers of their classes, float64 (n,)."""
-        return {one.name: one.label(batch.labels[one.name]) for one in self._labels}
+        return {one.name: one.label(batch.labels[one.name]) for one in self._labels if one.has_label}
 
     @cached_property
     def _labels(self) -> list[_Label]:
@@ -69,6 +69,7 @@ class _Label:
 
     def __init__(self, own: Target, of_run: Target) -> None:
         self.own, self.of_run, self.name = own, of_run, own.name
+        self.has_label = own.task.has_label
         self.is_alike = own.task == of_run.task and own.classes == of_run.classes
         number = {value: place for place, value in enumerate(of_run.classes)}
         # The last place is that of a class which the model has not seen.
@@ -127,8 +128,10 @@ class UnseenClasses:
         """The labels of rows of these identities, by label, with the classes that are -1 found."""
         found = dict(labels)
         for target in self._encoded.targets:
+            if not target.task.has_classes:
+                continue
             own = found[target.name]
-            if target.task.has_classes and (unseen := own < 0).any():
+            if (unseen := own < 0).any():
                 found[target.name] = own = own.copy()
                 own[unseen] = self._of(target.name)[np.searchsorted(self._identities, identities[unseen])]
         return found

@@ -17,6 +17,11 @@ from cengine.metrics.metric import Metric
 from cengine.preprocess.targets import Target
 
 
+def measures_nothing(predicted: Mapping[str, np.ndarray], rows: Batch) -> dict[str, float]:
+    """No metrics: the loss of an autoencoder is all that there is while it learns."""
+    return {}
+
+
 class Monitor:
     """Measures predictions that are in memory."""
 

@@ -55,6 +55,8 @@ def facts(context: Context, folders: Folders) -> Facts:
     judged = resolved.judged if resolved.judged in rows else None
     shown = resolved.shown if resolved.shown in rows else None  # a model of all rows has none beside
     outputs = sum(max(1, len(label.asked().quantiles)) for label in resolved.labels)
+    if resolved.is_autoencoder:
+        outputs = sum(size or 1 for size, _ in inputs)
     words = None if resolved.series is None else resolved.series.words
     window = None if words is None else (words.length, words.horizon or 1)
     return Facts(rows, inputs, context.num_encoded, outputs, judged, shown, window)

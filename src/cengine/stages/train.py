@@ -55,7 +55,7 @@ class Train(Stage):
         return context.learner.first_step(kept)
 
     def run(self, context: Context, work: Work) -> None:
-        from cengine.stages.monitor import Monitor
+        from cengine.stages.monitor import Monitor, measures_nothing
 
         encoded, resolved = Encoded.of(context, work), context.resolved
         judged = resolved.judged if resolved.judged in encoded.examples.splits else None
@@ -71,7 +71,7 @@ class Train(Stage):
                 num_features=len(resolved.features),
                 wish=work.wish,
                 report=context.progress.advance,
-                measure=monitor.measure,
+                measure=monitor.measure if resolved.labels else measures_nothing,
             )
             fitted = context.learner.fit(encoded.examples, encoded.targets, course)
         if resolved.split.num_folds:

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from cengine.config.schema import INNER, TRAIN
 from cengine.config.timeseries import seasons_of
-from cengine.learners import linear_model, window_yardsticks
+from cengine.learners import linear_model, pca, window_yardsticks
 from cengine.learners.boosted_trees import BoostedTrees
 from cengine.learners.learner import TENSORBOARD, Course
 from cengine.learners.windows import Frame, WindowExamples
-from cengine.metrics.verdicts import LINEAR, NAIVE, SEASONAL, TREES
+from cengine.metrics.verdicts import LINEAR, NAIVE, PCA, SEASONAL, TREES
 from cengine.stages.context import Context
 from cengine.stages.encoded import Encoded
 from cengine.stages.fit import Fit
@@ -37,7 +37,7 @@ SEASON = "season.json"
 
 
 class Yardsticks(Stage):
-    """A linear model, and boosted trees where the YAML asks for them."""
+    """A linear model, and boosted trees where the YAML asks for them; of an autoencoder principal components."""
 
     name = "Yardsticks"
     after = (Split, Fit, Transform)
@@ -50,6 +50,8 @@ class Yardsticks(Stage):
     }
 
     def settings(self, context: Context) -> dict[str, Any]:
+        if context.resolved.is_autoencoder:
+            return {"pca": pca.VERSION, "code": context.resolved.trainer.code_size}
         learner = _trees(context)
         if context.resolved.series is not None:
             return {"lags": window_yardsticks.VERSION, "seasons": seasons_of(context.resolved.series.words)}
@@ -76,6 +78,9 @@ class Yardsticks(Stage):
                 context, encoded.examples, encoded, work, lambda share: context.progress.advance(share * total)
             )
             return
+        if context.resolved.is_autoencoder:
+            _fit_pca(context, encoded, work, lambda share: context.progress.advance(share * total))
+            return
         linear_share = 1.0 if learner is None else 0.2
         _fit_linear(encoded, work, lambda share: context.progress.advance(share * linear_share * total))
         if learner is not None:
@@ -93,6 +98,8 @@ def read_yardsticks(context: Context, folder: Path, encoded: Encoded) -> dict[st
     inputs, targets, frame = encoded.examples.inputs, encoded.targets, encoded.examples.frame
     if frame is not None:
         return _read_beside_windows(folder, frame, inputs, targets)
+    if context.resolved.is_autoencoder:
+        return {PCA: pca.read_pca(folder, targets[0])}
     found: dict[str, Predictor] = {LINEAR: linear_model.read_linear(folder, inputs, targets)}
     learner = _trees(context)
     if learner is not None:
@@ -145,6 +152,15 @@ def _fit_linear(encoded: Encoded, work: Work, report: Any) -> None:
     wanted = linear_model.rows_wanted(columns, len(examples.inputs), scores)
     sample = examples.drawn({TRAIN: wanted}, drawn, lambda share: report(0.9 * share))
     linear_model.fit_linear(sample, encoded.targets, lambda: report(0.9)).write(work.folder)
+    drawn.unlink(missing_ok=True)
+
+
+def _fit_pca(context: Context, encoded: Encoded, work: Work, report: Any) -> None:
+    examples, drawn = encoded.examples, work.folder / "drawn.parquet"
+    wanted = linear_model.rows_wanted(linear_model.num_columns(examples.inputs), len(examples.inputs), 1)
+    sample = examples.drawn({TRAIN: wanted}, drawn, lambda share: report(0.9 * share))
+    components = pca.fit_pca(sample, context.resolved.trainer.code_size, lambda: report(0.9))
+    pca.write_pca(components, work.folder)
     drawn.unlink(missing_ok=True)
 
 

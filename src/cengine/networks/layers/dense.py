@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -11,7 +11,17 @@ from pydantic import Field
 from cengine.errors import ExportError
 from cengine.networks.activations import ACTIVATIONS, clipped, elu, leaky, rectified
 from cengine.networks.keras_setup import KerasLayer, import_keras
-from cengine.networks.layers.layer import Activation, Initializer, Layer, PlainLayer, Rate, Regularizer, Shape, sizes
+from cengine.networks.layers.layer import (
+    Activation,
+    Initializer,
+    Layer,
+    PlainLayer,
+    Rate,
+    Regularizer,
+    Shape,
+    arguments_of,
+    sizes,
+)
 from cengine.tensors import BOOL, FLOAT, INT64, Tensor
 from cengine.words import table_of
 
@@ -30,6 +40,17 @@ class Dense(PlainLayer):
     bias_initializer: Initializer = "zeros"
     kernel_regularizer: Regularizer | None = None
     bias_regularizer: Regularizer | None = None
+    called: Literal["code"] | None = Field(default=None, alias="name")
+    unsaid: ClassVar[frozenset[str]] = frozenset({"called"})
+
+    def parameters(self) -> dict[str, Any]:
+        """Of the layer with the code also its activation, which follows from that where it is left out."""
+        return super().parameters() | ({"activation": self.activation} if self.called else {})
+
+    def build(self) -> KerasLayer:
+        return import_keras().layers.Dense(
+            **arguments_of(self, without=("called",)), **({"name": self.called} if self.called else {})
+        )
 
     def shape(self, given: Shape) -> Shape:
         return (*given[:-1], self.units)
