@@ -23,7 +23,7 @@ import numpy as np
 from cengine.networks.keras_setup import import_keras
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
-BATCH, CHECKPOINTS = 256, 10
+BATCH, CHECKPOINTS = 256, 30
 INNER_SHARE = 0.1
 
 
@@ -32,8 +32,8 @@ class Settings:
     """How a network is trained; `decays` lets the rate fall to 0 along half a cosine."""
 
     loss: str = "mae"
-    rate: float = 0.003
-    steps: int = 2000
+    rate: float = 0.002
+    steps: int = 4020
     decays: bool = True
 
     def __str__(self) -> str:
@@ -42,9 +42,9 @@ class Settings:
 
 GRID = (
     Settings(),
-    Settings(rate=0.001, steps=1000, decays=False),
-    Settings(rate=0.002),
-    Settings(steps=1000),
+    Settings(rate=0.001, decays=False),
+    Settings(rate=0.003),
+    Settings(steps=2010),
     Settings(loss="mse"),
 )
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Sequential(Feedforward):
-    """A network of windows. Without `layers` it is a linear one, which is learnt fastest and seldom beaten."""
+    """A network of windows. Without `layers` a forecast is a linear map of the label's own past, to which a small network may add."""
 
     name = "sequential"
     reads_windows: ClassVar[bool] = True
@@ -55,8 +55,11 @@ class Sequential(Feedforward):
         width = sum(encoding.width(size) for size, encoding in facts.inputs)
         looked_up = sum(encoding.num_weights(size) for size, encoding in facts.inputs)
         outputs = num_labels * facts.num_labels
-        if not self.layers:  # one map of the own past, or two
-            return 2 * length * outputs, 2 * length * outputs
+        if (
+            not self.layers
+        ):  # a map of the own past, and 32 units that read no more numbers than a window and a point have
+            multiplied = length * outputs + 32 * (length + width + num_labels * width)
+            return multiplied, multiplied + looked_up
         given: Shape = (length, width)
         multiplied, weights = 0, looked_up
         for layer, found in zip(self.layers, shapes(self.layers, length, width), strict=True):

@@ -40,7 +40,9 @@ def build_window_model(
     ahead = _entering(ahead_inputs, frame.num_labels, AHEAD_NUMBERS, AHEAD_CODES) if ahead_inputs else []
     try:
         if not trainer.layers and len(frame.own) == len(heads) and all(frame.own):
-            outputs = [_linear(head, place, past[0], frame) for place, head in enumerate(heads)]
+            known = encoded(ahead_inputs, *ahead) if ahead else None
+            static = _told_apart(inputs, past[1])
+            outputs = [_forecast(head, place, past[0], known, static, frame) for place, head in enumerate(heads)]
         else:
             hidden = encoded(inputs, *past)
             for layer in trainer.layers or USUAL_LAYERS:
@@ -74,8 +76,23 @@ def _flat(hidden: KerasTensor) -> KerasTensor:
     return hidden if len(hidden.shape) == 2 else import_keras().layers.Flatten()(hidden)
 
 
-def _linear(head: Head, place: int, numbers: KerasTensor, frame: Frame) -> KerasTensor:
-    """The linear net of a label whose own past enters."""
+def _told_apart(inputs: Sequence[Input], codes: KerasTensor) -> KerasTensor | None:
+    """The codes of the last point as the network reads them, (b, n): what tells series apart is among them. None where there are none."""
+    from cengine.networks.forecasting import Tail
+
+    own = [one for one in inputs if one.size is not None]
+    return encoded(own, None, _flat(Tail(1)(codes))) if own else None
+
+
+def _forecast(
+    head: Head,
+    place: int,
+    numbers: KerasTensor,
+    ahead: KerasTensor | None,
+    static: KerasTensor | None,
+    frame: Frame,
+) -> KerasTensor:
+    """The default network of a label whose own past enters: numbers of other features are read at the last point."""
     from cengine.networks.forecasting import Forecast, forecast
 
     keras, own = import_keras(), frame.own[place]
@@ -88,9 +105,9 @@ def _linear(head: Head, place: int, numbers: KerasTensor, frame: Frame) -> Keras
         units=head.units,
         own_scale=own.scale,
         own_offset=own.offset,
-        residual=False,
     )
-    output = keras.layers.Activation(head.activation, name=f"output_{place}")(forecast(numbers, asked))
+    found = forecast(numbers, asked, ahead, static)
+    output = keras.layers.Activation(head.activation, name=f"output_{place}")(found)
     return keras.layers.Rescaling(head.output_scale, head.output_offset, name=f"unit_{place}")(output)
 
 

@@ -6,7 +6,7 @@ the `horizon` points after them are predicted. A prediction is a row of its own:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -227,6 +227,10 @@ class Windows(WindowBatch):
 
     def _with(self, arrays: Mapping[str, Array]) -> WindowBatch:
         return WindowBatch(arrays, self.label_names, frame=self.frame)
+
+    def each(self, change: Callable[[Array], Array]) -> Windows:
+        """The same: what is held are all points, which need not be copied for the labels of some."""
+        return self
 
     def _of(self, first: np.ndarray) -> Windows:
         return Windows(self.points, first, self.label_names, self.frame)

@@ -25,6 +25,8 @@ UNITS = 32
 LEAST_VARIANCE = 1e-4
 # Adam moves every weight alike, so that a map of more points moves farther: what enters it is made so much smaller above this length.
 STEADY_LENGTH = 64
+# What the small network adds is made so much smaller, and so it is learnt after the linear map: an early checkpoint hardly has it.
+PATIENCE = 0.1
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,8 @@ def _residual(
     if ahead is not None:
         hidden = layers.Add()([hidden, layers.Dense(UNITS, use_bias=False)(ahead)])
     added = layers.Dense(asked.units, kernel_initializer="zeros")(layers.Activation("relu")(hidden))
-    return layers.Multiply()([added, layers.Reshape((1, 1))(WindowScale()(own))])
+    scale = layers.Rescaling(PATIENCE)(layers.Reshape((1, 1))(WindowScale()(own)))
+    return layers.Multiply()([added, scale])
 
 
 @keras.saving.register_keras_serializable(package="cengine")
