@@ -148,11 +148,12 @@ def configs(draw):
     }
 
 
-def test_equal_to_plain_python() -> None:
+@pytest.mark.parametrize(("num_tables", "with_windows"), [(60, 25), pytest.param(400, 200, marks=pytest.mark.slow)])
+def test_equal_to_plain_python(num_tables, with_windows) -> None:
     outcomes = Counter()
 
     @settings(
-        max_examples=380,
+        max_examples=num_tables,
         deadline=None,
         derandomize=True,
         phases=[Phase.generate],
