@@ -148,15 +148,12 @@ def configs(draw):
     }
 
 
-# How many of the tables that are made have windows.
-WITH_WINDOWS = 200
-
-
-def test_equal_to_plain_python() -> None:
+@pytest.mark.parametrize(("num_tables", "with_windows"), [(60, 25), pytest.param(400, 200, marks=pytest.mark.slow)])
+def test_equal_to_plain_python(num_tables, with_windows) -> None:
     outcomes = Counter()
 
     @settings(
-        max_examples=380,
+        max_examples=num_tables,
         deadline=None,
         derandomize=True,
         phases=[Phase.generate],
@@ -167,7 +164,7 @@ def test_equal_to_plain_python() -> None:
         outcomes[is_equal(columns, config, inner)] += 1
 
     equal()
-    assert outcomes[True] >= WITH_WINDOWS, outcomes
+    assert outcomes[True] >= with_windows, outcomes
 
 
 def is_equal(columns, config, inner) -> bool:
