@@ -191,3 +191,14 @@ def test_the_terminal_fits_80_columns(terminal, run) -> None:
     found = terminal("pipeline", "evaluate", "ae", "--json").json
     assert len(found["odd_rows"]["rows"]) == 100
     assert terminal("pipeline", "slice", "ae", "size where odd").out.count("large") >= 1
+
+
+def test_the_template_is_one_that_runs(terminal) -> None:
+    text = terminal("pipeline", "template", "--datasource", "rows", "--autoencoder").out
+    assert "anomaly: {column: odd, positive: true}" in text
+    assert "labels:" not in text
+    terminal("pipeline", "validate", terminal.write("template.yaml", text), "--datasource", "rows")
+    assert (
+        "an autoencoder has no label"
+        in terminal("pipeline", "template", "--datasource", "rows", "--autoencoder", "--label", "length", code=2).err
+    )

@@ -89,16 +89,23 @@ def validate(config: Path, key: str | None) -> None:
 @pipeline.command(context_settings=SETTINGS)
 @datasource_option
 @click.option("--label", help="The column to predict.")
+@click.option("--autoencoder", is_flag=True, help="A YAML that finds odd rows, without a label.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write to this file instead of the terminal.")
-def template(key: str | None, label: str | None, output: Path | None) -> None:
+def template(key: str | None, label: str | None, autoencoder: bool, output: Path | None) -> None:
     """Write a commented YAML for the datasource, ready to push and to change."""
     from cengine.config.template import template as make
+    from cengine.config.template_of_rows import template_of_rows
     from cengine.datasources.catalogue import find_datasource, snapshot_of
     from cengine.inspection.sample import texts_of_single_rows
 
     home = looked_at()
     snapshot = snapshot_of(home, find_datasource(home, key))
     schema, single = snapshot.schema, texts_of_single_rows(snapshot)
+    if autoencoder and label:
+        raise click.UsageError("an autoencoder has no label: name --label or --autoencoder")
+    if autoencoder:
+        _write(template_of_rows(schema, of_single_rows=single), output)
+        return
     _write(make(schema, _known(label, schema) if label else None, of_single_rows=single), output)
 
 

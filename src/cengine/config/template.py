@@ -68,7 +68,7 @@ def template(
     trainer = task_for(schema[label])
     usable = [column for column in schema.columns if column.kind is not None and column.name != label]
     reasons = {
-        column.name: _left_out(column, schema)
+        column.name: left_out(column, schema)
         or ("another text in nearly every row" if column.name in of_single_rows else None)
         for column in usable
     }
@@ -80,11 +80,11 @@ def template(
         "",
         "# What the model may know. {} takes the defaults of the column's kind (see `preprocessing`).",
         "features:",
-        *_features(usable, chosen, reasons if features is None else {}),
+        *feature_lines(usable, chosen, reasons if features is None else {}),
         "",
         f"# What it is to predict.{told}",
         "labels:",
-        f"  {_key(label)}:",
+        f"  {key_of(label)}:",
         f"    # {_about(schema[label])}",
         # The first metric is what the loss makes small.
         *(
@@ -100,8 +100,8 @@ def template(
         "# Metrics are also given for each value of these columns.",
         "evaluator:",
     ]
-    sliced = _slice_column(schema, {label, *of_single_rows})
-    lines.append(f"  {_key(sliced)}: {{}}" if sliced else "  {}")
+    sliced = slice_column(schema, {label, *of_single_rows})
+    lines.append(f"  {key_of(sliced)}: {{}}" if sliced else "  {}")
     return "\n".join([*lines, "", *_preprocessing(chosen)]) + "\n"
 
 
@@ -112,18 +112,19 @@ def _why(schema: TableSchema) -> str:
     return " GUESSED: the last column, as no name says what is to be predicted; --label names another."
 
 
-def _features(usable: Sequence[Column], chosen: Sequence[Column], reasons: Mapping[str, str | None]) -> list[str]:
-    width = max((len(_key(column.name)) for column in usable), default=0) + 4
+def feature_lines(usable: Sequence[Column], chosen: Sequence[Column], reasons: Mapping[str, str | None]) -> list[str]:
+    """A line for each of the chosen columns, and a comment for each that is left out, with the reason."""
+    width = max((len(key_of(column.name)) for column in usable), default=0) + 4
     lines = [
-        f"  {_key(column.name)}: {{filling: mode, transform: {NAMING}}}  # {_about(column)}; numbers that are names"
+        f"  {key_of(column.name)}: {{filling: mode, transform: {NAMING}}}  # {_about(column)}; numbers that are names"
         if _is_name(column)
-        else f"  {_key(column.name) + ': {}':<{width}}  # {_about(column)}"
+        else f"  {key_of(column.name) + ': {}':<{width}}  # {_about(column)}"
         for column in chosen
     ]
     for column in usable:
         if reasons.get(column.name):
             lines.append(
-                f"  # {_key(column.name) + ': {}':<{width}}# {_about(column)}; left out: {reasons[column.name]}"
+                f"  # {key_of(column.name) + ': {}':<{width}}# {_about(column)}; left out: {reasons[column.name]}"
             )
     return lines
 
@@ -133,7 +134,7 @@ def _split(schema: TableSchema, label: str, task: str, eval_share: float) -> lis
     lines = ["# Which rows are kept to evaluate on: the same ones every time.", "split:"]
     if task == "classification":
         lines += [
-            f"  categorize_by: {_key(label)}",
+            f"  categorize_by: {key_of(label)}",
             f"  index_ratio: {shares}  # of each class the same share",
         ]
     else:
@@ -145,11 +146,11 @@ def _split(schema: TableSchema, label: str, task: str, eval_share: float) -> lis
         "  # index_by: COLUMN                 # in the order of a time: train on the past, evaluate on what follows"
     )
     lines += [
-        f"  # categorize: {{by: {_key(column.name)}, categories: {{train: [...], eval: [...]}}}}  # as the table is divided already"
+        f"  # categorize: {{by: {key_of(column.name)}, categories: {{train: [...], eval: [...]}}}}  # as the table is divided already"
         for column in schema.columns
         if _is_split(column) and column.name != label
     ]
-    return [*lines, "  # where:", f"  #   - {_key(_in_filter(label) + ' is not null')}"]
+    return [*lines, "  # where:", f"  #   - {key_of(_in_filter(label) + ' is not null')}"]
 
 
 def _trainer(task: str, num_rows: int) -> list[str]:
@@ -207,7 +208,7 @@ def _short(value: object) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def _left_out(column: Column, schema: TableSchema) -> str | None:
+def left_out(column: Column, schema: TableSchema) -> str | None:
     """Why a column is no feature, None where it may be one."""
     if _is_identifier(column, schema):
         return "it looks like an identifier"
@@ -245,9 +246,9 @@ def _is_split(column: Column) -> bool:
     return column.kind in ("string", "integer") and column.name.lower() in SPLIT_NAMES
 
 
-def _slice_column(schema: TableSchema, others: Collection[str]) -> str | None:
+def slice_column(schema: TableSchema, others: Collection[str]) -> str | None:
     """A column with few values, as far as its range tells: yes or no, a few whole numbers, else a short text. It is none of the others."""
-    able = [column for column in schema.columns if column.name not in others and _left_out(column, schema) is None]
+    able = [column for column in schema.columns if column.name not in others and left_out(column, schema) is None]
     few = [column for column in able if column.kind == "boolean" or _has_few(column)]
     texts = [
         column for column in able if column.kind == "string" and max(map(len, _ends(column)), default=0) <= SHORT_TEXT
@@ -270,7 +271,7 @@ def _in_filter(name: str) -> str:
     return name if re.fullmatch(r"[A-Za-z_]\w*", name) else '"' + name.replace('"', '""') + '"'
 
 
-def _key(name: str) -> str:
+def key_of(name: str) -> str:
     """The name as a YAML key."""
     if not name.isprintable():
         return json.dumps(name)

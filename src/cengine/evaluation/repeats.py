@@ -64,9 +64,20 @@ def repeated_rows(engine: Engine, rows: Rows, split: Split, resolved: Resolved) 
         sums = {
             f"{what}_0": sum(int(found[f"{what}_{n}"] or 0) for n in numbers) for what in ("counted", "alike", "own")
         }
-        return [_repeated(OUT_OF_FOLD, total, sums, 0, usual=usual, whole=total <= COUNTED_ROWS, among="another fold")]
+        return [
+            _repeated(
+                OUT_OF_FOLD,
+                total,
+                sums,
+                0,
+                usual=usual,
+                whole=total <= COUNTED_ROWS,
+                among="another fold",
+                labels=labels,
+            )
+        ]
     return [
-        _repeated(name, split.report.rows[name], found, number, usual=usual, whole=total <= COUNTED_ROWS)
+        _repeated(name, split.report.rows[name], found, number, usual=usual, whole=total <= COUNTED_ROWS, labels=labels)
         for number, name in enumerate(split.names)
         if number
     ]
@@ -159,7 +170,15 @@ def _text_of_folds(num_folds: int) -> str:
 
 
 def _repeated(
-    name: str, num_rows: int, found: dict[str, Any], number: int, *, usual: bool, whole: bool, among: str = "train"
+    name: str,
+    num_rows: int,
+    found: dict[str, Any],
+    number: int,
+    *,
+    usual: bool,
+    whole: bool,
+    labels: Sequence[str],
+    among: str = "train",
 ) -> Repeated:
     counted, alike, own = (int(found[f"{what}_{number}"] or 0) for what in ("counted", "alike", "own"))
     usual = usual or alike < LEAST_ALIKE * own
@@ -168,12 +187,11 @@ def _repeated(
     about = "" if whole else "about "
     sentence = None
     if counted and alike >= LEAST_SHARE * num_rows:
-        sentence = (
-            f"{about}{alike:,} of {num_rows:,} rows of {name} ({100 * alike / num_rows:.2g} %) stand in {among} too, with the same features "
-            f"and label; {own:,} ({100 * own / num_rows:.2g} %) with the same features. "
-        )
+        sentence = f"{about}{alike:,} of {num_rows:,} rows of {name} ({100 * alike / num_rows:.2g} %) stand in {among} too, with the same features"
+        sentence += f" and label; {own:,} ({100 * own / num_rows:.2g} %) with the same features. " if labels else ". "
+        of_labels = ", or rows with the same ones have other labels" if labels else ""
         sentence += (
-            "The features have few combinations, or rows with the same ones have other labels: that is to be expected."
+            f"The features have few combinations{of_labels}: that is to be expected."
             if usual
             else "A model that remembers rows looks better on them than it is on new ones."
         )

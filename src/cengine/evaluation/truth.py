@@ -74,7 +74,7 @@ def found_in_rows(engine: Engine, rows: Rows, split: Split, resolved: Resolved) 
 
     return {
         **empty_truth(),
-        "associations": associations(engine, rows, split, resolved),
+        "associations": associations(engine, rows, split, resolved) if resolved.labels else [],
         "repeated": repeated_rows(engine, rows, split, resolved),
     }
 

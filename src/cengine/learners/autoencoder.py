@@ -7,6 +7,7 @@ at equal distances), by which a threshold is found.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,7 +38,9 @@ if TYPE_CHECKING:
 SCORES_FILE = "scores.npz"
 # The scores of so many train rows say where a threshold lies: with the usual one the share above it is exact to 0.02 % of all rows.
 RANKED = 2**18
+# Rows that are read at a time, and rows and losses that are looked at together.
 BLOCK_ROWS = 2**18
+LEAST_ROWS, MOST_LOSSES = 2**13, 2**21
 
 
 class RowLoss(Loss):
@@ -96,8 +99,7 @@ def fit_autoencoder(learner: Feedforward, examples: Examples, target: Target, co
     fitted = fit_network(learner, examples, heads, course)
     layout.write(course.folder)
     scoring = _Scoring(load_predictor(course.folder), layout)
-    scored = scoring.of(examples.thinned(TRAIN, RANKED, block_rows))
-    scored.write(course.folder)
+    TrainScores.of(scoring, examples.thinned(TRAIN, RANKED, block_rows)).write(course.folder)
     return fitted
 
 
@@ -117,16 +119,6 @@ class Scored:
     constant_squares: np.ndarray
     codes: np.ndarray
 
-    def write(self, folder: Path) -> None:
-        """Writes what is kept of train rows."""
-        np.savez(
-            folder / SCORES_FILE,
-            allow_pickle=False,
-            scores=np.sort(self.losses.mean(axis=1)),
-            constant=np.sort(self.constant_losses.mean(axis=1)),
-            columns=self.losses.mean(axis=0),
-        )
-
 
 @dataclass(frozen=True)
 class TrainScores:
@@ -135,6 +127,26 @@ class TrainScores:
     scores: np.ndarray
     constant: np.ndarray
     columns: np.ndarray
+
+    @staticmethod
+    def of(scoring: _Scoring, rows: Batch) -> TrainScores:
+        """Those of these rows."""
+        scores, constant, columns = [], [], np.zeros(len(scoring.layout.parts))
+        for found in scoring.of(rows):
+            scores.append(found.losses.mean(axis=1))
+            constant.append(found.constant_losses.mean(axis=1))
+            columns += found.losses.sum(axis=0)
+        return TrainScores(np.sort(np.concatenate(scores)), np.sort(np.concatenate(constant)), columns / len(rows))
+
+    def write(self, folder: Path) -> None:
+        """Writes them as arrays."""
+        np.savez(
+            folder / SCORES_FILE,
+            allow_pickle=False,
+            scores=self.scores,
+            constant=self.constant,
+            columns=self.columns,
+        )
 
     @staticmethod
     def read(folder: Path) -> TrainScores:
@@ -169,10 +181,13 @@ class _Scoring:
         (outputs, code), others = self.model.stateless_call(weights, others, inputs, training=training)
         return [*self.layout.losses(outputs, {"numbers": inputs[0], "codes": inputs[1]}), code], others
 
-    def of(self, batch: Batch) -> Scored:
-        """What is known of these rows."""
-        losses, squares, codes = (found.astype(np.float64) for found in self._predictor.outputs(batch))
-        return Scored(losses, squares, *self.layout.constant(batch), codes)
+    def of(self, batch: Batch) -> Iterator[Scored]:
+        """What is known of these rows, so many at a time that wide tables take no more memory than narrow ones."""
+        at_once = max(LEAST_ROWS, min(BLOCK_ROWS, MOST_LOSSES // len(self.layout.parts)))
+        for first in range(0, len(batch), at_once):
+            rows = batch.part(first, first + at_once)
+            losses, squares, codes = (found.astype(np.float64) for found in self._predictor.outputs(rows))
+            yield Scored(losses, squares, *self.layout.constant(rows), codes)
 
     def outputs(self, batch: Batch) -> np.ndarray:
         """The outputs of few rows, float32 (n, num_outputs)."""
@@ -192,7 +207,10 @@ class RowPredictor:
 
     def predict(self, batch: Batch) -> dict[str, np.ndarray]:
         """The numbers of `tasks.SCORES` of each row, then its code: float64 (n, 7 + code)."""
-        found = self._scoring.of(batch)
+        parts = [self._scores(found) for found in self._scoring.of(batch)]
+        return {self.target.name: np.concatenate([np.empty((0, self.target.num_outputs)), *parts])}
+
+    def _scores(self, found: Scored) -> np.ndarray:
         score, constant = found.losses.mean(axis=1), found.constant_losses.mean(axis=1)
         scores = [
             score,
@@ -203,11 +221,18 @@ class RowPredictor:
             found.constant_squares.mean(axis=1),
             constant > self._of_constant,
         ]
-        return {self.target.name: np.column_stack([*scores, found.codes])}
+        return np.column_stack([*scores, found.codes])
 
     def losses(self, batch: Batch) -> np.ndarray:
-        """The loss of each part, float64 (n, parts)."""
-        return self._scoring.of(batch).losses
+        """The loss of each part of few rows, float64 (n, parts)."""
+        return np.concatenate([found.losses for found in self._scoring.of(batch)])
+
+    def sums(self, batch: Batch) -> np.ndarray:
+        """The sum of the losses of each part over many rows, float64 (parts,)."""
+        found: np.ndarray = sum(
+            (own.losses.sum(axis=0) for own in self._scoring.of(batch)), np.zeros(len(self.layout.parts))
+        )
+        return found
 
     def told(self, batch: Batch) -> list[np.ndarray]:
         """What is said of each part: see `Layout.told`."""

@@ -118,7 +118,7 @@ def _columns(context: Context, models: Sequence[Measured], splits: Sequence[str]
         for split in splits:
             examples = model.encoded.examples
             batch = examples.thinned(split, max(1, COLUMN_ROWS // len(models)), _block_rows(context, model))
-            total = predictor.losses(batch).sum(axis=0)
+            total = predictor.sums(batch)
             for part, loss in zip(parts, total, strict=True):
                 own = sums.setdefault(part.column, {}).setdefault(split, [0.0, 0.0])
                 own[0] += float(loss)
