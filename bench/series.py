@@ -47,7 +47,9 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("build/series"))
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--memory", type=float, default=1.6, help="GB that DuckDB may take")
-    parser.add_argument("--mode", action="store_true", help="with the most frequent gender, whose values are counted one by one")
+    parser.add_argument(
+        "--mode", action="store_true", help="with the most frequent gender, whose values are counted one by one"
+    )
     parser.add_argument("--only", choices=(WHOLE, PLAIN))
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
@@ -122,7 +124,12 @@ def snapshot(table: Path, folder: Path):
 def measured(began: float, numbers: dict[str, float]) -> dict[str, float]:
     """Numbers with seconds since `began`, CPU and peak memory of the process."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    return {"seconds": round(time.perf_counter() - began, 1), "cpu": round(cpu_seconds(), 1), "peak_gb": round(peak, 2), **numbers}
+    return {
+        "seconds": round(time.perf_counter() - began, 1),
+        "cpu": round(cpu_seconds(), 1),
+        "peak_gb": round(peak, 2),
+        **numbers,
+    }
 
 
 def cpu_seconds() -> float:

@@ -70,8 +70,6 @@ NO_YARDSTICKS: BesideYardsticks = {
 }
 
 
-
-
 class BesideConstant(BesideYardsticks):
     """A measured metric with its interval beside the constant's. What is not defined is NaN here, None once it was JSON."""
 
