@@ -59,7 +59,7 @@ def check(file: ConfigFile, schema: TableSchema, bind: Bind | None = None) -> tu
 
 
 def _ranges(resolved: Resolved, schema: TableSchema, filters: Sequence[tuple[int, exp.Expr]]) -> dict[str, Range]:
-    """The ranges that filters leave the columns; nothing is known of those of points."""
+    """The ranges that filters leave the columns; of points nothing is known."""
     return {} if resolved.series else narrowed([filter_ for _, filter_ in filters], schema)
 
 
@@ -84,12 +84,11 @@ def filters_of(resolved: Resolved, schema: TableSchema) -> list[exp.Expr]:
 def _usable(config: Config, schema: TableSchema) -> Config:
     """The configuration without columns that the table lacks or no word reads."""
 
+    def is_kept(name: str) -> bool:
+        return (name in schema and schema[name].kind is not None) or is_of_rows(name, config, schema)
+
     def kept(columns: dict[str, Any]) -> dict[str, Any]:
-        return {
-            name: column
-            for name, column in columns.items()
-            if (name in schema and schema[name].kind is not None) or is_of_rows(name, config, schema)
-        }
+        return {name: column for name, column in columns.items() if is_kept(name)}
 
     return config.model_copy(update={"features": kept(config.features), "labels": kept(config.labels)})
 

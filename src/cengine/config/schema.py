@@ -10,6 +10,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field, SerializeAsAny, field_validator
 
 from cengine.config.block import Block as Block
+from cengine.config.nested import (
+    column_to_nested,
+    metrics_to_nested,
+    split_to_nested,
+    trainer_to_nested,
+    without_empty,
+)
 from cengine.config.timeseries import TimeSeries
 from cengine.metrics.metric import Metric
 from cengine.networks.encodings import Encoding
@@ -320,83 +327,25 @@ class Config(Block):
     def to_nested(self) -> dict[str, Any]:
         """Plain data in the nested spelling, defaults left out; reading it gives this configuration again."""
         evaluator = self.evaluator
-        return _without_empty(
+        return without_empty(
             {
                 "version": self.version,
-                "features": {name: _column(column) for name, column in self.features.items()},
-                "labels": {name: _column(label) for name, label in self.labels.items()} or None,
+                "features": {name: column_to_nested(column) for name, column in self.features.items()},
+                "labels": {name: column_to_nested(label) for name, label in self.labels.items()} or None,
                 "timeseries": self.timeseries.to_nested() if self.timeseries else None,
-                "split": _split(self.split),
-                "trainer": _trainer(self.trainer),
-                "evaluator": _without_empty(
+                "split": split_to_nested(self.split),
+                "trainer": trainer_to_nested(self.trainer),
+                "evaluator": without_empty(
                     {
                         "slices": [list(s) for s in evaluator.slices] or None,
-                        "metrics": _metrics(evaluator.metrics),
+                        "metrics": metrics_to_nested(evaluator.metrics),
                         "yardstick": evaluator.yardstick,
                         "anomaly": evaluator.anomaly.model_dump(mode="json") if evaluator.anomaly else None,
                         "threshold": evaluator.threshold,
                     }
                 )
                 or None,
-                "preprocessing": {kind: _column(defaults) for kind, defaults in self.preprocessing.items()} or None,
+                "preprocessing": {kind: column_to_nested(defaults) for kind, defaults in self.preprocessing.items()}
+                or None,
             }
         )
-
-
-def word_to_nested(word: Word, key: str = "method") -> str | dict[str, Any]:
-    """`{method, parameters}` for words of columns, `{type, ...}` for the others; the bare name without parameters."""
-    parameters = {
-        name: word_to_nested(getattr(word, name), "type") if isinstance(getattr(word, name), Word) else value
-        for name, value in word.parameters().items()
-    }
-    if not parameters:
-        return word.name
-    return {key: word.name, "parameters": parameters} if key == "method" else {key: word.name, **parameters}
-
-
-def _column(column: Block) -> dict[str, Any]:
-    nested: dict[str, Any] = {}
-    for key, value in column:
-        if value is None:
-            continue
-        if key in ("transform", "label_tuning"):
-            words = [word_to_nested(word) for word in value]
-            nested[key] = words[0] if len(words) == 1 else words
-        elif key == "metrics":
-            nested[key] = _metrics(value)
-        elif key in ("missing_indicator", "sample_weight", "class_weight"):
-            nested[key] = value
-        else:
-            nested[key] = word_to_nested(value, "type" if key == "loss" else "method")
-    return nested
-
-
-def _metrics(metrics: tuple[Metric, ...] | None) -> list[str | dict[str, Any]] | None:
-    return None if metrics is None else [word_to_nested(metric, "type") for metric in metrics]
-
-
-def _split(split: SplitConfig) -> dict[str, Any]:
-    dumped = split.model_dump(mode="json", exclude_none=True)
-    dumped = {key: value for key, value in dumped.items() if value not in ({}, [])}
-    if not dumped["seed"]:
-        del dumped["seed"]
-    return dumped
-
-
-def _trainer(trainer: TrainerConfig) -> dict[str, Any]:
-    nested = trainer.model_dump(mode="json", exclude_none=True, exclude=set(trainer.words))
-    for key, words in trainer.words.items():
-        value = getattr(trainer, key)
-        if value is None:
-            continue
-        nested[key] = [_with_type(word) for word in value] if words.many else word_to_nested(value, "type")
-    return nested
-
-
-def _with_type(word: Word) -> dict[str, Any]:
-    nested = word_to_nested(word, "type")
-    return {"type": nested} if isinstance(nested, str) else nested
-
-
-def _without_empty(data: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in data.items() if value is not None}

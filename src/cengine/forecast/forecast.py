@@ -13,7 +13,7 @@ from cengine.forecast.estimates import MEASURES, NOTHING, Interval, expected, hi
 from cengine.pipeline.plan import Plan
 from cengine.stages.sizes import is_guessed
 from cengine.stages.stage import Load
-from cengine.stages.table import scanned_bytes
+from cengine.stages.table import Series, scanned_bytes
 from cengine.store.rows import RunRow
 from cengine.store.settings import Prices
 from cengine.usage import slowdown_so_far
@@ -111,7 +111,7 @@ def forecast(plan: Plan, prices: Prices, runs: Callable[[], Sequence[RunRow]]) -
         context = planned.sees(plan.context)
         before = context.seen(folders)
         first_step = stage.first_step(context, artifacts.work_folder(name, planned.fingerprint))
-        load = stage.load(context.at(before), before, first_step)
+        load = stage.load(context.at(before.get(Series.name)), before, first_step)
         seconds, cpu, peak, kept = (
             expected(measure, stage, load, past, guessed=is_guessed(before)) for measure in MEASURES
         )

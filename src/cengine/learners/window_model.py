@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from cengine.errors import TrainingError
+from cengine.learners.entering import encoded
 from cengine.learners.examples import AHEAD_CODES, AHEAD_NUMBERS, CODES, NUMBERS
 from cengine.learners.heads import Head
-from cengine.learners.model import encoded
 from cengine.networks.keras_setup import KerasModel, KerasTensor, import_keras
 from cengine.networks.layers.convolution import Conv1D
 from cengine.networks.layers.pooling import GlobalAveragePooling1D

@@ -18,7 +18,7 @@ from cengine.pipeline.plan import Plan, PlannedStage, limited_identity, parents_
 from cengine.stages.evaluate import Evaluate
 from cengine.stages.progress import Progress
 from cengine.stages.stage import Work
-from cengine.stages.table import scanned_bytes
+from cengine.stages.table import Series, scanned_bytes
 from cengine.stages.train import Train, read_training
 from cengine.stopping import LIMITS, Stopped, Wish
 from cengine.store.artifacts import Artifact, Building
@@ -194,7 +194,7 @@ class _AtWork:
         self.plan, self.stage, self.name = plan, planned.stage, planned.name
         seen = planned.sees(plan.context)
         self.folders = seen.seen(folders)
-        self.context = seen.at(self.folders)
+        self.context = seen.at(self.folders.get(Series.name))
         self.wish, self.watched, self.held = wish, watched, held
         self.identity = identity
         self.wanted = self.fingerprint = fingerprint(identity)

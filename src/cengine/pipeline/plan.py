@@ -21,7 +21,7 @@ from cengine.memory import default_memory_bytes
 from cengine.stages.context import BASE_BYTES, Context
 from cengine.stages.progress import Progress, Silent
 from cengine.stages.stage import Stage
-from cengine.stages.table import stages_of
+from cengine.stages.table import Series, stages_of
 from cengine.stages.workers import Resources, workers_of
 from cengine.stages.workers import proposed_resources as proposed
 from cengine.store.project import Project
@@ -131,7 +131,7 @@ def plan(
         identity = _identity(stage, seen, parents_of(stage, seen, fingerprints))
         fingerprints[name] = own = fingerprint(identity)
         artifact = project.artifacts.find(name, own)
-        at = seen.at(before)
+        at = seen.at(before.get(Series.name))
         known = stage.size(at, before), stage.told(at, before)
         stages.append(PlannedStage(stage, identity, artifact.seconds if artifact else None, *known, name, fold))
         if artifact is not None:

@@ -19,9 +19,9 @@ from cengine.evaluation.slices import BESIDE
 from cengine.extras import DISTRIBUTION
 from cengine.metrics.metric import Metric
 from cengine.metrics.table import metric_label
-from cengine.preprocess.point_split import PointSplit
-from cengine.preprocess.split import FoldedSplit, Split
+from cengine.preprocess.split import Split
 from cengine.preprocess.targets import Target
+from cengine.reports.split_summary import SplitSummary, split_summary
 from cengine.reports.training import Curves, curves_of
 
 if TYPE_CHECKING:
@@ -151,30 +151,6 @@ class LabelSummary(TypedDict):
     odd_rows: NotRequired[OddRows]
 
 
-class FoldsSummary(TypedDict):
-    """The rows of each fold, whether its groups are whole, and what was measured by whom."""
-
-    rows: dict[str, int]
-    whole_groups: bool
-    sentence: str
-
-
-class SplitSummary(TypedDict):
-    """How the rows were split."""
-
-    by: str | None
-    order: str | None
-    seed: int
-    rows: dict[str, int]
-    num_groups: int
-    num_small_groups: int
-    small_groups: list[Any]
-    num_left_out: int
-    num_filtered: int
-    folds: NotRequired[FoldsSummary]
-    series: NotRequired[list[str]]
-
-
 class Configuration(TypedDict):
     """The YAML as it was pushed, and all that it means."""
 
@@ -240,7 +216,7 @@ def summarize(evidence: Evidence) -> Summary:
         "cautions": evidence.results.cautions,
         "labels": [_label(evidence, target) for target in evidence.targets],
         "curves": curves_of(evidence.training),
-        "split": _split(evidence),
+        "split": split_summary(evidence),
         "columns": evidence.columns,
         "configuration": {
             "yaml": evidence.yaml,
@@ -375,32 +351,3 @@ def _slice_set(found: SliceTable, split: str, rows: list[int], cap: int, metrics
 def short(value: float | None) -> float | None:
     """A number with as many digits as a page needs, None for what is none."""
     return None if value is None or not math.isfinite(value) else float(f"{value:.{SIGNIFICANT_DIGITS}g}")
-
-
-# Split
-
-
-def _split(evidence: Evidence) -> SplitSummary:
-    split, report = evidence.split, evidence.split.report
-    used = sum(report.rows.values()) + report.num_left_out
-    found: SplitSummary = {
-        "by": split.by,
-        "order": split.order,
-        "seed": split.seed,
-        "rows": report.rows,
-        "num_groups": report.num_groups,
-        "num_small_groups": report.num_small_groups,
-        "small_groups": report.small_groups,
-        "num_left_out": report.num_left_out,
-        "num_filtered": evidence.data["num_rows"] - used,
-    }
-    if isinstance(evidence.seen, PointSplit):
-        found["series"] = evidence.seen.told
-    if isinstance(split, FoldedSplit):
-        whole = split.kind == "groups"
-        found["folds"] = {
-            "rows": split.dealt.report.rows,
-            "whole_groups": whole,
-            "sentence": evidence.results.folds or "",
-        }
-    return found

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from cengine.preprocess.apply import Input
     from cengine.preprocess.split import Split
 
-# The stage that turns rows into points.
-SERIES = "Series"
 # What Python, Keras, JAX and DuckDB hold before the first row is read.
 BASE_BYTES = 700 * 2**20
 
@@ -82,9 +80,8 @@ class Context:
 
         return split_of_points(found, self.points)
 
-    def at(self, folders: Mapping[str, Path]) -> Context:
-        """The same once these stages are complete: with `timeseries` the points of the series take the place of the table's rows."""
-        folder = folders.get(SERIES)
+    def at(self, folder: Path | None) -> Context:
+        """The same where the points of the series take the place of the table's rows; `folder` has them, None where there are none yet."""
         series = self.resolved.series
         if folder is None or series is None or self.points is not None:
             return self

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from cengine.config.resolve import Resolved
 from cengine.engines.duckdb import DuckDB
-from cengine.stages.context import SERIES, Context
+from cengine.stages.context import Context
 from cengine.stages.split import Split
 from cengine.stages.stage import CPU, FIXED, KEPT, PEAK, SECONDS, Folders, Load, Rates, Stage, Work
 
@@ -16,7 +16,7 @@ from cengine.stages.stage import CPU, FIXED, KEPT, PEAK, SECONDS, Folders, Load,
 class Series(Stage):
     """Points in one Parquet file, the first point of each window in another."""
 
-    name = SERIES
+    name = "Series"
     after = (Split,)
     num_scans = 1
     rates: ClassVar[Rates] = {
