@@ -306,9 +306,8 @@ class Checker:
         return LabelFacts(label, num_labels, (max(column.minimum, known.low), min(column.maximum, known.high)))
 
     def say(self, findings: Iterable[Finding]) -> None:
-        """Adds what is found of the trainer block."""
+        """Adds what is found of the trainer block, once though it be found beside each label."""
         for found in findings:
-            # What does not depend on the label is found beside each of them.
             if not any(problem.message == found.message for problem in self.problems.found):
                 self.add(found.message, ("trainer", found.key, *found.within), *found.notes)
 
