@@ -142,6 +142,8 @@ def test_losses_of_rows_are_what_their_metric_averages(task, engine) -> None:
     label = random.integers(0, num, 500) if word.has_classes else random.normal(size=500)
     outputs = random.dirichlet(np.ones(3), 500) if word.one_output_a_class else random.random((500, 1))
     predicted = outputs if word.has_classes else outputs[:, 0]
+    if not word.has_label:
+        predicted = random.random((500, word.num_outputs(0)))
     if word.quantiles:
         predicted = np.sort(random.normal(size=(500, 3)), axis=1)
     from cengine.config.resolve import Label
