@@ -24,7 +24,13 @@ def metrics(path: Path, project: Path, table: dict[str, str], **shorter: str) ->
 
 
 def test_every_example_is_run_here() -> None:
-    assert {path.name for path in (ROOT / "examples").glob("*.yaml")} == {"trips.yaml", "citibike.yaml", "adult.yaml"}
+    assert {path.name for path in (ROOT / "examples").glob("*.yaml")} == {
+        "trips.yaml",
+        "citibike.yaml",
+        "adult.yaml",
+        "forecast.yaml",
+        "stops.yaml",
+    }
 
 
 def test_trips(tmp_path: Path) -> None:
@@ -34,6 +40,28 @@ def test_trips(tmp_path: Path) -> None:
     table = {"kind": "parquet", "path": str(tmp_path / "trips.parquet")}
     found = metrics(ROOT / "examples" / "trips.yaml", tmp_path, table, save_checkpoints_steps="200")
     assert found["mae"] < 8.3
+
+
+@pytest.fixture(scope="module")
+def machines(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    from cengine.samples.machines import generate_machines
+
+    file = tmp_path_factory.mktemp("machines") / "machines.parquet"
+    generate_machines(file, 8, 60)
+    return {"kind": "parquet", "path": str(file)}
+
+
+def test_forecast(tmp_path: Path, machines: dict[str, str]) -> None:
+    text = (ROOT / "examples" / "forecast.yaml").read_text()
+    home = cengine.open_project(tmp_path)
+    plan = cengine.plan(home, cengine.parse_config(text, "forecast.yaml"), cengine.register(home, **machines))
+    (row,) = [row for row in cengine.execute(plan).results.overall_rows if row["metric"] == "mae"]
+    assert row["model"] < row["seasonal"] < row["naive"]
+
+
+def test_stops(tmp_path: Path, machines: dict[str, str]) -> None:
+    found = metrics(ROOT / "examples" / "stops.yaml", tmp_path, machines)
+    assert found["auc"] > 0.9
 
 
 @needs_data
