@@ -42,6 +42,15 @@ def made_rows(task: str, num_rows: int, random: np.random.Generator) -> dict[str
                 "quantile_0.9": point + np.exp(signal / 3),
             }
         return {**of_series, "label": label, "prediction": point}
+    if task == "reconstruction":
+        odd = random.random(num_rows) < 0.3
+        score = random.gamma(3.0, 0.3, num_rows) * np.where(odd, 1.7, 1.0)
+        return {
+            "label": odd.astype(float),
+            "prediction": score,
+            "score_squared": score * random.gamma(4.0, 0.25, num_rows),
+            "score_above": (score > 1.2).astype(float),
+        }
     if task == "binary":
         probability = random.beta(1.2, 2.0, num_rows)
         return {"label": (random.random(num_rows) < probability).astype(float), "prediction": probability**0.8}
@@ -72,7 +81,7 @@ def measured(tmp_path_factory):
     """Every metric of 500 tables of 400 rows of one population, and of one of 400,000, by task."""
     found = {}
     with DuckDB(tmp_path_factory.mktemp("scratch") / "s", memory_bytes=2**30, threads=2) as engine:
-        for task in ("regression", "quantiles", "binary", "classes"):
+        for task in ("regression", "quantiles", "binary", "classes", "reconstruction"):
             metrics = [metric_of(name) for name, of in CASES if of == task]
             random = np.random.default_rng(3)
             small = made_rows(task, NUM_TABLES * NUM_ROWS, random)

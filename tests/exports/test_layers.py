@@ -178,8 +178,8 @@ def test_an_encoding_predicts_what_it_does_in_keras(name) -> None:
 def test_a_layer_without_a_form_is_named() -> None:
     keras = import_keras()
     given = keras.Input((WIDTH,))
-    with pytest.raises(ExportError, match=r"the layer 'folded' \(Reshape\) has no ONNX form"):
-        beside_keras(keras.Model(given, keras.layers.Reshape((WIDTH, 1), name="folded")(given)), rows())
+    with pytest.raises(ExportError, match=r"the layer 'repeated' \(RepeatVector\) has no ONNX form"):
+        beside_keras(keras.Model(given, keras.layers.RepeatVector(2, name="repeated")(given)), rows())
 
     class Dense(keras.layers.Layer):
         def call(self, inputs):
