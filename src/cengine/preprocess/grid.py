@@ -84,6 +84,14 @@ def _key(wanted: SeriesColumn) -> tuple[str | None, str | None]:
     return wanted.column, wanted.resampling.model_dump_json() + wanted.resampling.name if wanted.resampling else None
 
 
+def num_queries(series: Series) -> int:
+    """How many queries scan the rows at most: the facts, the periods, and one for each column whose values are counted."""
+    if series.words.rate is None:
+        return 2
+    columns = [one for one in (*series.columns, *series.labels) if one.resampling is not None]
+    return 2 + len({_key(one) for one in columns if one.resampling and one.resampling.asks == "values"})
+
+
 def rank_of(split: Split) -> list[tuple[int, int]]:
     """(number of a split, its rank): train, then the inner part, then the others in order of time."""
     inner = len(split.names)

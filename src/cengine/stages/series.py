@@ -38,7 +38,10 @@ class Series(Stage):
         return context.placed_columns | set(context.resolved.series.raw_columns)
 
     def num_queries(self, resolved: Resolved) -> int:
-        return 1
+        from cengine.preprocess.grid import num_queries
+
+        assert resolved.series is not None
+        return num_queries(resolved.series)
 
     def run(self, context: Context, work: Work) -> None:
         from cengine.preprocess.series import write_series
