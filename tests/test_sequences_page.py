@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -13,6 +14,7 @@ from terminal import Terminal
 
 from cengine.config.timeseries import TimeSeries
 from cengine.preprocess.series import POINTS
+from cengine.samples.machines import generate_machines
 from cengine.samples.trips import generate_trips
 
 PAGE = (Path(__file__).parent.parent / "docs" / "sequences.md").read_text()
@@ -43,3 +45,39 @@ def test_its_table_has_every_key_with_its_default() -> None:
         assert (default == "") == known[key].is_required()
         if default.isdigit() or default == "drop":
             assert default == str(known[key].default)
+
+
+def test_the_yaml_with_layers_runs(terminal: Terminal) -> None:
+    text = yaml_blocks.of(PAGE[PAGE.index("## The network") :])[0]
+    assert "train_steps: 200" in text
+    generate_trips(terminal.files / "trips.csv", 4_000, num_stations=3)
+    terminal("datasource", "create", "csv", "--name", "trips", "--path", terminal.files / "trips.csv")
+    terminal("pipeline", "push", terminal.write("p.yaml", text.replace("train_steps: 200", "train_steps: 10")), "p")
+    assert "repeating the last season" in terminal("pipeline", "run", "p", "--yes").out
+
+
+def test_its_commands_run(terminal: Terminal, monkeypatch) -> None:
+    monkeypatch.chdir(terminal.files)
+    (commands,) = re.findall(r"```console\n(.*?)```", PAGE, re.S)
+    text = (Path(__file__).parent.parent / "examples" / "forecast.yaml").read_text()
+    terminal.write("forecast.yaml", text.replace("  type: regression", "  type: regression\n  train_steps: 20"))
+    for line in commands.splitlines():
+        program, *words = shlex.split(line)
+        assert program == "cengine"
+        more = ["--machines", "2", "--days", "30"] if words[0] == "sample" else []
+        found = terminal(*words, *more)
+    assert "mase" in found.out
+
+
+def test_what_does_not_take_it_yet_says_so(terminal: Terminal) -> None:
+    generate_machines(terminal.files / "m.parquet", 2, 20)
+    text = (Path(__file__).parent.parent / "examples" / "forecast.yaml").read_text()
+    shorter = text.replace("  type: regression", "  type: regression\n  train_steps: 5").replace("168", "24")
+    terminal("datasource", "create", "parquet", "--name", "m", "--path", terminal.files / "m.parquet")
+    terminal("pipeline", "push", terminal.write("p.yaml", shorter), "p")
+    terminal("pipeline", "run", "p", "--yes")
+    for words in (
+        ("predict", "p", "--input", "m", "--output", "o.csv"),
+        ("export", "p", "--format", "onnx", "--output", "o"),
+    ):
+        assert "learnt windows of series" in terminal(*words, code=None).err

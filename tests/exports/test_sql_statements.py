@@ -20,7 +20,7 @@ from cengine.exports import sql, sql_files
 from cengine.exports.formats import SQL_DIALECTS, export
 from cengine.exports.sql import sql_of, statement_of
 from cengine.exports.sql_dialects import DIALECTS, dialect_named
-from cengine.networks import layers
+from cengine.networks.layers import dense
 
 SPLIT = "split: {ratio: {train: 0.8, eval: 0.2}, seed: 3}\n"
 LAYERS = "layers: [{type: dense, units: 4}]"
@@ -210,7 +210,7 @@ def test_a_learner_without_a_form_is_refused_by_name(models) -> None:
 
 
 def test_a_layer_without_a_form_is_refused_by_name(models, monkeypatch) -> None:
-    monkeypatch.setattr(layers, "ACTIVATIONS", {})
+    monkeypatch.setattr(dense, "ACTIVATIONS", {})
     with pytest.raises(ExportError, match="the activation 'relu' has no SQL form") as found:
         sql_of(models["number"], "spark", "t")
     assert "--format keras" in str(found.value)

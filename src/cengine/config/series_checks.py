@@ -142,6 +142,9 @@ def _split(checker: Checker, words: TimeSeries) -> None:
             f"`{way}` draws rows at random: a window would stand in train and, one row later, in what it is measured on"
         )
         checker.add(told, ("split", way), mend)
+    if split.categorize.folds:
+        told = "`category_folds` divides rows, not windows: a model of windows is measured on one split"
+        checker.add(told, ("split", "categorize", "folds"), "take `categorize_by` with `category_ratio`")
     by = split.index.by
     if by is not None and by != words.timestamp and not split.whole_groups:
         told = f"rows of a time series are cut by their time '{words.timestamp}', not by '{by}'"
