@@ -188,7 +188,8 @@ def _looking_back(local: DuckDB, grid: Grid, series: Series, periods: Path) -> s
     rate = series.words.rate
     apart = "false" if rate is None else f"lag(_at) OVER () + {rate} <> _at"
     numbered = f"""
-        SELECT *, row_number() OVER () - 1 AS _i, coalesce(lag(_trip) OVER () <> _trip, true) AS _new, {apart} AS _apart
+        SELECT *, row_number() OVER () - 1 AS _i, coalesce(lag(_trip) OVER () <> _trip, true) AS _new, {apart} AS _apart,
+            CASE WHEN lag(_trip) OVER () = _trip AND lag({HIGH}) OVER () < {HIGH} THEN _at END AS _rise
         FROM ({_standing(local, grid, series, periods)})"""
     running, cells = [], []
     for place, feature in enumerate(series.columns):
@@ -208,7 +209,7 @@ def _looking_back(local: DuckDB, grid: Grid, series: Series, periods: Path) -> s
         cells.append(f"{own.name} AS {label_name(place)}")
     also = "".join(f", {text}" for text in running)
     return f"""
-        SELECT {CATEGORY}, _at, {LOW}, {HIGH}, _series, _trip, _i, _start, _run, {", ".join(cells)}
+        SELECT {CATEGORY}, _at, {LOW}, {HIGH}, _series, _trip, _i, _start, _run, _rise, {", ".join(cells)}
         FROM (SELECT *, max(CASE WHEN _new THEN _i END) {RUNNING} AS _start,
                 count(CASE WHEN _new OR _apart THEN 1 END) {RUNNING} AS _run{also}
             FROM ({numbered}))"""
@@ -222,11 +223,11 @@ def _looking_ahead(local: DuckDB, series: Series, made: Path) -> str | None:
     along = Along(("_trip",), "_at")
     # A value is taken from a point of the same split alone.
     within = Along(("_trip", HIGH), "_at")
-    read = [f"_i, _trip, _at, {HIGH}", *map(feature_name, backwards)]
+    read = [f"_i, _trip, _at, {HIGH}, _rise", *map(feature_name, backwards)]
     read += [label_name(place) for place, label in enumerate(series.labels) if label.tunings]
     query = f"SELECT {', '.join(read)} FROM {render(local.parquet([made]), 'duckdb')}"
     kinds = {place: label.untuned_kind for place, label in enumerate(series.labels)}
-    furthest = dict.fromkeys(kinds, HIGH)
+    until: dict[int, str] = {}
     for step in range(max((len(label.tunings) for label in series.labels), default=0)):
         outputs = []
         for place, label in enumerate(series.labels):
@@ -236,12 +237,17 @@ def _looking_ahead(local: DuckDB, series: Series, made: Path) -> str | None:
             tuned = word.applied(column(label_name(place, step)), kinds[place], along)
             outputs.append(f"{_sql(tuned)} AS {label_name(place, step + 1)}")
             kinds[place] = word.kind(kinds[place])
-            far = word.reach(column(furthest[place]), along)
-            if far is not None:
-                furthest[place] = f"far_{place}_{step}"
-                outputs.append(f"{_sql(far)} AS {furthest[place]}")
+            latest = word.until(until.get(place), along)
+            if latest is not None:
+                until[place] = f"until_{place}_{step}"
+                outputs.append(f"{_sql(latest)} AS {until[place]}")
         query = f"SELECT *, {', '.join(outputs)} FROM ({query})"
-    outputs = [f"greatest({HIGH}, {', '.join(furthest.values())}) AS _far"]
+    # A label that looks into a later split is told from one that does not, by how far alone.
+    rise = _sql(along.rest(exp.FirstValue(this=column("_rise")), own=False))
+    far = (
+        f"CASE WHEN {rise} <= greatest({', '.join(until.values())}) THEN {HIGH} + 1 ELSE {HIGH} END" if until else HIGH
+    )
+    outputs = [f"{far} AS _far"]
     outputs += [
         f"{label_name(place, len(label.tunings))}" for place, label in enumerate(series.labels) if label.tunings
     ]
@@ -250,8 +256,7 @@ def _looking_ahead(local: DuckDB, series: Series, made: Path) -> str | None:
 
 
 def _next_value(place: int, within: Along) -> exp.Expr:
-    spec = exp.WindowSpec(kind="ROWS", start="CURRENT ROW", end="UNBOUNDED", end_side="FOLLOWING")
-    return within.window(exp.IgnoreNulls(this=exp.FirstValue(this=column(feature_name(place)))), spec)
+    return within.rest(exp.FirstValue(this=column(feature_name(place))))
 
 
 def _filled_name(place: int) -> str:

@@ -1,6 +1,6 @@
 """`label_tuning:`, what a label becomes along its trip: one word, or a list of them in order.
 
-Each is an expression over the points of a trip in order of time, in DuckDB; `reach` says how far into the future it looks, so that
+Each is an expression over the points of a trip in order of time, in DuckDB; `until` says how far into the future it looks, so that
 no window whose label does is learnt from beyond its split.
 """
 
@@ -38,6 +38,17 @@ class Along:
         """A window function along the trip."""
         order = exp.Order(expressions=[exp.Ordered(this=column(self.time))])
         return exp.Window(this=aggregate, partition_by=[column(name) for name in self.trip], order=order, spec=spec)
+
+    def rest(self, aggregate: exp.Expr, *, own: bool = True) -> exp.Expr:
+        """The same over the points from this one, or the next one, on, those without a value left out."""
+        start: tuple[Any, str | None] = ("CURRENT ROW", None) if own else (exp.convert(1), "FOLLOWING")
+        spec = exp.WindowSpec(kind="ROWS", start=start[0], start_side=start[1], end="UNBOUNDED", end_side="FOLLOWING")
+        return self.window(exp.IgnoreNulls(this=aggregate), spec)
+
+    def so_far(self, aggregate: exp.Expr) -> exp.Expr:
+        """The same over the points up to this one, those without a value left out."""
+        spec = exp.WindowSpec(kind="ROWS", start="UNBOUNDED", start_side="PRECEDING", end="CURRENT ROW")
+        return self.window(exp.IgnoreNulls(this=aggregate), spec)
 
     def within(self, aggregate: exp.Expr, before: int, after: int) -> exp.Expr:
         """The same over the points that lie at most so many microseconds before and after."""
@@ -81,8 +92,11 @@ class Tuning(Word):
         """The label, given its value before."""
         return value
 
-    def reach(self, furthest: exp.Expr, along: Along) -> exp.Expr | None:
-        """The greatest of `furthest` over the points that the label looks at, its own among them; None where it looks at none ahead."""
+    def until(self, before: str | None, along: Along) -> exp.Expr | None:
+        """The latest time that the label looks at; None where it looks at no later point.
+
+        `before` names the same of the value that it is made of, None where that looks at none but its own.
+        """
         return None
 
 
@@ -107,10 +121,15 @@ class _Event(Tuning):
         """The duration in microseconds."""
         return micros_of(self.duration)
 
-    def _seen(self, value: exp.Expr, kind: str, along: Along, before: int, after: int) -> exp.Expr:
+    def _when(self, value: exp.Expr, kind: str, along: Along) -> exp.Expr:
+        """The time of the point where the event happens."""
         event = exp.EQ(this=value.copy(), expression=as_cell(self.event_value, kind))
-        happened = exp.Case().when(event, bigint(1)).else_(bigint(0))
-        return along.within(exp.Max(this=happened), before, after)
+        return exp.Case().when(event, column(along.time))
+
+    def _is_near(self, distance: exp.Expr) -> exp.Expr:
+        """1 where there is a distance in time of at most the duration, else 0."""
+        near = exp.LTE(this=exp.Paren(this=distance), expression=bigint(self.micros))
+        return exp.Case().when(near, bigint(1)).else_(bigint(0))
 
 
 class LeadUp(_Event):
@@ -120,10 +139,14 @@ class LeadUp(_Event):
     accepts = ("boolean", "integer", "float", "string")
 
     def applied(self, value: exp.Expr, kind: str, along: Along) -> exp.Expr:
-        return self._seen(value, kind, along, 0, self.micros)
+        # The next event's time: a frame that ends with the trip costs a fifth of one by time.
+        following = along.rest(exp.FirstValue(this=self._when(value, kind, along)))
+        return self._is_near(exp.Sub(this=following, expression=column(along.time)))
 
-    def reach(self, furthest: exp.Expr, along: Along) -> exp.Expr | None:
-        return along.within(exp.Max(this=furthest), 0, self.micros)
+    def until(self, before: str | None, along: Along) -> exp.Expr | None:
+        if before is None:
+            return exp.Add(this=column(along.time), expression=bigint(self.micros))
+        return along.within(exp.Max(this=column(before)), 0, self.micros)
 
 
 class FollowUp(_Event):
@@ -133,7 +156,8 @@ class FollowUp(_Event):
     accepts = ("boolean", "integer", "float", "string")
 
     def applied(self, value: exp.Expr, kind: str, along: Along) -> exp.Expr:
-        return self._seen(value, kind, along, self.micros, 0)
+        followed = along.so_far(exp.LastValue(this=self._when(value, kind, along)))
+        return self._is_near(exp.Sub(this=column(along.time), expression=followed))
 
 
 class Shift(Tuning):
@@ -167,8 +191,10 @@ class Shift(Tuning):
         default = {} if self.fill_value is None else {"default": as_cell(self.fill_value, kind)}
         return along.window(function(this=value, offset=exp.convert(abs(self.shift_steps)), **default))
 
-    def reach(self, furthest: exp.Expr, along: Along) -> exp.Expr | None:
-        return along.among(exp.Max(this=furthest), 0, -self.shift_steps) if self.shift_steps < 0 else None
+    def until(self, before: str | None, along: Along) -> exp.Expr | None:
+        if self.shift_steps > 0:
+            return None if before is None else column(before)
+        return along.among(exp.Max(this=column(before or along.time)), 0, -self.shift_steps)
 
 
 class Map(Tuning):
