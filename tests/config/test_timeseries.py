@@ -11,7 +11,6 @@ from cengine.config.mapping import mapping_text
 from cengine.config.read import parse_config
 from cengine.config.resolve import explicit, resolve
 from cengine.errors import ConfigError
-from cengine.learners.feedforward import Feedforward
 from cengine.tables import Column, TableSchema
 from cengine.transforms.resample import RESAMPLINGS
 
@@ -30,7 +29,7 @@ BLOCKS = {
     "features": "features: {trips: {resampling: count}, temperature: {filling: forward}, station: {}, start_time: {}}",
     "labels": "labels: {trips: {loss: mae}}",
     "split": "split: {index_ratio: {train: 0.8, eval: 0.2}}",
-    "trainer": "trainer: {type: regression}",
+    "trainer": "trainer: {type: regression, architecture: sequential}",
     "timeseries": "timeseries: {process_sequence_w_timestamp: start_time, process_sequence_w_category: station, "
     "resampling_rate_in_secs: 3600, sequence_length: 24, horizon: 3}",
 }
@@ -38,15 +37,9 @@ BLOCKS = {
 LAST = BLOCKS | {
     "features": "features: {temperature: {}, mode: {}}",
     "labels": "labels: {stopped: {resampling: max}}",
-    "trainer": "trainer: {type: classification}",
+    "trainer": "trainer: {type: classification, architecture: sequential}",
     "timeseries": "timeseries: {process_sequence_w_timestamp: start_time, resampling_rate_in_secs: 60, sequence_length: 4}",
 }
-
-
-@pytest.fixture(autouse=True)
-def windows(monkeypatch):
-    """A learner of windows."""
-    monkeypatch.setattr(Feedforward, "reads_windows", True)
 
 
 def resolved(blocks, **others):
@@ -282,6 +275,12 @@ REFUSED = [
         "`folds` draws rows at random: a window would stand in train and, one row later, in what it is measured on",
     ),
     (
+        "folds of series",
+        {"split": "split: {categorize_by: station, category_folds: 4}"},
+        "4}",
+        "`category_folds` divides rows, not windows: a model of windows is measured on one split",
+    ),
+    (
         "ordered by another",
         {"split": "split: {index_by: n, index_ratio: {train: 0.8, eval: 0.2}}"},
         "n,",
@@ -390,15 +389,14 @@ def test_a_length_in_two_places() -> None:
     assert (place, message) == ("4:33", "'sequence_length' stands under `timeseries` too; keep one of the two")
 
 
-def test_learners_and_blocks_go_together(monkeypatch) -> None:
+def test_learners_and_blocks_go_together() -> None:
     plain = {"split": "split: {ratio: {train: 0.8, eval: 0.2}}", "labels": "labels: {stopped: {}}"}
     place, message, (note,) = refused(LAST, **plain, timeseries="")
     assert (place, message) == (
-        "4:10",
-        "architecture 'feedforward' learns from windows of rows, and no block `timeseries` makes them",
+        "4:47",
+        "architecture 'sequential' learns from windows of rows, and no block `timeseries` makes them",
     )
     assert note.startswith("for example: timeseries: {process_sequence_w_timestamp: COLUMN")
-    monkeypatch.setattr(Feedforward, "reads_windows", False)
     place, message, (note,) = refused(LAST, trainer="trainer: {type: classification, architecture: boosted_trees}")
     assert (place, message) == (
         "4:47",
@@ -407,10 +405,19 @@ def test_learners_and_blocks_go_together(monkeypatch) -> None:
     assert note == "write `architecture: sequential`, or remove the block `timeseries`"
 
 
-def test_an_order_of_rows_is_needed(monkeypatch) -> None:
-    monkeypatch.setattr(Feedforward, "reads_windows", False)
+def test_an_autoencoder_takes_no_windows() -> None:
+    place, message, _ = refused(
+        {name: text for name, text in LAST.items() if name != "labels"},
+        labels="",
+        trainer="trainer: {type: autoencoder, architecture: sequential}",
+    )
+    assert message == "an autoencoder reconstructs single rows; windows of `timeseries` it does not take yet"
+
+
+def test_an_order_of_rows_is_needed() -> None:
     plain = LAST | {
         "timeseries": "",
+        "trainer": "trainer: {type: classification}",
         "split": "split: {ratio: {train: 0.8, eval: 0.2}}",
         "labels": "labels: {stopped: {}}",
     }

@@ -40,6 +40,13 @@ def _learner(checker: Checker) -> None:
     """The learner reads windows where there are any, else rows."""
     trainer = checker.config.trainer
     has_windows = "timeseries" in checker.file.root.value
+    if trainer.is_autoencoder and (has_windows or trainer.reads_windows):
+        checker.add(
+            "an autoencoder reconstructs single rows; windows of `timeseries` it does not take yet",
+            ("trainer", "type"),
+            "leave `timeseries` and `architecture` out, or predict a label",
+        )
+        return
     if "trainer" in checker.file.unread or trainer.reads_windows == has_windows:
         return
     if has_windows:

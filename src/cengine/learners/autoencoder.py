@@ -168,7 +168,7 @@ class _Scoring:
         inner = training_model(model, 1)
         code = model.get_layer(CODE).output
         self.model = import_keras().Model(inner.inputs, [inner.outputs[0], code])
-        self.layout = layout
+        self.layout, self.inputs = layout, self.model.inputs
         self.trainable_variables = self.model.trainable_variables
         self.non_trainable_variables = self.model.non_trainable_variables
         self._predictor = NetworkPredictor(self, [])

@@ -28,8 +28,8 @@ def network_inputs(inputs: Mapping[str, Array]) -> list[Array]:
 
 
 def as_rows(outputs: Array) -> Array:
-    """Outputs (n, ..., units) as rows (m, units)."""
-    return outputs if outputs.ndim == 2 else cast(Array, outputs.reshape(-1, outputs.shape[-1]))
+    """Outputs (n, ..., units) as rows (m, units); what is one number a row stays (n,)."""
+    return outputs if outputs.ndim <= 2 else cast(Array, outputs.reshape(-1, outputs.shape[-1]))
 
 
 class NetworkPredictor:
