@@ -406,7 +406,7 @@ def test_learners_and_blocks_go_together() -> None:
 
 
 def test_an_autoencoder_takes_no_windows() -> None:
-    place, message, _ = refused(
+    _, message, _ = refused(
         {name: text for name, text in LAST.items() if name != "labels"},
         labels="",
         trainer="trainer: {type: autoencoder, architecture: sequential}",
