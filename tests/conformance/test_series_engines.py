@@ -16,7 +16,7 @@ from cengine.config.read import parse_config
 from cengine.datasources.register import take_snapshot
 from cengine.engines.duckdb import DuckDB
 from cengine.learners.feedforward import Feedforward
-from cengine.preprocess.series import write_series
+from cengine.preprocess.series import POINTS, WINDOWS, write_series
 from cengine.preprocess.source import Rows
 from cengine.preprocess.split import fit_split
 from cengine.sources import Parquet
@@ -112,7 +112,7 @@ def made_by(engine, snapshot, name, folder):
     split = fit_split(engine, rows, resolved.split, folder / "split", inner=True)
     with DuckDB(folder / "scratch", memory_bytes=2**28, threads=2) as local:
         report = write_series(engine, rows, split, resolved, local, folder / "out", inner=True)
-    return report, *(pq.read_table(folder / "out" / f"{part}.parquet") for part in ("points", "windows"))
+    return report, *(pq.read_table(folder / "out" / name) for name in (POINTS, WINDOWS))
 
 
 @pytest.fixture(scope="module")
