@@ -186,6 +186,13 @@ def test_any_cell_is_encoded_to_the_bit(compiled, data) -> None:
     assert_same(compiled(rows))
 
 
+def test_where_no_cell_is_missing_nothing_need_be_said_of_it(compiled) -> None:
+    """The inputs that say where cells are missing are left out then; a column that says it for the network has 0 in each row."""
+    cells = {kind: [one for one in values if one is not None][:5] for kind, values in COLUMNS.items()}
+    rows = pa.table({one.name: pa.array((cells[one.kind] * 5)[:5], TYPES[one.kind]) for one in FEATURES})
+    assert_same(compiled(rows))
+
+
 @pytest.mark.parametrize(("name", "kind", "parameters"), HASHED)
 def test_what_takes_a_hash_is_refused_by_name(name, kind, parameters) -> None:
     chain = (("no_transform", {}), (name, parameters))
