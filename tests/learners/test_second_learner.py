@@ -60,11 +60,6 @@ class Forest:
                 at = np.where(nodes["is_leaf"][at], at, np.where(left, nodes["left"][at], nodes["right"][at]))
             total += nodes["value"][at]
         return {self.target.name: self.target.read_label(total)}
-
-class Sequential(Trees):
-    """A word of ours that is yet to come."""
-    name = "sequential"
-    architecture: Literal["sequential"] = "sequential"
 '''
 YAML = """\
 features: {x: {}, word: {}}
@@ -77,7 +72,6 @@ ENTRY_POINTS = """\
 [cengine.learners]
 trees = trees_learner:Trees
 absent = no_such_module:X
-sequential = trees_learner:Sequential
 other = trees_learner:Forest
 """
 
@@ -166,11 +160,6 @@ def test_what_is_wrong_with_it_is_told(terminal: Terminal, package, table, train
     answer = terminal("pipeline", "push", terminal.write("p.yaml", yaml), "p", code=None)
     assert answer.code in (3, 4)
     assert message in answer.err
-
-
-def test_a_word_that_is_yet_to_come_may_be_anothers(terminal: Terminal, package, table) -> None:
-    yaml = terminal.write("p.yaml", YAML.replace("architecture: trees", "architecture: sequential"))
-    terminal("pipeline", "push", yaml, "p")
 
 
 def test_where_its_package_is_gone_the_run_can_still_be_looked_at(
