@@ -10,6 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 import cengine
+from cengine.errors import CengineError
+from cengine.learners.windows import WindowExamples
 from cengine.samples.machines import generate_machines
 
 FORECAST = """\
@@ -175,3 +177,10 @@ trainer: {architecture: sequential, type: classification, train_steps: 200}
     assert row["model"] > 0.8
     assert row["linear"] is not None
     assert "horizon_step" not in found
+
+
+def test_more_points_than_memory_is_said(home, monkeypatch) -> None:
+    monkeypatch.setattr(WindowExamples, "points_bytes", 3 * 10**11)
+    with pytest.raises(CengineError, match=r"points of the series take 300\.0 GB, more than the memory limit") as found:
+        run(home, FORECAST.replace("train_steps: 300", "train_steps: 301"))
+    assert "--memory" in str(found.value)

@@ -99,7 +99,9 @@ def _given(graph: Graph, feature: Feature, readings: tuple[bool, bool]) -> dict[
         name: graph.input(name, names[name], (None, 1)) for name, read in zip(names, readings, strict=True) if read
     }
     missing = graph.input(null_input(feature.name), BOOL, (None, 1), default=[[False]])
-    if feature.missing_indicator and values:  # it is a column of its own, as long as the others also where nothing is said of it
+    if (
+        feature.missing_indicator and values
+    ):  # it is a column of its own, as long as the others also where nothing is said of it
         shape = graph.add("Shape", next(iter(values.values())), dtype=INT64)
         missing = graph.add("Expand", missing, shape)
     return {name: Column(value, missing) for name, value in values.items()}

@@ -269,6 +269,11 @@ class WindowExamples(Examples):
     def rows_per_example(self) -> int:
         return self.frame.num_labels
 
+    @property
+    def points_bytes(self) -> int:
+        """What all points take, which are held as long as windows are gathered from them."""
+        return self.bytes_per_point * int(self._file.metadata.num_rows)
+
     @cached_property
     def points(self) -> Points:
         """All points, held."""

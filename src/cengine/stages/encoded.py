@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cengine.config.schema import INNER
+from cengine.errors import TrainingError
 from cengine.stages.context import Context
 from cengine.stages.fit import Fit
 from cengine.stages.series import Series
@@ -54,4 +56,15 @@ class Encoded:
             windows = work.of(Series) / WINDOWS
             frame = frame_of(resolved.series, inputs, targets, resolved.features, statistics)
             examples = WindowExamples(file, windows, inputs, names, parts, frame)
+            _check_memory(examples.points_bytes, context)
         return Encoded(statistics, split, targets, examples)
+
+
+def _check_memory(points_bytes: int, context: Context) -> None:
+    """Raises TrainingError where the points of all series are more than may be held at once."""
+    if points_bytes > context.matrix_bytes:
+        wanted = math.ceil((context.memory_bytes + 2 * (points_bytes - context.matrix_bytes)) / 1e9)
+        raise TrainingError(
+            f"the points of the series take {points_bytes / 1e9:.1f} GB, more than the memory limit of {context.memory_bytes / 1e9:.1f} GB leaves for them",
+            f"give more with --memory, here --memory {wanted}GB, or take a longer resampling_rate_in_secs or fewer features",
+        )
