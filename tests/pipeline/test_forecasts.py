@@ -179,6 +179,11 @@ trainer: {architecture: sequential, type: classification, train_steps: 200}
     assert "horizon_step" not in found
 
 
+def test_without_slices_those_of_series_and_steps_are_there(home) -> None:
+    outcome = run(home, FORECAST.replace("evaluator: {machine: {}, horizon_step: {}}", ""))
+    assert [table.columns for table in outcome.results.slices] == [("machine",), ("horizon_step",)]
+
+
 def test_more_points_than_memory_is_said(home, monkeypatch) -> None:
     monkeypatch.setattr(WindowExamples, "points_bytes", 3 * 10**11)
     with pytest.raises(CengineError, match=r"points of the series take 300\.0 GB, more than the memory limit") as found:

@@ -20,7 +20,7 @@ from cengine.config.series import explicit_columns, on_points, series_of
 from cengine.config.timeseries import Series, TimeSeries
 from cengine.metrics.metric import Metric
 from cengine.metrics.table import METRICS
-from cengine.names import Names
+from cengine.names import HORIZON_STEP, Names
 from cengine.networks.encodings import Auto, Encoding
 from cengine.networks.losses import LOSSES, Loss
 from cengine.tables import TableSchema
@@ -224,13 +224,21 @@ def resolve(config: Config, schema: TableSchema) -> Resolved:
         labels=tuple(_label(name, label, config, schema) for name, label in config.labels.items()),
         split=config.split,
         trainer=config.trainer.beside(len(config.features)),
-        slices=tuple(dict.fromkeys(config.evaluator.slices)),
+        slices=tuple(dict.fromkeys(config.evaluator.slices)) or _usual_slices(series),
         metrics=config.evaluator.metrics,
         yardstick=config.evaluator.yardstick,
         series=series,
         anomaly=config.evaluator.anomaly,
         threshold=config.evaluator.threshold or USUAL_THRESHOLD,
     )
+
+
+def _usual_slices(series: Series | None) -> tuple[tuple[str, ...], ...]:
+    """What forecasts are sliced by where the YAML names nothing: the series, and the steps ahead."""
+    if series is None:
+        return ()
+    by_series = [(series.words.category,)] if series.words.category else []
+    return (*by_series, *([(HORIZON_STEP,)] if (series.words.horizon or 1) > 1 else []))
 
 
 def explicit(config: Config, resolved: Resolved, names: Names) -> Config:
