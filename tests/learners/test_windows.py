@@ -112,3 +112,12 @@ def test_a_window_that_no_table_can_hold_is_not_read(tmp_path) -> None:
     examples = written(tmp_path, num_points=12)
     with pytest.raises(ValueError, match="not in list"):
         examples.load("test")
+
+
+def test_a_feature_is_exchanged_for_that_of_whole_windows(tmp_path) -> None:
+    batch = written(tmp_path).load("train")
+    donors = np.array([3, 0, 1])
+    found = batch.take(np.array([0, 1, 2])).with_cells(batch, donors, {"floats": [1], "codes": []})
+    assert np.array_equal(found.inputs[NUMBERS][..., 1], batch.inputs[NUMBERS][donors, :, 1])
+    assert np.array_equal(found.inputs[NUMBERS][..., 0], batch.inputs[NUMBERS][:3, :, 0])
+    assert np.array_equal(found.labels["y"], batch.labels["y"][: 3 * HORIZON])

@@ -91,13 +91,18 @@ class Batch:
             return self
         return self.each(lambda array: np.concatenate([array, np.zeros((missing, *array.shape[1:]), array.dtype)]))
 
-    def with_cells(self, donors: Batch, places: Mapping[str, Sequence[int]]) -> Batch:
-        """These rows with the cells of as many others in some columns, given by the name of their array."""
-        arrays = {name: array.copy() for name, array in self.arrays.items()}
+    def with_cells(self, donors: Batch, rows: np.ndarray, places: Mapping[str, Sequence[int]]) -> Batch:
+        """These rows with the cells of as many others, by number, in some columns, which are given by the name of their array."""
+        arrays = dict(self.arrays)
         for name, columns in places.items():
             if columns:
-                arrays[name][..., list(columns)] = donors.arrays[name][..., list(columns)]
+                arrays[name] = arrays[name].copy()
+                arrays[name][..., list(columns)] = donors._cells(name, rows, columns)
         return self._with(arrays)
+
+    def _cells(self, name: str, rows: np.ndarray, columns: Sequence[int]) -> Array:
+        """Some columns of some rows."""
+        return self.arrays[name][rows[:, None], list(columns)]
 
     def _with(self, arrays: Mapping[str, Array]) -> Batch:
         return replace(self, arrays=arrays)

@@ -225,6 +225,9 @@ class Windows(WindowBatch):
         more = [other.first for other in others if isinstance(other, Windows)]
         return self._of(np.concatenate([self.first, *more]))
 
+    def _cells(self, name: str, rows: np.ndarray, columns: Sequence[int]) -> Array:
+        return self.take(rows).arrays[name][..., list(columns)]
+
     def _with(self, arrays: Mapping[str, Array]) -> WindowBatch:
         return WindowBatch(arrays, self.label_names, frame=self.frame)
 

@@ -77,7 +77,7 @@ class Exchange:
         if place is None or donors is None:
             return taken
         columns = dict(zip((FLOATS, CODES), self.columns[self.features[place]], strict=True))
-        return taken.with_cells(self.batch.take(donors), columns)
+        return taken.with_cells(self.batch, donors, columns)
 
 
 @dataclass(frozen=True)
