@@ -40,7 +40,8 @@ def test_texts_are_the_same_table(tmp_path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"a.csv", "a.csv.gz"}
 
 
-def test_the_command(terminal) -> None:
+def test_the_command(terminal, monkeypatch) -> None:
+    monkeypatch.chdir(terminal.files)
     told = terminal("sample", "series", "m.csv", "--machines", 2, "--days", 3).out
     assert "reports of 2 machines written to m.csv" in told
     assert "exists already" in terminal("sample", "series", "m.csv", code=4).err
