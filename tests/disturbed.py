@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from terminal import Terminal
 
+import cengine
 from cengine.learners.model import load_model
 
 # Every stage has something to do; the network's random state matters, and there are twelve checkpoints.
@@ -157,3 +158,10 @@ class Timeline:
         """The seconds that a part took."""
         ends = [*list(self.began.values())[1:], self.ended]
         return ends[list(self.began).index(part)] - self.began[part]
+
+
+def outcome_of(terminal: Terminal) -> tuple[object, list[dict], list[list[object]]]:
+    """What came of the run `mine`: its predictions, its metrics, the fingerprints of its stages."""
+    found = cengine.find_run(terminal.project, "mine")
+    fingerprints = [[stage.name, stage.fingerprint] for stage in found.stages]
+    return pq.read_table(found.predictions_file), found.results.overall_rows, fingerprints

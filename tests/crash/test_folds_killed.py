@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pyarrow.parquet as pq
 import pytest
-from disturbed import RESUME, RUN, SUICIDE, assert_whole, copied, registered
+from disturbed import RESUME, RUN, SUICIDE, assert_whole, copied, outcome_of, registered
 from terminal import Terminal
-
-import cengine
 
 YAML = """\
 features:
@@ -37,12 +34,6 @@ def undisturbed(request, tmp_path_factory) -> tuple[Terminal, Terminal]:
     return ready, done
 
 
-def outcome(terminal: Terminal) -> tuple[object, list[dict], list[list[object]]]:
-    found = cengine.find_run(terminal.project, "mine")
-    fingerprints = [[stage.name, stage.fingerprint] for stage in found.stages]
-    return pq.read_table(found.predictions_file), found.results.overall_rows, fingerprints
-
-
 def test_killed_in_the_third_fold_it_goes_on_to_the_bit(undisturbed, tmp_path: Path) -> None:
     ready, done = undisturbed
     terminal = copied(ready, tmp_path / "project")
@@ -57,7 +48,7 @@ def test_killed_in_the_third_fold_it_goes_on_to_the_bit(undisturbed, tmp_path: P
     third = next(stage for stage in explained if stage["name"] == "Train 3 of 4")
     assert third["estimate"]["first_step"] == (50 if third["unit"] == "steps" and third["size"] == 200 else 10)
     terminal(*RESUME)
-    one, other = outcome(terminal), outcome(done)
+    one, other = outcome_of(terminal), outcome_of(done)
     assert one[0].equals(other[0])
     assert one[1:] == other[1:]
     assert before == {path: path.stat().st_mtime_ns for path in trained(terminal) if path in before}

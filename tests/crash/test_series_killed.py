@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pyarrow.parquet as pq
 import pytest
-from disturbed import RESUME, RUN, SUICIDE, assert_whole, copied
+from disturbed import RESUME, RUN, SUICIDE, assert_whole, copied, outcome_of
 from terminal import Terminal
 
-import cengine
 from cengine.samples.machines import generate_machines
 
 YAML = """\
@@ -49,12 +47,6 @@ def undisturbed(tmp_path_factory) -> tuple[Terminal, Terminal]:
     return ready, done
 
 
-def outcome(terminal: Terminal) -> tuple[object, list[dict], list[list[object]]]:
-    found = cengine.find_run(terminal.project, "mine")
-    fingerprints = [[stage.name, stage.fingerprint] for stage in found.stages]
-    return pq.read_table(found.predictions_file), found.results.overall_rows, fingerprints
-
-
 @pytest.mark.parametrize(("path", "number"), [
     ("artifacts/Series", 1),
     ("Train+checkpoints/step-", 2),
@@ -65,7 +57,7 @@ def test_killed_it_goes_on_to_the_bit(undisturbed, tmp_path: Path, path: str, nu
     answer = terminal.start("os.rename", path, number, *RUN, command=SUICIDE).answer()
     assert answer.code == -9, answer.err
     terminal(*RESUME)
-    one, other = outcome(terminal), outcome(done)
+    one, other = outcome_of(terminal), outcome_of(done)
     assert one[0].equals(other[0])
     assert one[1:] == other[1:]
     assert_whole(terminal)

@@ -13,12 +13,12 @@ from typing import Any, TypedDict, cast
 import numpy as np
 
 FILE = "odd_rows.json"
-# Rows that are kept; those that are told of each at the terminal and on the page are fewer.
+# How many rows are kept. The terminal and the page show fewer.
 NUM_ODDEST, NUM_COLUMNS_TOLD = 100, 3
 NUM_BINS = 48
 # From this share of its constant's loss on a column is called not reconstructed.
 NOT_RECONSTRUCTED = 0.9
-# A mean score that is farther than this from train's is told as drift.
+# If a split's mean score is farther than this from train's, the scores are said to drift.
 DRIFTED = 1.1
 
 

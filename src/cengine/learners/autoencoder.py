@@ -95,7 +95,7 @@ def fit_autoencoder(learner: Feedforward, examples: Examples, target: Target, co
     """
     block_rows = max(1, min(BLOCK_ROWS, course.memory_bytes // (4 * examples.bytes_per_row or 1)))
     layout = Layout.of(examples.inputs, (block for _, block in examples.blocks(TRAIN, block_rows)))
-    heads: list[Head] = [ReconstructionHead(target, layout)]  # type: ignore[list-item]  # it is asked the same as a head
+    heads: list[Head] = [ReconstructionHead(target, layout)]  # type: ignore[list-item]  # it has the methods of a head that are called here
     fitted = fit_network(learner, examples, heads, course)
     layout.write(course.folder)
     scoring = _Scoring(load_predictor(course.folder), layout)

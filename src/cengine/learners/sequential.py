@@ -30,7 +30,7 @@ class Sequential(Feedforward):
             yield Finding("an ensemble has no members of windows", "ensemble", ("leave ensemble out",))
 
     def _layers_of_sequences(self) -> Iterator[Finding]:
-        yield from ()  # whether they fit is told with the length of windows
+        yield from ()  # `problems_of_windows` checks them, which knows the length of windows
 
     def problems_of_windows(self, length: int, horizon: int | None) -> Iterator[Finding]:
         try:

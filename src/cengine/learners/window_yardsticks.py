@@ -100,7 +100,7 @@ def fit_lags(examples: WindowExamples, targets: Sequence[Target], split: str, re
     sums = {
         one.name: (np.zeros((frame.length + 1,) * 2), np.zeros((frame.length + 1, frame.num_labels))) for one in targets
     }
-    windows, done = examples.spread(split, MOST_WINDOWS), 0
+    windows, done = examples.thinned(split, MOST_WINDOWS), 0
     for block in _blocks(windows):
         for target in targets:
             past = known_past(block, target, frame)
@@ -119,7 +119,7 @@ def best_season(examples: WindowExamples, targets: Sequence[Target], split: str,
     known = [season for season in seasons if 1 < season <= examples.frame.length]
     if len(known) < 2:
         return known[0] if known else None
-    windows = examples.spread(split, 10_000)
+    windows = examples.thinned(split, 10_000)
     errors = []
     for season in known:
         found = Repeated(targets, examples.frame, season).predict(windows)

@@ -80,6 +80,11 @@ class Frame:
         """The points whose labels are predicted."""
         return slice(self.num_points - self.num_labels, self.num_points)
 
+    def predicted(self, first: np.ndarray) -> np.ndarray:
+        """The places of the points that are predicted, (n * labels,), of windows that begin at these places."""
+        places: np.ndarray = first[:, None] + np.arange(self.num_points)[self.labels]
+        return places.ravel()
+
 
 def frame_of(
     series: Series, inputs: Sequence[Input], targets: Sequence[Target], features: Sequence[Feature], fitted: Statistics
@@ -204,7 +209,7 @@ class Windows(WindowBatch):
 
     @property
     def labels(self) -> dict[str, Array]:
-        places = (self.first[:, None] + np.arange(self.frame.num_points)[self.frame.labels]).ravel()
+        places = self.frame.predicted(self.first)
         first = self.points.floats.shape[1] - len(self.label_names)
         return {name: self.points.floats[places, first + place] for place, name in enumerate(self.label_names)}
 
@@ -329,16 +334,14 @@ class WindowExamples(Examples):
 
     def beside(self, split: str, groups: Sequence[int]) -> dict[str, np.ndarray]:
         first = self._starts(split, groups)
-        points = first[:, None] + np.arange(self.frame.num_points)[self.frame.labels]
         ahead = {HORIZON_STEP: np.tile(np.arange(1, self.frame.num_labels + 1), len(first))}
-        return {POINT: points.ravel(), **(ahead if self.frame.horizon else {})}
+        return {POINT: self.frame.predicted(first), **(ahead if self.frame.horizon else {})}
 
     def picked(self, split: str, chosen: np.ndarray, block_rows: int) -> Windows:
         return self.load(split).take(chosen)
 
-    def spread(self, split: str, num_windows: int) -> Windows:
-        """The split's windows, or of more so many at equal distances."""
-        return self.load(split).take(self.thinned_rows(split, num_windows))
+    def thinned(self, split: str, num_rows: int, block_rows: int = GROUP_WINDOWS) -> Windows:
+        return self.load(split).take(self.thinned_rows(split, num_rows))
 
     @property
     def last_points(self) -> LastPoints:

@@ -152,7 +152,7 @@ def cell_of(feature: Feature, cell: exp.Expr) -> exp.Expr:
 
 
 def _of_rows(found: np.ndarray, code: int) -> dict[str, pa.Array]:
-    """What is told of reconstructed rows: the score, the greatest loss of a column, whether the score is above the threshold, the code."""
+    """The answers for reconstructed rows: the score, the greatest loss of a column, whether the score is above the threshold, the code."""
     numbers = {"score": SCORES.index("prediction"), "score_max": SCORES.index("score_max")}
     columns = {name: pa.array(found[:, place]) for name, place in numbers.items()}
     columns["above_threshold"] = pa.array(found[:, SCORES.index("score_above")] > 0)

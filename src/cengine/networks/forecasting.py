@@ -5,7 +5,7 @@ less its last value, which is added again; DLinear, of the same paper, maps the 
 by matrices of their own. Their weights begin as 0, which repeats the last value.
 
 The small network beside it sees what a linear map cannot: points to come as far as they are known, what tells series apart, and the
-last values of other features. It is told the past, and adds to the forecast, in units of how much the past goes up and down, so that a
+last values of other features. It reads the past, and adds to the forecast, in units of how much the past goes up and down, so that a
 series that has shrunk is not given the swings of its better days. What it adds begins as 0 too.
 """
 

@@ -1,6 +1,6 @@
 """Rows of a time series -> periods: one GROUP BY over the rows, by series and period, on any engine.
 
-A period is told by its begin in microseconds since 1970. Beside what `resampling` asks for it has the first and last time of its
+A period is identified by its begin in microseconds since 1970. Beside what `resampling` asks for it has the first and last time of its
 rows and the least and greatest rank of their splits. Sums are formed of whole numbers, so that they are the same on every engine
 and for any number of threads; words that need a period's values one by one have them counted in a query of their own.
 """

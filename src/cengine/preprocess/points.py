@@ -39,7 +39,7 @@ from cengine.tables import ROW_ID, TableSchema
 from cengine.transforms.resample import NOTHING
 from cengine.transforms.tuning import Along
 
-# Window starts are told by whole numbers of 32 bits while training.
+# The first points of windows are numbers of 32 bits.
 MOST_POINTS = 2**31 - 1
 RUNNING = "OVER (ROWS UNBOUNDED PRECEDING)"
 
@@ -242,7 +242,7 @@ def _looking_ahead(local: DuckDB, series: Series, made: Path) -> str | None:
                 until[place] = f"until_{place}_{step}"
                 outputs.append(f"{_sql(latest)} AS {until[place]}")
         query = f"SELECT *, {', '.join(outputs)} FROM ({query})"
-    # A label that looks into a later split is told from one that does not, by how far alone.
+    # How far a label looks ahead decides whether it looks into a later split.
     rise = _sql(along.rest(exp.FirstValue(this=column("_rise")), own=False))
     far = (
         f"CASE WHEN {rise} <= greatest({', '.join(until.values())}) THEN {HIGH} + 1 ELSE {HIGH} END" if until else HIGH

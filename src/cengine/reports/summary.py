@@ -310,6 +310,7 @@ def _label(evidence: Evidence, target: Target) -> LabelSummary:
         "dependences": [one for one in results.truth["dependences"] if one["label"] == name],
         "rows": [one for one in results.truth["worst_rows"] if one["label"] == name],
         "attributions": next((one for one in results.truth["attributions"] if one["label"] == name), None),
+        # As for `folds`.
         **({"odd_rows": results.odd_rows} if results.odd_rows else {}),  # type: ignore[typeddict-item]
     }
 

@@ -54,7 +54,7 @@ def found_in_scores(
     train = np.concatenate([_predictor(model).train.scores for model in models])
     edges = edges_of(np.concatenate([train, *(found for found, _ in scores.values())]))
     mean, last = float(train.mean()), names[-1]
-    splits: list[ScoresOfSplit] = [scores_of_split(TRAIN, train, 1 - target.task.threshold, mean, edges)]  # type: ignore[attr-defined]
+    splits: list[ScoresOfSplit] = [scores_of_split(TRAIN, train, 1 - target.task.threshold, mean, edges)]  # type: ignore[attr-defined]  # the task is Reconstruction
     splits += [scores_of_split(name, found, above, mean, edges) for name, (found, above) in scores.items()]
     anomaly = context.resolved.anomaly
     found: dict[str, Any] = {
@@ -103,7 +103,7 @@ def _scores(engine: Engine, predictions: exp.Expr, name: str, number: int) -> tu
 
 
 def _columns(context: Context, models: Sequence[Measured], splits: Sequence[str]) -> list[ColumnLoss]:
-    """What each column loses, over the rows of all models together; one that some of them leave out is told of the others."""
+    """What each column loses, over the rows of all models together; if some of them leave a column out, those of the others count."""
     from cengine.stages.told_cells import part_of
 
     train: dict[str, list[float]] = {}
@@ -173,7 +173,7 @@ def _oddest(
                 "score_max": row["max"],
                 "above": bool(row["above"]),
                 "known": known,
-                "cells": told,  # type: ignore[typeddict-item]
+                "cells": told,  # type: ignore[typeddict-item]  # plain data of the same keys
             }
     return [found[k] for k in sorted(found)]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Literal
 
 from pydantic import Field, model_validator
@@ -73,8 +74,9 @@ class Convolution(Layer):
         return (num_places(self.name, length, span, self.strides, self._padding, about), self.filters)
 
     @property
+    @abstractmethod
     def _padding(self) -> str:
-        raise NotImplementedError
+        """How the ends of a sequence are filled up."""
 
     def products(self, given: Shape) -> int:
         return (self.shape(given)[0] or 1) * (self.kernel_size * sizes(given)[1] + 1) * self.filters
