@@ -384,6 +384,12 @@ def test_a_block_that_cannot_be_read(keys, message) -> None:
     assert refused(LAST, **of_block(**keys))[1] == message
 
 
+def test_a_rate_that_cannot_be_read_is_told_of_once() -> None:
+    words = of_block(resampling_rate_in_secs=0, empty_periods="keep")
+    _, message, _ = refused(LAST, **words, features="features: {temperature: {resampling: mean}}")
+    assert message == "'resampling_rate_in_secs': expected more than 0 seconds, found 0"
+
+
 def test_a_length_in_two_places() -> None:
     place, message, _ = refused(LAST, trainer="trainer: {type: classification, sequence_length: 4}")
     assert (place, message) == ("4:33", "'sequence_length' stands under `timeseries` too; keep one of the two")

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 CATEGORIES = ("boolean", "integer", "string")
 TIMESTAMP, CATEGORY = "process_sequence_w_timestamp", "process_sequence_w_category"
+RATE = "resampling_rate_in_secs"
 
 
 def of_block(checker: Checker) -> bool:
@@ -125,7 +126,7 @@ def _category(checker: Checker, words: TimeSeries) -> bool:
 def _grid(checker: Checker, words: TimeSeries) -> None:
     """The gap and the rate."""
     if words.rate is None:
-        if words.empty_periods == "keep":
+        if words.empty_periods == "keep" and _is_of_rows(checker, words):
             told = "empty_periods: keep needs resampling_rate_in_secs: without periods none is empty"
             checker.add(told, ("timeseries", "empty_periods"))
     elif words.gap is not None and words.gap < words.rate:
@@ -222,13 +223,18 @@ def _label(checker: Checker, label: SeriesLabel, words: TimeSeries) -> None:
         checker.add(told, (*path, "sample_weight"), "leave it out")
 
 
+def _is_of_rows(checker: Checker, words: TimeSeries) -> bool:
+    """Whether each row is a point because no rate is written; one that cannot be read is told of by itself."""
+    return words.rate is None and RATE not in checker.file.root.value["timeseries"].value
+
+
 def _resampling(
     checker: Checker, column: SeriesColumn, given: ColumnConfig, path: tuple[str, ...], words: TimeSeries
 ) -> None:
     own = given.resampling is not None
     where = (*path, "resampling") if own else path
     if own and column.resampling is None:
-        if words.rate is None:
+        if _is_of_rows(checker, words):
             checker.add("resampling needs resampling_rate_in_secs: without it each row is a point", where)
         else:
             called = "the time of the series" if column.written == words.timestamp else "what tells the series apart"
